@@ -1,0 +1,1 @@
+//! zviz-broker

@@ -1,0 +1,2 @@
+//! zviz
+fn main() {}
