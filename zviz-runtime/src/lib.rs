@@ -1,1 +1,3 @@
-//! zviz-runtime
+//! The zviz runtime: a plan of a sandbox, and what carries it out.
+
+pub mod plan;
