@@ -1,5 +1,75 @@
 //! What will be done, decided before anything is.
+//!
+//! A `Plan` is plain data: it holds no descriptor and reads no machine. `Plan::build` makes it from the parsed
+//! config.json, the profile and the facts of the host; `prepare` and everything after it only carry it out.
 
+pub mod hooks;
+pub mod mounts;
+pub mod namespaces;
+pub mod note;
 pub mod problems;
+pub mod process;
+pub mod rootfs;
 
+pub use hooks::{Hook, Hooks};
+pub use mounts::{Attributes, Bind, Filesystem, Mount, MountKind, Propagation};
+pub use namespaces::{IdMap, Namespace, Namespaces, Net, Time, User, Uts};
+pub use note::Note;
 pub use problems::{Problem, Problems};
+pub use process::{Capabilities, Credentials, Process, Rlimit};
+pub use rootfs::{Device, DeviceKind, Rootfs};
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Everything that will be done for one container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Which namespaces are made, joined, or shared with the host.
+    pub namespaces: Namespaces,
+    /// The container's root: absent where the mount namespace is joined, whose root is used as it is.
+    pub rootfs: Option<Rootfs>,
+    /// In the order in which they are mounted.
+    pub mounts: Vec<Mount>,
+    /// Device nodes to make below /dev, the default ones included.
+    pub devices: Vec<Device>,
+    /// Default symbolic links below /dev: (link, what it points to).
+    pub symlinks: Vec<(String, String)>,
+    /// Hidden under an empty read-only directory or the null device. Absolute, inside the container.
+    pub masked_paths: Vec<String>,
+    /// Made read-only. Absolute, inside the container.
+    pub readonly_paths: Vec<String>,
+    /// Kernel parameters, in dotted form, written after the namespaces exist.
+    pub sysctl: BTreeMap<String, String>,
+    /// The payload.
+    pub process: Process,
+    /// The Landlock ruleset.
+    pub landlock: Option<Landlock>,
+    /// Programs to run around the container's life.
+    pub hooks: Hooks,
+    /// Annotations as given; they never change the plan.
+    pub annotations: BTreeMap<String, String>,
+    /// What was weakened or left to the host, and why.
+    pub notes: Vec<Note>,
+}
+
+/// A Landlock ruleset: everything handled is denied but what a rule grants.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Landlock {
+    /// The kernel's Landlock ABI that the rights below belong to.
+    pub abi: u32,
+    /// (path inside the container, rights): a path that does not exist when the ruleset is made is an error.
+    pub rules: Vec<(String, LandlockRights)>,
+    /// Whether abstract Unix sockets and signals are kept inside (ABI 6).
+    pub scoped: bool,
+}
+
+/// What a Landlock rule grants below its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LandlockRights {
+    /// Read files, list directories and execute.
+    ReadExecute,
+    /// Everything that the ABI handles.
+    Full,
+}
