@@ -1,0 +1,144 @@
+//! Descriptors: marking, duplicating and transferring them.
+
+use crate::{Errno, Result, owned, ret};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// Marks every descriptor from `first` up close-on-exec. close_range(2).
+pub fn cloexec_from(first: u32) -> Result<()> {
+    // SAFETY: no pointers are passed, and no descriptor is closed, so nothing that owns one is invalidated.
+    ret(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) }).map(drop)
+}
+
+/// Makes `to` (0, 1 or 2) a copy of `from` that survives execve(2). dup3(2).
+pub fn dup_onto_stdio(from: BorrowedFd<'_>, to: i32) -> Result<()> {
+    if !(0..=2).contains(&to) {
+        return Err(Errno::EBADF);
+    }
+    if from.as_raw_fd() == to {
+        return Ok(());
+    }
+    // SAFETY: only a standard stream is replaced, which nothing in this process owns as an OwnedFd.
+    ret(unsafe { libc::dup3(from.as_raw_fd(), to, 0) }.into()).map(drop)
+}
+
+/// Lets a descriptor survive execve(2). fcntl(2) F_SETFD.
+pub fn keep_over_exec(fd: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: F_SETFD takes an integer and changes a flag of a descriptor that is open, since it is borrowed.
+    ret(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) }.into()).map(drop)
+}
+
+/// Lets the descriptor `raw`, given by number on the command line, survive execve(2).
+///
+/// # Errors
+/// EBADF if it is not open.
+pub fn keep_number_over_exec(raw: i32) -> Result<()> {
+    // SAFETY: F_SETFD changes a flag only; if the number is not open the kernel says EBADF.
+    ret(unsafe { libc::fcntl(raw, libc::F_SETFD, 0) }.into()).map(drop)
+}
+
+/// Reads without allocating, again after a signal. read(2).
+pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
+    loop {
+        match nix::unistd::read(fd, buffer) {
+            Err(Errno::EINTR) => {}
+            other => return other,
+        }
+    }
+}
+
+/// Writes all, again after a signal. write(2).
+pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
+    while !bytes.is_empty() {
+        match nix::unistd::write(fd, bytes) {
+            Ok(0) => return Err(Errno::EIO),
+            Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// Copies a descriptor of another process. pidfd_getfd(2).
+pub fn pidfd_getfd(pidfd: BorrowedFd<'_>, number: i32) -> Result<OwnedFd> {
+    // SAFETY: integers only; the result is a new descriptor.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0) })
+}
+
+/// A connected pair of sequenced-packet sockets, close-on-exec. socketpair(2).
+pub fn packet_pair() -> Result<(OwnedFd, OwnedFd)> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+}
+
+/// What a descriptor is. fstat(2).
+pub fn stat(fd: impl AsFd) -> Result<libc::stat> {
+    nix::sys::stat::fstat(fd)
+}
+
+/// The magic number of the file system below a descriptor. fstatfs(2).
+pub fn filesystem_magic(fd: BorrowedFd<'_>) -> Result<i64> {
+    let mut buffer = std::mem::MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the buffer is as large as the kernel's structure.
+    ret(unsafe { libc::fstatfs(fd.as_raw_fd(), buffer.as_mut_ptr()) }.into())?;
+    // SAFETY: the call succeeded, so the kernel has filled the buffer.
+    #[allow(clippy::unnecessary_cast, clippy::useless_conversion)] // the field's type differs between architectures
+    Ok(unsafe { buffer.assume_init() }.f_type as i64)
+}
+
+/// Room for one descriptor in a control message, aligned as the kernel's header is.
+#[repr(C)]
+struct OneFd {
+    header: libc::cmsghdr,
+    fd: libc::c_int,
+}
+
+/// Sends a message with a descriptor. sendmsg(2), SCM_RIGHTS.
+pub fn send_with_fd(socket: BorrowedFd<'_>, message: &[u8], fd: BorrowedFd<'_>) -> Result<()> {
+    let mut control = OneFd {
+        header: libc::cmsghdr {
+            cmsg_len: (size_of::<libc::cmsghdr>() + size_of::<libc::c_int>()) as _,
+            cmsg_level: libc::SOL_SOCKET,
+            cmsg_type: libc::SCM_RIGHTS,
+        },
+        fd: fd.as_raw_fd(),
+    };
+    let mut part = libc::iovec { iov_base: message.as_ptr().cast_mut().cast(), iov_len: message.len() };
+    // SAFETY: all-zero bytes are a valid msghdr: null pointers and integers.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = &raw mut part;
+    header.msg_iovlen = 1;
+    header.msg_control = (&raw mut control).cast();
+    header.msg_controllen = size_of::<OneFd>() as _;
+    // SAFETY: every pointer in the header is to a local value that outlives the call, with its right length.
+    let sent = ret(unsafe { libc::sendmsg(socket.as_raw_fd(), &header, libc::MSG_NOSIGNAL) } as libc::c_long)?;
+    if usize::try_from(sent).is_ok_and(|n| n == message.len()) { Ok(()) } else { Err(Errno::EIO) }
+}
+
+/// Receives a message, and a descriptor if one came with it (close-on-exec). recvmsg(2).
+pub fn receive_with_fd(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: all-zero bytes are a valid control message buffer and a valid msghdr.
+    let (mut control, mut header): (OneFd, libc::msghdr) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    header.msg_iov = &raw mut part;
+    header.msg_iovlen = 1;
+    header.msg_control = (&raw mut control).cast();
+    header.msg_controllen = size_of::<OneFd>() as _;
+    let received = loop {
+        // SAFETY: as for sendmsg; the kernel writes no more than the lengths say.
+        let value = unsafe { libc::recvmsg(socket.as_raw_fd(), &mut header, libc::MSG_CMSG_CLOEXEC) };
+        match ret(value as libc::c_long) {
+            Err(Errno::EINTR) => {}
+            other => break usize::try_from(other?).map_err(|_| Errno::EIO)?,
+        }
+    };
+    let expected = size_of::<libc::cmsghdr>() + size_of::<libc::c_int>();
+    let has_fd = header.msg_controllen as usize >= expected
+        && control.header.cmsg_level == libc::SOL_SOCKET
+        && control.header.cmsg_type == libc::SCM_RIGHTS
+        && control.header.cmsg_len as usize >= expected;
+    // SAFETY: the kernel has just put this descriptor into our table for us, and nothing else owns it.
+    let fd = has_fd.then(|| unsafe { OwnedFd::from_raw_fd(control.fd) });
+    Ok((received, fd))
+}

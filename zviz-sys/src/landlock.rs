@@ -1,0 +1,43 @@
+//! Landlock, for the calls that are made inside the child: rules for paths that exist only there.
+
+use crate::{Result, ret};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+#[repr(C, packed)]
+struct PathBeneath {
+    allowed_access: u64,
+    parent_fd: i32,
+}
+
+/// Grants `access` below an open path. landlock_add_rule(2).
+pub fn add_path_rule(ruleset: BorrowedFd<'_>, path: BorrowedFd<'_>, access: u64) -> Result<()> {
+    const LANDLOCK_RULE_PATH_BENEATH: u32 = 1;
+    let rule = PathBeneath { allowed_access: access, parent_fd: path.as_raw_fd() };
+    // SAFETY: the structure has the kernel's packed layout and outlives the call.
+    ret(unsafe {
+        libc::syscall(libc::SYS_landlock_add_rule, ruleset.as_raw_fd(), LANDLOCK_RULE_PATH_BENEATH, &rule, 0)
+    })
+    .map(drop)
+}
+
+/// Puts the ruleset in force for this thread and what it starts. landlock_restrict_self(2).
+pub fn restrict_self(ruleset: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: integers only.
+    ret(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) }).map(drop)
+}
+
+/// The kernel's Landlock ABI; 0 where it has none. landlock_create_ruleset(2) with the VERSION flag.
+#[must_use]
+pub fn abi() -> u32 {
+    const LANDLOCK_CREATE_RULESET_VERSION: u32 = 1;
+    // SAFETY: with this flag the attribute must be null and its size 0.
+    let value = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            std::ptr::null::<u8>(),
+            0usize,
+            LANDLOCK_CREATE_RULESET_VERSION,
+        )
+    };
+    u32::try_from(value).unwrap_or(0)
+}

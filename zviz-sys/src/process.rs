@@ -1,0 +1,172 @@
+//! Making processes and holding on to them.
+
+use crate::{Errno, Result, owned, ret};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// libc's constant overflows its type.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// Which side of a clone the caller is on.
+pub enum Cloned {
+    /// The new process.
+    Child,
+    /// The old one, with the child's pid and pidfd.
+    Parent {
+        /// In the caller's pid namespace.
+        pid: i32,
+        /// Refers to the child until it is closed, whatever happens to the number.
+        pidfd: OwnedFd,
+    },
+}
+
+/// Clones the calling process with new namespaces (`CLONE_NEW*` in `namespaces`), straight into a cgroup if one is
+/// given. clone3(2).
+///
+/// The child is a copy of a process that may have had other threads: until it execs or exits it must call nothing that
+/// allocates or locks. The runtime is single-threaded where it clones, and its child keeps to that rule all the same.
+pub fn clone(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
+    clone_with(namespaces, cgroup, libc::SIGCHLD as u64)
+}
+
+/// As `clone`, for a child of the caller's parent. CLONE_PARENT.
+pub fn clone_sibling(namespaces: u64) -> Result<Cloned> {
+    clone_with(namespaces | libc::CLONE_PARENT as u64, None, 0)
+}
+
+fn clone_with(flags: u64, cgroup: Option<BorrowedFd<'_>>, exit_signal: u64) -> Result<Cloned> {
+    let mut pidfd: i32 = -1;
+    let mut arguments = CloneArgs {
+        flags: flags | libc::CLONE_PIDFD as u64,
+        pidfd: std::ptr::from_mut(&mut pidfd) as u64,
+        exit_signal,
+        ..CloneArgs::default()
+    };
+    if let Some(cgroup) = cgroup {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = u64::try_from(cgroup.as_raw_fd()).map_err(|_| Errno::EBADF)?;
+    }
+    // SAFETY: without CLONE_VM the child gets a copy of this address space and stack, and returns here as fork(2) does.
+    let value = unsafe { libc::syscall(libc::SYS_clone3, &mut arguments, size_of::<CloneArgs>()) };
+    match ret(value)? {
+        0 => Ok(Cloned::Child),
+        pid => Ok(Cloned::Parent {
+            pid: i32::try_from(pid).map_err(|_| Errno::ESRCH)?,
+            // SAFETY: with CLONE_PIDFD the kernel has stored a new descriptor here.
+            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
+        }),
+    }
+}
+
+/// A descriptor for a process. pidfd_open(2).
+pub fn pidfd_open(pid: i32) -> Result<OwnedFd> {
+    // SAFETY: integers only.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
+}
+
+/// Sends a signal; 0 only asks whether the process is there. pidfd_send_signal(2).
+pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
+    // SAFETY: a null siginfo is allowed, and means the one that kill(2) makes.
+    ret(unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0)
+    })
+    .map(drop)
+}
+
+/// Joins namespaces: of a process by its pidfd (several `CLONE_NEW*` at once), or one by its own descriptor. setns(2).
+pub fn setns(fd: BorrowedFd<'_>, namespaces: u64) -> Result<()> {
+    let flags = i32::try_from(namespaces).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: integers only.
+    ret(unsafe { libc::setns(fd.as_raw_fd(), flags) }.into()).map(drop)
+}
+
+/// Leaves shared namespaces for new ones. unshare(2).
+pub fn unshare(namespaces: u64) -> Result<()> {
+    let flags = i32::try_from(namespaces).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: integers only; CLONE_FILES and CLONE_FS are not passed by any caller.
+    ret(unsafe { libc::unshare(flags) }.into()).map(drop)
+}
+
+/// Ends the process at once, without destructors or handlers. exit_group(2).
+pub fn exit(code: i32) -> ! {
+    // SAFETY: _exit does not return and runs nothing of this process.
+    unsafe { libc::_exit(code) }
+}
+
+/// A new session, with no controlling terminal. setsid(2).
+pub fn new_session() -> Result<()> {
+    // SAFETY: no arguments.
+    ret(unsafe { libc::setsid() }.into()).map(drop)
+}
+
+/// Process 1 of a sandbox: waits for every child, and ends as `payload` does (its code, or 128 and the signal).
+///
+/// Signals reach it by sigwait, so none is lost between two waits, and all that can be caught are passed on.
+pub fn reap_until(payload: i32) -> ! {
+    loop {
+        let mut status = 0;
+        // SAFETY: the pointer is to a local integer.
+        let pid = unsafe { libc::waitpid(-1, &mut status, 0) };
+        if pid == payload {
+            if libc::WIFEXITED(status) {
+                exit(libc::WEXITSTATUS(status));
+            }
+            if libc::WIFSIGNALED(status) {
+                exit(128 + libc::WTERMSIG(status));
+            }
+        } else if pid < 0 && Errno::last() != Errno::EINTR {
+            exit(255);
+        }
+    }
+}
+
+/// Gives every signal its default action and blocks none, as a new program expects. sigaction(2), sigprocmask(2).
+pub fn reset_signals() -> Result<()> {
+    for signal in 1..=64 {
+        if signal != libc::SIGKILL && signal != libc::SIGSTOP {
+            // SAFETY: SIG_DFL is a valid handler. The two signals that libc keeps for itself give EINVAL, which is right.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+    }
+    let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the set, which sigprocmask then reads.
+    ret(unsafe {
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut())
+    }
+    .into())
+    .map(drop)
+}
+
+/// umask(2).
+pub fn set_umask(mask: u32) {
+    // SAFETY: integers only; it cannot fail.
+    unsafe { libc::umask(mask & 0o777) };
+}
+
+/// sethostname(2).
+pub fn set_hostname(name: &std::ffi::CStr) -> Result<()> {
+    // SAFETY: the length is that of the string.
+    ret(unsafe { libc::sethostname(name.as_ptr(), name.count_bytes()) }.into()).map(drop)
+}
+
+/// setdomainname(2).
+pub fn set_domainname(name: &std::ffi::CStr) -> Result<()> {
+    // SAFETY: the length is that of the string.
+    ret(unsafe { libc::setdomainname(name.as_ptr(), name.count_bytes()) }.into()).map(drop)
+}
