@@ -1,3 +1,5 @@
 //! The zviz runtime: a plan of a sandbox, and what carries it out.
 
+pub mod container;
 pub mod plan;
+pub mod store;

@@ -1,0 +1,91 @@
+//! The container's first process, known by pid and start time.
+
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Read;
+
+/// A process that a reused pid is not taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Init {
+    /// In the runtime's pid namespace.
+    pub pid: i32,
+    /// Clock ticks after boot: field 22 of /proc/PID/stat. proc_pid_stat(5).
+    pub started: u64,
+}
+
+/// What /proc says of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stat {
+    /// `R`, `S`, ..., `Z`, `X`.
+    state: u8,
+    started: u64,
+}
+
+impl Init {
+    /// The process that has this pid now; none if there is no such process.
+    pub fn of(pid: i32) -> Option<Self> {
+        stat(pid).map(|stat| Self { pid, started: stat.started })
+    }
+
+    /// Whether it runs still: it exists, is the same process, and is no zombie.
+    pub fn alive(self) -> bool {
+        stat(self.pid).is_some_and(|stat| stat.started == self.started && !matches!(stat.state, b'Z' | b'X'))
+    }
+}
+
+fn stat(pid: i32) -> Option<Stat> {
+    if pid <= 0 {
+        return None;
+    }
+    // One read is enough: the file is at most 52 numbers and a 16-byte name.
+    let mut text = [0; 2048];
+    let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut text).ok()?;
+    parse(text.get(..length)?)
+}
+
+/// The name, field 2, is in parentheses and may hold spaces and parentheses itself: fields count from the last `)`.
+fn parse(text: &[u8]) -> Option<Stat> {
+    let name_end = text.iter().rposition(|&b| b == b')')?;
+    let mut fields = std::str::from_utf8(text.get(name_end + 1..)?).ok()?.split_ascii_whitespace();
+    let state = *fields.next()?.as_bytes().first()?;
+    let started = fields.nth(18)?.parse().ok()?;
+    Some(Stat { state, started })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_forge_fields() {
+        let line =
+            b"7 (a) R 1 (b) S 1 7 7 0 -1 4194560 100 0 0 0 1 2 3 4 20 0 1 0 4242 10000 100 18446744073709551615\n";
+        assert_eq!(parse(line), Some(Stat { state: b'S', started: 4242 }));
+        assert_eq!(parse(b"7 (a"), None);
+        assert_eq!(parse(b"7 (a) S 1 2"), None);
+    }
+
+    #[test]
+    fn this_process_lives_and_its_twin_with_another_start_does_not() {
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let me = Init::of(pid).unwrap();
+        assert!(me.alive());
+        assert!(!Init { started: me.started + 1, ..me }.alive());
+        assert_eq!(Init::of(0), None);
+        assert_eq!(Init::of(i32::MAX), None);
+    }
+
+    #[test]
+    fn a_zombie_is_not_alive() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let init = Init::of(i32::try_from(child.id()).unwrap()).unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while init.alive() {
+            assert!(std::time::Instant::now() < deadline);
+            std::thread::yield_now();
+        }
+        assert!(Init::of(init.pid).is_some(), "it is still there, unreaped");
+        child.wait().unwrap();
+        assert_eq!(Init::of(init.pid), None);
+    }
+}

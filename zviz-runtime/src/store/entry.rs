@@ -1,0 +1,182 @@
+//! One container's directory, with and without its lock.
+
+use super::Error;
+use crate::container::{Id, State, Status};
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{Mode, fstat, fstatat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::ops::Deref;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+const STATE: &str = "state.json";
+const NEW_STATE: &str = "state.json.new";
+/// Init waits on it until `start`, which takes it away.
+pub const EXEC_FIFO: &str = "exec.fifo";
+/// Far above any plan that config.json can ask for.
+const MAX_STATE: u64 = 64 << 20;
+
+/// A container's directory.
+#[derive(Debug)]
+pub struct Entry {
+    id: Id,
+    dir: File,
+}
+
+impl Entry {
+    pub(super) fn new(id: Id, dir: OwnedFd) -> Self {
+        Self { id, dir: dir.into() }
+    }
+
+    /// The container's.
+    pub fn id(&self) -> &Id {
+        &self.id
+    }
+
+    /// The directory, for [`EXEC_FIFO`] and other files that belong to the container. Names are to be used relative to it.
+    pub fn dir(&self) -> &File {
+        &self.dir
+    }
+
+    /// What was last saved.
+    ///
+    /// # Errors
+    /// `Absent` if nothing was, `State` if it cannot be read.
+    pub fn load(&self) -> Result<State, Error> {
+        let file = match openat(&self.dir, STATE, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
+        {
+            Ok(file) => File::from(file),
+            Err(Errno::ENOENT) => return Err(Error::Absent(self.id.clone())),
+            Err(errno) => return Err(self.failed("open state.json", errno)),
+        };
+        let mut text = Vec::new();
+        file.take(MAX_STATE).read_to_end(&mut text).map_err(|error| self.failed("read state.json", error))?;
+        let state: State =
+            serde_json::from_slice(&text).map_err(|source| Error::State { id: self.id.clone(), source })?;
+        if state.id != self.id {
+            let source = serde::de::Error::custom(format_args!("it belongs to {}", state.id));
+            return Err(Error::State { id: self.id.clone(), source });
+        }
+        Ok(state)
+    }
+
+    /// The status that a state and the machine show now. `frozen` is asked only if the payload runs.
+    ///
+    /// # Errors
+    /// `Entry` if the directory cannot be looked into.
+    pub fn status(&self, state: &State, frozen: impl FnOnce(&State) -> bool) -> Result<Status, Error> {
+        if state.creating {
+            // The one who creates holds the lock. If nobody does, it died on the way.
+            return Ok(if self.held_by_another()? { Status::Creating } else { Status::Stopped });
+        }
+        if state.live_init().is_none() {
+            return Ok(Status::Stopped);
+        }
+        // Frozen is asked before the fifo is: a created container can be paused too.
+        if frozen(state) {
+            return Ok(Status::Paused);
+        }
+        match fstatat(&self.dir, EXEC_FIFO, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(Status::Created),
+            Err(Errno::ENOENT) => Ok(Status::Running),
+            Err(errno) => Err(self.failed("stat exec.fifo", errno)),
+        }
+    }
+
+    fn held_by_another(&self) -> Result<bool, Error> {
+        // Our own description may hold it: a lock taken twice by one description is one lock, so ask with another.
+        let again = openat(&self.dir, ".", super::DIRECTORY, Mode::empty())
+            .map(File::from)
+            .map_err(|errno| self.failed("open its directory", errno))?;
+        match again.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(true),
+            Err(std::fs::TryLockError::Error(error)) => Err(self.failed("lock its directory", error)),
+        }
+    }
+
+    fn failed(&self, what: &'static str, source: impl Into<io::Error>) -> Error {
+        Error::Entry { id: self.id.clone(), what, source: source.into() }
+    }
+}
+
+/// A container that no other command changes until this is dropped.
+#[derive(Debug)]
+pub struct Locked {
+    entry: Entry,
+    root: Arc<OwnedFd>,
+}
+
+impl Deref for Locked {
+    type Target = Entry;
+
+    fn deref(&self) -> &Entry {
+        &self.entry
+    }
+}
+
+impl Locked {
+    pub(super) fn new(entry: Entry, root: Arc<OwnedFd>) -> Self {
+        Self { entry, root }
+    }
+
+    /// Whether the directory still has a name: it may have been removed while its lock was waited for.
+    pub(super) fn linked(&self) -> Result<bool, Error> {
+        let stat = fstat(&self.entry.dir).map_err(|errno| self.failed("stat its directory", errno))?;
+        Ok(stat.st_nlink > 0)
+    }
+
+    /// Replaces what is remembered: a reader sees the former or the new state whole.
+    ///
+    /// # Errors
+    /// `Entry` if it cannot be written; the former state stays.
+    pub fn save(&self, state: &State) -> Result<(), Error> {
+        let text = serde_json::to_vec(state).map_err(|source| Error::State { id: self.id.clone(), source })?;
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mut file = openat(&self.dir, NEW_STATE, flags, Mode::S_IRUSR | Mode::S_IWUSR)
+            .map(File::from)
+            .map_err(|errno| self.failed("make state.json", errno))?;
+        // Not synced: the root is on a tmpfs, and no container outlives the machine.
+        file.write_all(&text).map_err(|error| self.failed("write state.json", error))?;
+        renameat(&self.dir, NEW_STATE, &self.dir, STATE).map_err(|errno| self.failed("replace state.json", errno))
+    }
+
+    /// Forgets the container: removes its files and its directory. Others that wait for the lock will find it gone.
+    ///
+    /// # Errors
+    /// `Entry` if something cannot be removed; state.json is the last file to go, so that it can be tried again.
+    pub fn remove(self) -> Result<(), Error> {
+        let broken = |errno: Errno| self.failed("list its directory", errno);
+        let mut dir = Dir::openat(&self.dir, ".", super::DIRECTORY, Mode::empty()).map_err(broken)?;
+        let mut names = Vec::new();
+        for entry in dir.iter() {
+            let name = entry.map_err(broken)?.file_name().to_owned();
+            if !matches!(name.to_bytes(), b"." | b"..") && name.to_bytes() != STATE.as_bytes() {
+                names.push(name);
+            }
+        }
+        for name in names {
+            unlinkat(&self.dir, name.as_c_str(), UnlinkatFlags::NoRemoveDir)
+                .map_err(|errno| self.failed("remove a file", errno))?;
+        }
+        match unlinkat(&self.dir, STATE, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(self.failed("remove state.json", errno)),
+        }
+        unlinkat(&*self.root, self.id.as_str(), UnlinkatFlags::RemoveDir)
+            .map_err(|errno| self.failed("remove its directory", errno))
+    }
+}
+
+impl Drop for Locked {
+    /// Unlocks for all who share the description: init inherits it, and must not keep the container locked until it
+    /// closes what it does not need.
+    fn drop(&mut self) {
+        // There is nothing to be done if it does not succeed, and closing the last descriptor unlocks too.
+        let _ = self.entry.dir.unlock();
+    }
+}
