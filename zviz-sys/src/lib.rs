@@ -11,8 +11,12 @@ pub mod mount;
 pub mod net;
 pub mod path;
 pub mod process;
+pub mod pty;
+pub mod rights;
 pub mod sched;
 pub mod seccomp;
+pub mod spawn;
+pub mod wait;
 
 pub use nix::errno::Errno;
 

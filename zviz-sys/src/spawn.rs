@@ -1,0 +1,321 @@
+//! Running another program from the runtime: a hook, a helper. The child allocates nothing between clone and exec.
+//!
+//! A pid namespace can only be entered by a child of the process that joined it, so the first child joins and clones its
+//! own sibling (CLONE_PARENT). The caller's own namespaces are never changed, which an unprivileged one could not undo:
+//!
+//! ```text
+//! caller ── clone ──► first: setns(...) ── clone(CLONE_PARENT) ──► second: root, cwd, ids, streams, exec
+//!    ▲                  │ Second(pid)                                │
+//!    └── report pipe ◄──┴────────────────── Failure(step, errno) ◄──┘    end of file: the program runs
+//! ```
+
+use crate::exec::{CStrArray, execve, execve_fd};
+use crate::process::{self, Cloned};
+use crate::wait::{self, Exit};
+use crate::{Errno, Result, fd, ids, owned, path};
+use std::convert::Infallible;
+use std::ffi::CStr;
+use std::fmt;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// What to run, and as what. Everything in it was made before the clone.
+pub struct Program<'a> {
+    /// The file.
+    pub image: Image<'a>,
+    /// argv, argv[0] included.
+    pub argv: &'a CStrArray,
+    /// The whole environment.
+    pub env: &'a CStrArray,
+    /// Standard input, output and error; no other descriptor is passed on.
+    pub stdio: [BorrowedFd<'a>; 3],
+    /// Namespaces to join, in this order: each a pidfd with several `CLONE_NEW*`, or a namespace with its own one.
+    /// After joining a user namespace the program is its root, if that is mapped.
+    pub join: &'a [(BorrowedFd<'a>, u64)],
+    /// The root directory, applied after `join`.
+    pub root: Option<BorrowedFd<'a>>,
+    /// The working directory, inside the root.
+    pub cwd: Option<&'a CStr>,
+    /// The cgroup to start in. CLONE_INTO_CGROUP.
+    pub cgroup: Option<BorrowedFd<'a>>,
+    /// The last thing before exec: rights to give up. It runs in the child and must not allocate, lock or log.
+    pub confine: Option<&'a dyn Fn() -> Result<()>>,
+}
+
+/// The file to execute.
+#[derive(Clone, Copy)]
+pub enum Image<'a> {
+    /// By path, as seen after everything else was entered.
+    Path(&'a CStr),
+    /// Opened beforehand. A script's interpreter must be told a path: it is `path` where that is still the same file,
+    /// /dev/fd/N otherwise.
+    Opened {
+        /// O_PATH will do.
+        file: BorrowedFd<'a>,
+        /// Where it was found.
+        path: &'a CStr,
+    },
+}
+
+/// What the child was doing when it could not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Pipe, clone.
+    Start,
+    /// Moving descriptors, resetting signals.
+    Prepare,
+    /// setns(2).
+    Join,
+    /// The second clone, into the pid namespace.
+    EnterPid,
+    /// chroot(2).
+    Root,
+    /// chdir(2).
+    WorkingDirectory,
+    /// setresuid(2) and the like.
+    Ids,
+    /// dup3(2), close_range(2).
+    Streams,
+    /// The caller's last thing.
+    Confine,
+    /// execve(2).
+    Exec,
+}
+
+const STEPS: [(Step, &str); 10] = [
+    (Step::Start, "start a process"),
+    (Step::Prepare, "prepare"),
+    (Step::Join, "join namespaces"),
+    (Step::EnterPid, "enter the pid namespace"),
+    (Step::Root, "change root"),
+    (Step::WorkingDirectory, "change directory"),
+    (Step::Ids, "become root of the user namespace"),
+    (Step::Streams, "set up its streams"),
+    (Step::Confine, "confine"),
+    (Step::Exec, "execute"),
+];
+
+/// Why a program does not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failure {
+    /// Where it ended.
+    pub step: Step,
+    /// What the kernel said.
+    pub errno: Errno,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = STEPS.iter().find(|(step, _)| *step == self.step).map_or("start", |(_, what)| what);
+        write!(f, "{what}: {}", self.errno.desc())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// A running program. It leads a process group of its own, and is killed if the thread that started it ends.
+#[derive(Debug)]
+pub struct Child {
+    pid: i32,
+    pidfd: OwnedFd,
+}
+
+impl Child {
+    /// Its pid, in the caller's pid namespace.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Readable when it has ended.
+    #[must_use]
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Waits for its end, and reaps it.
+    ///
+    /// # Errors
+    /// ECHILD where the caller ignores SIGCHLD, so that the kernel reaps.
+    pub fn wait(self) -> Result<Exit> {
+        wait::wait(self.pidfd.as_fd())
+    }
+
+    /// Kills it, and what it started that is still in its process group. Its number cannot have another owner, since it
+    /// is not reaped yet.
+    ///
+    /// # Errors
+    /// Those of kill(2).
+    pub fn kill(&self) -> Result<()> {
+        // The group first: killing the leader alone could let a shell's children go on.
+        let group = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(self.pid), nix::sys::signal::SIGKILL);
+        process::pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL).or(group)
+    }
+}
+
+/// A report's first number where it is no step: the second is the pid of the second child.
+const SECOND: u32 = u32::MAX;
+
+/// Starts a program, and returns when it has been executed.
+///
+/// # Errors
+/// Where and why it could not be; no process is left.
+pub fn spawn(program: &Program<'_>) -> std::result::Result<Child, Failure> {
+    let start = |errno| Failure { step: Step::Start, errno };
+    let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(start)?;
+    let (pid, pidfd) = match process::clone(0, program.cgroup).map_err(start)? {
+        Cloned::Child => first(program, writer.as_fd()),
+        Cloned::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    drop(writer);
+    let first = Child { pid, pidfd };
+    let mut second = None;
+    let mut failure = None;
+    loop {
+        let mut record = [0; 8];
+        match fd::read(reader.as_fd(), &mut record) {
+            Ok(8) => {
+                let (code, value) = split(record);
+                if code == SECOND {
+                    // Not reaped yet, whatever has become of it: the number is still its own.
+                    second = Some(process::pidfd_open(value).map(|pidfd| Child { pid: value, pidfd }));
+                } else {
+                    let step = STEPS.get(code as usize).map_or(Step::Start, |(step, _)| *step);
+                    failure = Some(Failure { step, errno: Errno::from_raw(value) });
+                }
+            }
+            Ok(_) => break,
+            Err(errno) => {
+                failure = Some(start(errno));
+                break;
+            }
+        }
+    }
+    let child = if program.join.iter().any(|(_, which)| which & libc::CLONE_NEWPID as u64 != 0) {
+        let ended = first.wait();
+        match second {
+            Some(second) => second.map_err(start)?,
+            // It was killed before it could say anything.
+            None => return Err(failure.unwrap_or(start(ended.err().unwrap_or(Errno::ESRCH)))),
+        }
+    } else {
+        first
+    };
+    match failure {
+        None => Ok(child),
+        Some(failure) => {
+            // It has exited or is about to; its status says nothing that the failure does not.
+            let _ = child.wait();
+            Err(failure)
+        }
+    }
+}
+
+fn split(record: [u8; 8]) -> (u32, i32) {
+    let [a, b, c, d, e, f, g, h] = record;
+    (u32::from_ne_bytes([a, b, c, d]), i32::from_ne_bytes([e, f, g, h]))
+}
+
+fn tell(report: BorrowedFd<'_>, code: u32, value: i32) {
+    let [a, b, c, d] = code.to_ne_bytes();
+    let [e, f, g, h] = value.to_ne_bytes();
+    // A pipe takes eight bytes whole; if the caller is gone there is nobody to tell.
+    let _ = fd::write_all(report, &[a, b, c, d, e, f, g, h]);
+}
+
+fn at<T>(step: Step, result: Result<T>) -> std::result::Result<T, Failure> {
+    result.map_err(|errno| Failure { step, errno })
+}
+
+fn first(program: &Program<'_>, report: BorrowedFd<'_>) -> ! {
+    let Err(failure) = run(program, report);
+    let code = STEPS.iter().position(|(step, _)| *step == failure.step).unwrap_or(0);
+    tell(report, code as u32, failure.errno as i32);
+    process::exit(127)
+}
+
+fn run(program: &Program<'_>, report: BorrowedFd<'_>) -> std::result::Result<Infallible, Failure> {
+    // If the caller was started without standard streams, pipes may have their numbers.
+    let report = at(Step::Prepare, above_stdio(report))?;
+    at(Step::Prepare, process::reset_signals())?;
+    for (namespace, which) in program.join {
+        at(Step::Join, process::setns(*namespace, *which))?;
+    }
+    let joins = |which: i32| program.join.iter().any(|(_, w)| w & which as u64 != 0);
+    if joins(libc::CLONE_NEWPID)
+        && let Cloned::Parent { pid, .. } = at(Step::EnterPid, process::clone_sibling(0))?
+    {
+        tell(report.as_fd(), SECOND, pid);
+        process::exit(0);
+    }
+    at(Step::Prepare, nix::unistd::setpgid(nix::unistd::Pid::from_raw(0), nix::unistd::Pid::from_raw(0)))?;
+    if let Some(root) = program.root {
+        at(Step::Root, path::enter(root).and_then(|()| path::chroot_to_cwd()))?;
+    }
+    if let Some(cwd) = program.cwd {
+        at(Step::WorkingDirectory, path::change_directory(cwd))?;
+    }
+    if joins(libc::CLONE_NEWUSER) {
+        at(Step::Ids, become_root())?;
+    }
+    // After the ids, whose change clears it.
+    at(Step::Prepare, ids::set_parent_death_signal(libc::SIGKILL))?;
+    let file = match program.image {
+        Image::Path(_) => None,
+        Image::Opened { file, .. } => Some(at(Step::Streams, above_stdio(file))?),
+    };
+    at(Step::Streams, streams(program.stdio))?;
+    if let Some(confine) = program.confine {
+        at(Step::Confine, confine())?;
+    }
+    at(Step::Exec, execute(program, file.as_ref().map(AsFd::as_fd)))
+}
+
+/// A close-on-exec copy that no standard stream can replace. fcntl(2) F_DUPFD_CLOEXEC.
+fn above_stdio(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC takes an integer, and returns a new descriptor.
+    owned(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3) }.into())
+}
+
+/// Where id 0 is not mapped (EINVAL) the ids stay what they are, as does a group list that may not be changed (EPERM).
+fn become_root() -> Result<()> {
+    let tolerate = |result: Result<()>| match result {
+        Err(Errno::EINVAL | Errno::EPERM) => Ok(()),
+        other => other,
+    };
+    tolerate(ids::set_groups(&[]))?;
+    tolerate(ids::set_gid(0))?;
+    tolerate(ids::set_uid(0))
+}
+
+fn streams([input, output, error]: [BorrowedFd<'_>; 3]) -> Result<()> {
+    // All three are copied away first: one may have the number of another's place.
+    let copies = [above_stdio(input)?, above_stdio(output)?, above_stdio(error)?];
+    for (stream, copy) in (0..).zip(&copies) {
+        fd::dup_onto_stdio(copy.as_fd(), stream)?;
+    }
+    fd::cloexec_from(3)
+}
+
+fn execute(program: &Program<'_>, file: Option<BorrowedFd<'_>>) -> Result<Infallible> {
+    let (path, file) = match (program.image, file) {
+        (Image::Opened { path, .. }, Some(file)) => (path, file),
+        (Image::Path(path) | Image::Opened { path, .. }, _) => return execve(path, program.argv, program.env),
+    };
+    match execve_fd(file, program.argv, program.env) {
+        // A script: its interpreter would find the close-on-exec descriptor gone.
+        Err(Errno::ENOENT) => {}
+        other => return other,
+    }
+    if same_file(path, file) {
+        return execve(path, program.argv, program.env);
+    }
+    fd::keep_over_exec(file)?;
+    execve_fd(file, program.argv, program.env)
+}
+
+fn same_file(path: &CStr, file: BorrowedFd<'_>) -> bool {
+    match (path::stat(path), fd::stat(file)) {
+        (Ok(a), Ok(b)) => (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino),
+        _ => false,
+    }
+}
