@@ -1,1 +1,42 @@
-//! zviz-seccomp
+//! Seccomp policies: from rules by name to a BPF program, the answers a program gives, and the default policy.
+//!
+//! Pure: nothing here loads a filter or knows a container. A [`Policy`] says what each call gets, [`compile`] makes the
+//! [`Program`], [`Cache`] keeps it, [`Program::eval`] answers what the kernel would, and [`Policy::decide`] what it should.
+
+#![forbid(unsafe_code)]
+
+mod action;
+mod arch;
+mod bpf;
+mod check;
+mod compile;
+mod conditions;
+mod decide;
+mod disassembly;
+mod error;
+mod eval;
+mod library;
+mod policy;
+mod program;
+mod prologue;
+mod syscalls;
+mod table;
+
+pub use action::Action;
+pub use arch::{Arch, UnknownArch, X32_BIT};
+pub use compile::{Compiled, compile};
+pub use error::Error;
+pub use eval::{SeccompData, fuzz_program};
+pub use policy::{Compare, Fallback, Flags, Op, Policy, Rule};
+pub use program::{INSTRUCTION_SIZE, MAX_INSTRUCTIONS, Program, SockFilter};
+pub use syscalls::{name_of, number_of};
+
+/// "This kernel does not have the call."
+pub const ENOSYS: Action = Action::Errno(libc::ENOSYS as u16);
+/// "You may not."
+pub const EPERM: Action = Action::Errno(libc::EPERM as u16);
+
+/// The version of the libseccomp that compiles, such as `2.5.4`.
+pub fn libseccomp_version() -> String {
+    library::version()
+}

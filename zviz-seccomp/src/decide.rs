@@ -1,0 +1,92 @@
+//! What a policy answers, read off its rules: the reference that compiled programs are compared with.
+
+use crate::arch::X32_BIT;
+use crate::syscalls::{self, Resolved};
+use crate::{Action, Arch, Compare, ENOSYS, Policy};
+
+impl Policy {
+    /// The answer to a call. Slow and plain; [`crate::Program::eval`] of the compiled policy gives the same.
+    pub fn decide(&self, arch: Arch, nr: u32, args: &[u64; 6]) -> Action {
+        let known = self.known_architectures();
+        let numbering = numbering(arch, nr);
+        if !known.iter().any(|known| known.audit() == arch.audit()) {
+            return self.foreign_arch;
+        }
+        // A tracer sets the number -1 to have a call skipped (ptrace(2)): no call of any ABI.
+        if nr == u32::MAX {
+            return self.default;
+        }
+        if !known.contains(&numbering) {
+            return if numbering == Arch::X32 { self.x32 } else { self.foreign_arch };
+        }
+        self.decide_known(numbering, nr, args)
+    }
+
+    fn decide_known(&self, arch: Arch, nr: u32, args: &[u64; 6]) -> Action {
+        let by_number = |found: &Resolved| found.direct == Some(nr);
+        if let Some(always) = self.unconditional(arch, by_number) {
+            return always;
+        }
+        let mut answer = self.strictest(arch, by_number, |compares| compares.iter().all(|c| c.holds(arch, args)));
+        // Through socketcall and ipc a call's own arguments lie behind a pointer: every condition may hold, or none.
+        let operation = Some((nr, args[0] as u32));
+        let by_operation = |found: &Resolved| found.through == operation;
+        let inner = self.unconditional(arch, by_operation).or_else(|| {
+            let any = self.strictest(arch, by_operation, |_| true);
+            let none = self.fallback(arch, by_operation);
+            any.map(|any| any.stricter(none.unwrap_or(self.default))).or(none)
+        });
+        answer = match (answer, inner) {
+            (Some(a), Some(b)) => Some(a.stricter(b)),
+            (a, b) => a.or(b),
+        };
+        answer.or_else(|| self.fallback(arch, by_number)).unwrap_or_else(|| {
+            let beyond = self.last_number(arch).is_some_and(|last| nr > last);
+            // s390's number 0 stands for any call whose number the kernel does not know.
+            let unknown = nr == 0 && matches!(arch, Arch::S390 | Arch::S390x);
+            if self.knows_future() && (beyond || unknown) { ENOSYS } else { self.default }
+        })
+    }
+
+    fn unconditional(&self, arch: Arch, picks: impl Fn(&Resolved) -> bool) -> Option<Action> {
+        let mut rules = self.rules.iter().filter(|rule| rule.args.is_empty() && rule.action != self.default);
+        rules.find(|rule| any_name(&rule.names, arch, &picks)).map(|rule| rule.action)
+    }
+
+    fn strictest(
+        &self,
+        arch: Arch,
+        picks: impl Fn(&Resolved) -> bool,
+        holds: impl Fn(&[Compare]) -> bool,
+    ) -> Option<Action> {
+        let rules = self.rules.iter().filter(|rule| !rule.args.is_empty() && any_name(&rule.names, arch, &picks));
+        let holding = rules.filter(|rule| rule.alternatives().into_iter().any(&holds));
+        holding.map(|rule| rule.action).reduce(Action::stricter)
+    }
+
+    fn fallback(&self, arch: Arch, picks: impl Fn(&Resolved) -> bool) -> Option<Action> {
+        let mut fallbacks = self.fallbacks.iter();
+        fallbacks.find(|fallback| any_name(&fallback.names, arch, &picks)).map(|fallback| fallback.action)
+    }
+
+    /// The highest number that the policy names.
+    pub(crate) fn last_number(&self, arch: Arch) -> Option<u32> {
+        let rules = self.rules.iter().flat_map(|rule| &rule.names);
+        let names = rules.chain(self.fallbacks.iter().flat_map(|fallback| &fallback.names));
+        let numbers = names.filter_map(|name| syscalls::resolve(name, arch)?.highest());
+        numbers.max().filter(|last| *last != 0)
+    }
+}
+
+fn any_name(names: &[String], arch: Arch, picks: impl Fn(&Resolved) -> bool) -> bool {
+    names.iter().any(|name| syscalls::resolve(name, arch).is_some_and(|found| picks(&found)))
+}
+
+/// x86-64 and x32 are told apart by the number.
+fn numbering(arch: Arch, nr: u32) -> Arch {
+    match arch {
+        Arch::X86_64 | Arch::X32 if nr >= X32_BIT => Arch::X32,
+        Arch::X86_64 | Arch::X32 => Arch::X86_64,
+        other => other,
+    }
+}

@@ -1,0 +1,222 @@
+//! The policy: which system calls get which answer.
+//!
+//! How rules of one call combine (runc's results, made independent of the order in a list where runc's depend on it):
+//! 1. The first rule without conditions speaks for the whole call, unless its action is the default action, in which
+//!    case it says nothing. Rules with conditions on the same call are then [`shadowed`](crate::Compiled::shadowed).
+//! 2. Otherwise, of the rules whose conditions hold, the strictest action.
+//! 3. Otherwise the call's fallback, if the policy has one.
+//! 4. Otherwise ENOSYS for a number above all that the policy names ([`Policy::knows_future`]), else the default.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Action, Arch};
+
+/// A whole filter.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Policy {
+    /// For every call that no rule decides.
+    pub default: Action,
+    /// For a call of an architecture that is not in the list. runc: kill_thread.
+    pub foreign_arch: Action,
+    /// For a call in x32's numbering on x86-64 where x32 is not in the list. runc: kill_thread.
+    pub x32: Action,
+    /// What the filter knows; the native architecture is always added.
+    pub architectures: Vec<Arch>,
+    /// What is decided, by name.
+    pub rules: Vec<Rule>,
+    /// What a call gets that has rules with conditions of which none holds.
+    pub fallbacks: Vec<Fallback>,
+    /// How the filter is loaded.
+    pub flags: Flags,
+}
+
+/// One action for some calls under conditions.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Rule {
+    /// System calls by name, the same on every architecture.
+    pub names: Vec<String>,
+    /// The answer.
+    pub action: Action,
+    /// All must hold. Where two are about one argument each of the list stands alone and any of them suffices: so does
+    /// runc, because libseccomp takes one comparison for an argument.
+    pub args: Vec<Compare>,
+}
+
+/// The action of a call whose rules have conditions, none of which holds.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Fallback {
+    /// System calls by name.
+    pub names: Vec<String>,
+    /// The answer.
+    pub action: Action,
+}
+
+/// A condition on one argument register. On 32-bit architectures only the low words are compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Compare {
+    /// Which argument, 0 to 5.
+    pub index: u8,
+    /// How.
+    pub op: Op,
+    /// With what. Unsigned.
+    pub value: u64,
+}
+
+/// A comparison.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are their own explanation")]
+pub enum Op {
+    Ne,
+    Lt,
+    Le,
+    Eq,
+    Ge,
+    Gt,
+    /// Equal in the bits of this mask.
+    MaskedEq(u64),
+}
+
+/// SECCOMP_FILTER_FLAG_*, seccomp(2).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Flags {
+    /// Every thread of the process gets the filter.
+    pub tsync: bool,
+    /// Answers other than allow are logged.
+    pub log: bool,
+    /// No speculative store bypass mitigation.
+    pub spec_allow: bool,
+    /// A thread whose call the supervisor has received is woken by fatal signals alone.
+    pub wait_killable_recv: bool,
+}
+
+const FLAG_NAMES: [&str; 4] = [
+    "SECCOMP_FILTER_FLAG_TSYNC",
+    "SECCOMP_FILTER_FLAG_LOG",
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+];
+
+impl Flags {
+    /// Sets the flag of an OCI name; false when there is none of that name.
+    pub fn set(&mut self, name: &str) -> bool {
+        let field = match FLAG_NAMES.iter().position(|known| *known == name) {
+            Some(0) => &mut self.tsync,
+            Some(1) => &mut self.log,
+            Some(2) => &mut self.spec_allow,
+            Some(3) => &mut self.wait_killable_recv,
+            _ => return false,
+        };
+        *field = true;
+        true
+    }
+
+    /// Every OCI name, for `features`.
+    pub fn oci_names() -> impl Iterator<Item = &'static str> {
+        FLAG_NAMES.into_iter()
+    }
+}
+
+impl Op {
+    /// The operator of an OCI name; the mask is the spec's `value`, and `valueTwo` what is compared with it.
+    pub fn from_oci(name: &str, mask: u64) -> Option<Op> {
+        Some(match name {
+            "SCMP_CMP_NE" => Op::Ne,
+            "SCMP_CMP_LT" => Op::Lt,
+            "SCMP_CMP_LE" => Op::Le,
+            "SCMP_CMP_EQ" => Op::Eq,
+            "SCMP_CMP_GE" => Op::Ge,
+            "SCMP_CMP_GT" => Op::Gt,
+            "SCMP_CMP_MASKED_EQ" => Op::MaskedEq(mask),
+            _ => return None,
+        })
+    }
+}
+
+impl Compare {
+    /// The condition of an OCI `args` entry. `None` for an unknown operator.
+    pub fn from_oci(index: u8, op: &str, value: u64, value_two: u64) -> Option<Compare> {
+        let op = Op::from_oci(op, value)?;
+        let value = if matches!(op, Op::MaskedEq(_)) { value_two } else { value };
+        Some(Compare { index, op, value })
+    }
+
+    /// Whether the condition holds for these arguments.
+    pub fn holds(&self, arch: Arch, args: &[u64; 6]) -> bool {
+        let narrow = |word: u64| if arch.is_32bit() { word & u64::from(u32::MAX) } else { word };
+        let (Some(arg), value) = (args.get(usize::from(self.index)).copied().map(narrow), narrow(self.value)) else {
+            return false;
+        };
+        match self.op {
+            Op::Ne => arg != value,
+            Op::Lt => arg < value,
+            Op::Le => arg <= value,
+            Op::Eq => arg == value,
+            Op::Ge => arg >= value,
+            Op::Gt => arg > value,
+            Op::MaskedEq(mask) => arg & narrow(mask) == value & mask,
+        }
+    }
+}
+
+impl Rule {
+    /// A rule without conditions.
+    pub fn new<S: Into<String>>(names: impl IntoIterator<Item = S>, action: Action) -> Rule {
+        Rule { names: names.into_iter().map(Into::into).collect(), action, args: Vec::new() }
+    }
+
+    /// The same rule under one more condition.
+    #[must_use]
+    pub fn when(mut self, index: u8, op: Op, value: u64) -> Rule {
+        self.args.push(Compare { index, op, value });
+        self
+    }
+
+    /// The conditions, as alternatives of which each is a list that must hold.
+    pub(crate) fn alternatives(&self) -> Vec<&[Compare]> {
+        let repeated = (0..6).any(|index| self.args.iter().filter(|compare| compare.index == index).count() > 1);
+        if repeated { self.args.chunks(1).collect() } else { vec![&self.args] }
+    }
+}
+
+impl Policy {
+    /// A policy of the native architecture that answers every call alike.
+    pub fn new(default: Action) -> Policy {
+        Policy {
+            default,
+            foreign_arch: Action::KillThread,
+            x32: Action::KillThread,
+            architectures: Vec::new(),
+            rules: Vec::new(),
+            fallbacks: Vec::new(),
+            flags: Flags::default(),
+        }
+    }
+
+    /// The architectures with the native one, each once, in the order of the list.
+    pub fn known_architectures(&self) -> Vec<Arch> {
+        let mut archs = Vec::new();
+        for arch in std::iter::once(Arch::native()).chain(self.architectures.iter().copied()) {
+            if !archs.contains(&arch) {
+                archs.push(arch);
+            }
+        }
+        archs
+    }
+
+    /// Whether some call is answered by a supervisor: the filter is then loaded with a listener (NEW_LISTENER).
+    pub fn notifies(&self) -> bool {
+        let rules = self.rules.iter().map(|rule| rule.action);
+        let fallbacks = self.fallbacks.iter().map(|fallback| fallback.action);
+        [self.default, self.foreign_arch, self.x32]
+            .into_iter()
+            .chain(rules)
+            .chain(fallbacks)
+            .any(|action| action == Action::Notify)
+    }
+
+    /// Whether calls newer than the policy get ENOSYS, which programs take as "this kernel does not have it", rather than the
+    /// default, which they take for a fault (runc's rule: unless the default lets calls through).
+    pub fn knows_future(&self) -> bool {
+        !self.default.lets_through() && self.default != crate::ENOSYS
+    }
+}
