@@ -1,5 +1,6 @@
 //! The zviz runtime: a plan of a sandbox, and what carries it out.
 
+pub mod apply;
 pub mod container;
 pub mod plan;
 pub mod store;
