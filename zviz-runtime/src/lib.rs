@@ -2,5 +2,6 @@
 
 pub mod apply;
 pub mod container;
+pub mod features;
 pub mod plan;
 pub mod store;

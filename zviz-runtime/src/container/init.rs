@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::OwnedFd;
 
 /// A process that a reused pid is not taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,13 @@ impl Init {
     /// The process that has this pid now; none if there is no such process.
     pub fn of(pid: i32) -> Option<Self> {
         stat(pid).map(|stat| Self { pid, started: stat.started })
+    }
+
+    /// A descriptor of the process, if it is alive. A signal through it cannot reach another one.
+    pub fn open(self) -> Option<OwnedFd> {
+        let pidfd = zviz_sys::process::pidfd_open(self.pid).ok()?;
+        // Looked at after it was opened: from here on the pid cannot be reused without our seeing it.
+        self.alive().then_some(pidfd)
     }
 
     /// Whether it runs still: it exists, is the same process, and is no zombie.

@@ -86,14 +86,9 @@ mod tests {
     use crate::plan::{Plan, Rootfs};
 
     fn state() -> State {
-        let mut plan = Plan::default();
-        plan.rootfs = Some(Rootfs {
-            path: "/b/rootfs".into(),
-            readonly: false,
-            propagation: None,
-            pivot: true,
-            mount_label: None,
-        });
+        let rootfs =
+            Rootfs { path: "/b/rootfs".into(), readonly: false, propagation: None, pivot: true, mount_label: None };
+        let plan = Plan { rootfs: Some(rootfs), ..Plan::default() };
         State {
             init: Some(Init { pid: 7, started: 1 }),
             created: "2026-11-21T00:38:15.5Z".into(),

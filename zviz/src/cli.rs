@@ -1,0 +1,245 @@
+//! The command line: runc's, and what zviz has beside it.
+//!
+//! This is only what may be written and what it means in words; every verb's own file below `commands` does it.
+
+mod bundled;
+mod exec;
+mod run;
+mod update;
+
+pub use bundled::Create;
+pub use exec::Exec;
+pub use run::Run;
+pub use update::Update;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Runs programs in sandboxes: one command with `zviz run -- CMD`, or OCI bundles with runc's commands and flags.
+#[derive(Debug, Parser)]
+#[command(
+    name = "zviz",
+    version = crate::version::text(),
+    disable_version_flag = true,
+    arg_required_else_help = true,
+    after_help = "Containers are made from bundles: a directory with a config.json (see `zviz spec`) and a root file system."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that stand before the verb.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Global {
+    /// Directory where containers are remembered [default: /run/zviz; $XDG_RUNTIME_DIR/zviz without root]
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// File that errors and warnings are appended to [default: standard error]
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Format of the lines of the log
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+    /// Also log what is being done
+    #[arg(long)]
+    pub debug: bool,
+    /// Have systemd make the cgroups: `cgroupsPath` is then of the form slice:prefix:name
+    #[arg(long)]
+    pub systemd_cgroup: bool,
+    /// Go on without cgroups that may not be made
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub rootless: Rootless,
+    /// Accepted for callers of runc; nothing is checkpointed
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub criu: Option<PathBuf>,
+    /// Print the version
+    #[arg(short = 'v', short_alias = 'V', long, action = clap::ArgAction::Version)]
+    pub version: Option<bool>,
+}
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// `time="..." level=error msg="..."`
+    #[default]
+    Text,
+    /// `{"level":"error","msg":"...","time":"..."}`
+    Json,
+}
+
+/// Whether cgroups may be missing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Rootless {
+    /// Unless we are root of the machine.
+    #[default]
+    Auto,
+    /// Always.
+    #[value(alias = "1", alias = "t", alias = "T", alias = "TRUE", alias = "True")]
+    True,
+    /// Never.
+    #[value(alias = "0", alias = "f", alias = "F", alias = "FALSE", alias = "False")]
+    False,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a command in a sandbox, or a container from a bundle
+    ///
+    /// With a command after `--`, the command runs in a sandbox: the host's programs read-only, the current directory
+    /// writable, a private /tmp, loopback only, no capability. Without `--`, ID is a new container of the bundle in the
+    /// current directory, or in --bundle, as with runc.
+    Run(Box<Run>),
+    /// Create a container from a bundle; `start` runs its program
+    Create(Create),
+    /// Run the program of a created container
+    Start(One),
+    /// Run another program in a container, with all of the container's own restrictions
+    Exec(Box<Exec>),
+    /// Print the state of a container as JSON
+    State(One),
+    /// Send a signal to a container's first process
+    Kill(Kill),
+    /// Remove what is left of a container
+    Delete(Delete),
+    /// List the containers of this root
+    List(List),
+    /// Show the processes of a container
+    Ps(Ps),
+    /// Freeze the processes of a container
+    Pause(One),
+    /// Let a frozen container go on
+    Resume(One),
+    /// Change limits of a container; what is not named stays
+    Update(Box<Update>),
+    /// Print statistics and out-of-memory events of a container as JSON
+    Events(Events),
+    /// Write a config.json to start from
+    Spec(Spec),
+    /// Print what this runtime can do as JSON
+    Features,
+    /// Print what would be done for a bundle, and do nothing
+    Plan(Plan),
+    /// Not supported
+    #[command(hide = true)]
+    Checkpoint(Refused),
+    /// Not supported
+    #[command(hide = true)]
+    Restore(Refused),
+}
+
+/// A verb that takes a container and nothing else.
+#[derive(Debug, Args)]
+pub struct One {
+    /// The container
+    #[arg(value_name = "ID")]
+    pub id: String,
+}
+
+/// `kill`
+#[derive(Debug, Args)]
+pub struct Kill {
+    /// Send it to every process of the container; a container that has stopped is no error
+    #[arg(short, long)]
+    pub all: bool,
+    /// The container
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// A name, with or without SIG, or a number
+    #[arg(value_name = "SIGNAL", default_value = "SIGTERM", allow_hyphen_values = true)]
+    pub signal: String,
+}
+
+/// `delete`
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// Kill it first if it runs; a container that is not there is no error
+    #[arg(short, long)]
+    pub force: bool,
+    /// The container
+    #[arg(value_name = "ID")]
+    pub id: String,
+}
+
+/// `list`
+#[derive(Debug, Args)]
+pub struct List {
+    /// How to print them
+    #[arg(short, long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Print ids only
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Columns.
+    #[default]
+    Table,
+    /// One JSON array.
+    Json,
+}
+
+/// `ps`
+#[derive(Debug, Args)]
+#[command(override_usage = "zviz ps [OPTIONS] <ID> [PS ARGUMENTS]...")]
+pub struct Ps {
+    /// How to print them
+    #[arg(short, long, value_enum, default_value_t)]
+    pub format: Format,
+    /// The container, and arguments for ps(1) [default: -ef]
+    #[arg(value_name = "ID", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub id_and_arguments: Vec<String>,
+}
+
+/// `events`
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Time between two statistics: 5s, 500ms
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    pub interval: String,
+    /// Print statistics once and end
+    #[arg(long)]
+    pub stats: bool,
+    /// The container
+    #[arg(value_name = "ID")]
+    pub id: String,
+}
+
+/// `spec`
+#[derive(Debug, Args)]
+pub struct Spec {
+    /// The bundle to write it in [default: the current directory]
+    #[arg(short, long, value_name = "DIR")]
+    pub bundle: Option<PathBuf>,
+    /// For a container of an ordinary user
+    #[arg(long)]
+    pub rootless: bool,
+}
+
+/// `plan`
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// The bundle [default: the current directory]
+    #[arg(short, long, value_name = "DIR")]
+    pub bundle: Option<PathBuf>,
+    /// Print it as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A verb of runc that zviz refuses, whatever follows it.
+#[derive(Debug, Args)]
+pub struct Refused {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<OsString>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! The verbs. Each has a file; here is what they share.
+
+mod kill;
+mod list;
+mod refused;
+mod spec;
+mod state;
+
+use crate::cli::{Cli, Command, Global};
+use crate::log::Log;
+use nix::unistd::geteuid;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use zviz_runtime::container::{Id, State, Status};
+use zviz_runtime::store::{Entry, Locked, Root, Store};
+
+/// Why a run ends, and with which code.
+#[derive(Debug)]
+pub struct Failure {
+    /// Printed by main.
+    pub error: anyhow::Error,
+    /// Exit code.
+    pub code: u8,
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), code: 1 }
+    }
+}
+
+/// What every verb gets.
+pub struct Context<'a> {
+    /// The flags before the verb.
+    pub global: &'a Global,
+    /// For warnings.
+    pub log: &'a Log,
+}
+
+/// Does what the command line says; the exit code.
+pub fn run(cli: Cli, log: &Log) -> Result<u8, Failure> {
+    let context = Context { global: &cli.global, log };
+    match cli.command {
+        Command::State(one) => state::run(&context, &one)?,
+        Command::List(list) => list::run(&context, &list)?,
+        Command::Kill(kill) => kill::run(&context, &kill)?,
+        Command::Spec(spec) => spec::run(&spec)?,
+        Command::Checkpoint(_) => refused::run("checkpoint")?,
+        Command::Restore(_) => refused::run("restore")?,
+        _ => return Err(anyhow::anyhow!("this verb is not built in").into()),
+    }
+    Ok(0)
+}
+
+/// 125 where the codes below it belong to the command in a sandbox, else 1 as with runc.
+pub fn usage_error_code(arguments: &[OsString]) -> u8 {
+    let verb = arguments.iter().skip(1).find(|argument| *argument == "run");
+    if verb.is_some() && arguments.iter().any(|argument| argument == "--") { 125 } else { 1 }
+}
+
+impl Context<'_> {
+    /// Where containers are remembered.
+    fn root(&self) -> Root {
+        match &self.global.root {
+            Some(root) => Root::Given(root.clone()),
+            None => {
+                let user = std::env::var("USER").ok();
+                let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+                let uid = geteuid().as_raw();
+                // The one fact that costs system calls is asked for where it decides something.
+                let matters = uid == 0 && runtime_dir.is_some() && user.as_deref() != Some("root");
+                Root::default_for(uid, matters && in_user_namespace(), runtime_dir, user.as_deref())
+            }
+        }
+    }
+
+    /// To make a container in.
+    pub fn store(&self) -> anyhow::Result<Store> {
+        Ok(Store::open(&self.root())?)
+    }
+
+    /// To look in: none if nothing was ever made.
+    pub fn existing_store(&self) -> anyhow::Result<Option<Store>> {
+        Ok(Store::existing(&self.root())?)
+    }
+
+    fn store_of(&self, id: &Id) -> anyhow::Result<Store> {
+        Ok(self.existing_store()?.ok_or_else(|| zviz_runtime::store::Error::Absent(id.clone()))?)
+    }
+
+    /// An existing container, to look at.
+    pub fn entry(&self, id: &str) -> anyhow::Result<(Entry, State)> {
+        let id = Id::new(id)?;
+        let entry = self.store_of(&id)?.entry(&id)?;
+        let state = entry.load()?;
+        Ok((entry, state))
+    }
+
+    /// An existing container, to change.
+    pub fn locked(&self, id: &str) -> anyhow::Result<(Locked, State)> {
+        let id = Id::new(id)?;
+        let locked = self.store_of(&id)?.lock(&id)?;
+        let state = locked.load()?;
+        Ok((locked, state))
+    }
+}
+
+/// Whether root is root of a user namespace only: the first one maps all ids to themselves. user_namespaces(7).
+fn in_user_namespace() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    !map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+}
+
+/// The status now.
+pub fn status(entry: &Entry, state: &State) -> anyhow::Result<Status> {
+    Ok(entry.status(state, |_| false)?)
+}
+
+/// Prints an answer; a reader that has gone away is an error like any other.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
