@@ -1,3 +1,13 @@
-//! What carries a plan out, one file for each layer.
+//! Carrying out what was planned. For every layer, `plan` has a file of the same name that decides.
 
+pub(crate) mod copy_up;
+pub(crate) mod devices;
 pub mod hooks;
+pub(crate) mod ids;
+pub(crate) mod inroot;
+pub(crate) mod landlock;
+pub(crate) mod mounts;
+pub(crate) mod namespaces;
+pub(crate) mod paths;
+pub(crate) mod process;
+pub(crate) mod rootfs;

@@ -1,7 +1,13 @@
 //! The zviz runtime: a plan of a sandbox, and what carries it out.
 
 pub mod apply;
+mod child;
 pub mod container;
+mod failure;
 pub mod features;
+mod launch;
 pub mod plan;
+pub mod prepare;
 pub mod store;
+mod sync;
+mod words;

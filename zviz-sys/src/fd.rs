@@ -86,59 +86,9 @@ pub fn filesystem_magic(fd: BorrowedFd<'_>) -> Result<i64> {
     Ok(unsafe { buffer.assume_init() }.f_type as i64)
 }
 
-/// Room for one descriptor in a control message, aligned as the kernel's header is.
-#[repr(C)]
-struct OneFd {
-    header: libc::cmsghdr,
-    fd: libc::c_int,
-}
-
-/// Sends a message with a descriptor. sendmsg(2), SCM_RIGHTS.
-pub fn send_with_fd(socket: BorrowedFd<'_>, message: &[u8], fd: BorrowedFd<'_>) -> Result<()> {
-    let mut control = OneFd {
-        header: libc::cmsghdr {
-            cmsg_len: (size_of::<libc::cmsghdr>() + size_of::<libc::c_int>()) as _,
-            cmsg_level: libc::SOL_SOCKET,
-            cmsg_type: libc::SCM_RIGHTS,
-        },
-        fd: fd.as_raw_fd(),
-    };
-    let mut part = libc::iovec { iov_base: message.as_ptr().cast_mut().cast(), iov_len: message.len() };
-    // SAFETY: all-zero bytes are a valid msghdr: null pointers and integers.
-    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-    header.msg_iov = &raw mut part;
-    header.msg_iovlen = 1;
-    header.msg_control = (&raw mut control).cast();
-    header.msg_controllen = size_of::<OneFd>() as _;
-    // SAFETY: every pointer in the header is to a local value that outlives the call, with its right length.
-    let sent = ret(unsafe { libc::sendmsg(socket.as_raw_fd(), &header, libc::MSG_NOSIGNAL) } as libc::c_long)?;
-    if usize::try_from(sent).is_ok_and(|n| n == message.len()) { Ok(()) } else { Err(Errno::EIO) }
-}
-
-/// Receives a message, and a descriptor if one came with it (close-on-exec). recvmsg(2).
-pub fn receive_with_fd(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
-    use std::os::fd::FromRawFd;
-    // SAFETY: all-zero bytes are a valid control message buffer and a valid msghdr.
-    let (mut control, mut header): (OneFd, libc::msghdr) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
-    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    header.msg_iov = &raw mut part;
-    header.msg_iovlen = 1;
-    header.msg_control = (&raw mut control).cast();
-    header.msg_controllen = size_of::<OneFd>() as _;
-    let received = loop {
-        // SAFETY: as for sendmsg; the kernel writes no more than the lengths say.
-        let value = unsafe { libc::recvmsg(socket.as_raw_fd(), &mut header, libc::MSG_CMSG_CLOEXEC) };
-        match ret(value as libc::c_long) {
-            Err(Errno::EINTR) => {}
-            other => break usize::try_from(other?).map_err(|_| Errno::EIO)?,
-        }
-    };
-    let expected = size_of::<libc::cmsghdr>() + size_of::<libc::c_int>();
-    let has_fd = header.msg_controllen as usize >= expected
-        && control.header.cmsg_level == libc::SOL_SOCKET
-        && control.header.cmsg_type == libc::SCM_RIGHTS
-        && control.header.cmsg_len as usize >= expected;
-    // SAFETY: the kernel has just put this descriptor into our table for us, and nothing else owns it.
-    let fd = has_fd.then(|| unsafe { OwnedFd::from_raw_fd(control.fd) });
-    Ok((received, fd))
+/// Closes every descriptor from `first` up, whoever owns it: for a process that will use none of them again, nor run a
+/// destructor. close_range(2).
+pub fn close_from(first: u32) -> Result<()> {
+    // SAFETY: the caller never returns to code that owns a descriptor; numbers left in this process's memory are unused.
+    ret(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) }).map(drop)
 }

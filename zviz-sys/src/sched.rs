@@ -55,10 +55,15 @@ impl CpuSet {
     }
 }
 
-/// sched_setaffinity(2).
+/// sched_setaffinity(2), of this thread.
 pub fn set_affinity(cpus: &CpuSet) -> Result<()> {
+    set_affinity_of(0, cpus)
+}
+
+/// sched_setaffinity(2), of a process.
+pub fn set_affinity_of(pid: i32, cpus: &CpuSet) -> Result<()> {
     // SAFETY: the pointer and the size describe one array.
-    ret(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(&cpus.0), cpus.0.as_ptr()) }).map(drop)
+    ret(unsafe { libc::syscall(libc::SYS_sched_setaffinity, pid, size_of_val(&cpus.0), cpus.0.as_ptr()) }).map(drop)
 }
 
 /// personality(2).

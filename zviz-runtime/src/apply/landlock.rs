@@ -1,0 +1,78 @@
+//! Landlock: the ruleset is made before the clone, its rules by init, for paths that exist only inside.
+
+use super::inroot;
+use super::mounts::place;
+use crate::failure::{Failure, Stage, at_item};
+use crate::plan::{Landlock, LandlockRights};
+use crate::prepare::Error;
+use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
+use nix::errno::Errno;
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use zviz_sys::{fd, landlock as sys};
+
+/// A ruleset without rules, and the rules to be.
+pub(crate) struct PreparedLandlock {
+    ruleset: OwnedFd,
+    rules: Vec<(CString, u64)>,
+    files: u64,
+}
+
+/// The crate's name for an ABI; one that it does not know yet gives the newest that it does.
+fn abi(number: u32) -> ABI {
+    match number {
+        0 => ABI::Unsupported,
+        1 => ABI::V1,
+        2 => ABI::V2,
+        3 => ABI::V3,
+        4 => ABI::V4,
+        5 => ABI::V5,
+        6 => ABI::V6,
+        _ => ABI::V7,
+    }
+}
+
+/// Makes the ruleset. Every right of the plan's ABI is handled, or the start fails.
+pub(crate) fn prepare(plan: &Landlock) -> Result<PreparedLandlock, Error> {
+    let abi = abi(plan.abi);
+    let named = |what: &dyn std::fmt::Display| Error::Landlock { what: what.to_string() };
+    let mut ruleset = Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::from_all(abi))
+        .map_err(|e| named(&e))?;
+    if plan.scoped {
+        ruleset = ruleset.scope(Scope::from_all(abi)).map_err(|e| named(&e))?;
+    }
+    let created = ruleset.create().map_err(|e| named(&e))?;
+    let ruleset: Option<OwnedFd> = created.into();
+    let ruleset = ruleset.ok_or_else(|| named(&"this kernel has no Landlock"))?;
+    let bits = |rights| match rights {
+        LandlockRights::ReadExecute => AccessFs::from_read(abi).bits(),
+        LandlockRights::Full => AccessFs::from_all(abi).bits(),
+    };
+    let rules = plan.rules.iter().map(|(path, r)| Ok((place(path)?, bits(*r)))).collect::<Result<_, Error>>()?;
+    Ok(PreparedLandlock { ruleset, rules, files: AccessFs::from_file(abi).bits() })
+}
+
+impl PreparedLandlock {
+    /// Adds the rules. Inside the new root, while everything can still be reached.
+    pub(crate) fn add_rules(&self, root: BorrowedFd<'_>) -> Result<(), Failure> {
+        for (i, (path, access)) in self.rules.iter().enumerate() {
+            at_item(Stage::Landlock, i, self.add(root, path, *access))?;
+        }
+        Ok(())
+    }
+
+    fn add(&self, root: BorrowedFd<'_>, path: &CString, access: u64) -> Result<(), Errno> {
+        let target = inroot::open(root, path, 0)?;
+        let directory = fd::stat(&target)?.st_mode & libc::S_IFMT == libc::S_IFDIR;
+        // The kernel refuses a directory's rights on a file.
+        let access = if directory { access } else { access & self.files };
+        sys::add_path_rule(self.ruleset.as_fd(), target.as_fd(), access)
+    }
+
+    /// Puts it in force.
+    pub(crate) fn restrict(&self) -> Result<(), Failure> {
+        at_item(Stage::Landlock, self.rules.len(), sys::restrict_self(self.ruleset.as_fd()))
+    }
+}

@@ -1,0 +1,243 @@
+//! Mounts: sources opened and file systems described beforehand, made and attached by init through descriptors.
+
+use super::inroot::{self, Make};
+use crate::failure::{Failure, Stage, at_item};
+use crate::plan::mounts::{IdmapSource, PropagationKind};
+use crate::plan::{Attributes, Bind, Filesystem, Mount, MountKind, Propagation};
+use crate::prepare::{Error, cstring};
+use nix::errno::Errno;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use zviz_sys::mount::{self, MountAttr};
+use zviz_sys::{fd, path};
+
+/// Who opens the sources of binds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opener {
+    /// The parent, whose rights init may lose with its user namespace.
+    Parent,
+    /// Init, in its own mount namespace: an unprivileged parent may not copy mounts of the host's.
+    Init,
+}
+
+/// One mount, ready to be made.
+pub(crate) struct PreparedMount {
+    place: CString,
+    what: What,
+    own: Option<MountAttr>,
+    tree: Option<MountAttr>,
+    propagation: Vec<(MountAttr, bool)>,
+    late_readonly: bool,
+    no_symlinks: bool,
+    mounted: Option<OwnedFd>,
+}
+
+enum What {
+    Tree(OwnedFd),
+    Source { path: CString, recursive: bool, nofollow: bool },
+    New { fstype: CString, options: Vec<(CString, Option<CString>)>, copy_up: bool, attributes: u64 },
+    Remount,
+    Symlink(CString),
+    Directory(u32),
+}
+
+/// A path inside the container as the kernel resolves it from the root's descriptor.
+pub(crate) fn place(absolute: &str) -> Result<CString, Error> {
+    cstring(absolute.trim_matches('/'))
+}
+
+fn changes(a: Attributes) -> Option<MountAttr> {
+    (a != Attributes::default()).then(|| MountAttr { set: a.set, clear: a.clear, ..MountAttr::default() })
+}
+
+pub(crate) fn propagation(p: Propagation) -> (MountAttr, bool) {
+    let flag = match p.kind {
+        PropagationKind::Shared => libc::MS_SHARED,
+        PropagationKind::Slave => libc::MS_SLAVE,
+        PropagationKind::Private => libc::MS_PRIVATE,
+        PropagationKind::Unbindable => libc::MS_UNBINDABLE,
+    };
+    (MountAttr { propagation: flag, ..MountAttr::default() }, p.recursive)
+}
+
+/// Opens what can be opened before the clone.
+pub(crate) fn prepare(plan: &Mount, opener: Opener, inherited: MountAttr) -> Result<PreparedMount, Error> {
+    let mut own = changes(plan.attributes);
+    let what = match &plan.kind {
+        MountKind::Bind(bind) => source(plan, bind, opener, inherited)?,
+        MountKind::Filesystem(fs) => {
+            own = None;
+            filesystem(fs, plan.attributes)?
+        }
+        MountKind::Remount => What::Remount,
+        MountKind::Symlink { target } => What::Symlink(cstring(target)?),
+        MountKind::Directory { mode } => What::Directory(*mode),
+    };
+    Ok(PreparedMount {
+        place: place(&plan.destination)?,
+        what,
+        own,
+        tree: changes(plan.recursive),
+        propagation: plan.propagation.iter().map(|p| propagation(*p)).collect(),
+        late_readonly: plan.late_readonly,
+        no_symlinks: plan.no_symlinks,
+        mounted: None,
+    })
+}
+
+fn source(plan: &Mount, bind: &Bind, opener: Opener, inherited: MountAttr) -> Result<What, Error> {
+    let path = cstring(&bind.source)?;
+    if opener == Opener::Init {
+        return Ok(What::Source { path, recursive: bind.recursive, nofollow: bind.nofollow });
+    }
+    let tree = mount::clone_tree_at(&path, bind.recursive, bind.nofollow).map_err(|errno| Error::Source {
+        origin: plan.origin.clone(),
+        path: bind.source.clone(),
+        errno,
+    })?;
+    // The copy is a peer of the host's mount; in init's namespace, whose tree has been given this propagation, it would
+    // not be.
+    if inherited.propagation != 0 {
+        mount::set_attributes(tree.as_fd(), true, &inherited).map_err(|errno| Error::Source {
+            origin: plan.origin.clone(),
+            path: bind.source.clone(),
+            errno,
+        })?;
+    }
+    Ok(What::Tree(tree))
+}
+
+fn filesystem(fs: &Filesystem, attributes: Attributes) -> Result<What, Error> {
+    let mut options = Vec::with_capacity(fs.options.len() + 1);
+    if let Some(source) = &fs.source {
+        options.push((c"source".to_owned(), Some(cstring(source)?)));
+    }
+    for (key, value) in &fs.options {
+        options.push((cstring(key)?, value.as_deref().map(cstring).transpose()?));
+    }
+    Ok(What::New {
+        fstype: cstring(&fs.fstype)?,
+        options,
+        copy_up: fs.copy_up,
+        attributes: attributes.set & !mount::attr::IDMAP,
+    })
+}
+
+impl PreparedMount {
+    /// Translates ids on the way through a bind. The descriptor is shared with init, so this reaches its mount too.
+    pub(crate) fn idmap(&self, plan: &IdmapSource, userns: BorrowedFd<'_>) -> Result<(), Errno> {
+        let (recursive, best_effort) = match plan {
+            IdmapSource::Container { recursive, best_effort } => (*recursive, *best_effort),
+            IdmapSource::Own { recursive, .. } => (*recursive, false),
+        };
+        let What::Tree(tree) = &self.what else { return Err(Errno::EPERM) };
+        let userns_fd = u64::try_from(std::os::fd::AsRawFd::as_raw_fd(&userns)).map_err(|_| Errno::EBADF)?;
+        let attributes = MountAttr { set: mount::attr::IDMAP, userns_fd, ..MountAttr::default() };
+        match mount::set_attributes(tree.as_fd(), recursive, &attributes) {
+            Err(Errno::EINVAL) if best_effort => Ok(()),
+            other => other,
+        }
+    }
+
+    fn make(&mut self, root: BorrowedFd<'_>) -> Result<(), Errno> {
+        if let What::Symlink(target) = &self.what {
+            let mut name = [0u8; 256];
+            let (parent, name) = inroot::parent_of(root, &self.place, &mut name)?;
+            return match path::symlinkat(target, parent.as_fd(), name) {
+                Err(Errno::EEXIST) => Ok(()),
+                other => other,
+            };
+        }
+        if let What::Directory(mode) = self.what {
+            inroot::open_or_make(root, &self.place, Make::Directory)?;
+            let mut name = [0u8; 256];
+            let (parent, name) = inroot::parent_of(root, &self.place, &mut name)?;
+            return path::chmodat(parent.as_fd(), name, mode);
+        }
+        let (tree, attached) = self.tree(root)?;
+        if let Some(attributes) = &self.own {
+            mount::set_attributes(tree.as_fd(), false, attributes)?;
+        }
+        if let Some(attributes) = &self.tree {
+            mount::set_attributes(tree.as_fd(), true, attributes)?;
+        }
+        for (attributes, recursive) in &self.propagation {
+            mount::set_attributes(tree.as_fd(), *recursive, attributes)?;
+        }
+        if !attached {
+            let directory = is_directory(tree.as_fd())?;
+            let target = self.target(root, directory)?;
+            if let What::New { copy_up: true, .. } = self.what {
+                super::copy_up::copy(target.as_fd(), tree.as_fd())?;
+            }
+            mount::attach(tree.as_fd(), target.as_fd())?;
+        }
+        self.mounted = Some(tree);
+        Ok(())
+    }
+
+    /// The mount, and whether it is attached already.
+    fn tree(&mut self, root: BorrowedFd<'_>) -> Result<(OwnedFd, bool), Errno> {
+        match &self.what {
+            What::Tree(fd) => Ok((fd.try_clone().map_err(|_| Errno::EMFILE)?, false)),
+            What::Source { path, recursive, nofollow } => {
+                Ok((mount::clone_tree_at(path, *recursive, *nofollow)?, false))
+            }
+            What::New { fstype, options, attributes, .. } => {
+                let fs = mount::Filesystem::open(fstype)?;
+                for (key, value) in options {
+                    fs.set(key, value.as_deref())?;
+                }
+                Ok((fs.mount(*attributes)?, false))
+            }
+            What::Remount | What::Symlink(_) | What::Directory(_) => Ok((inroot::open(root, &self.place, 0)?, true)),
+        }
+    }
+
+    fn target(&self, root: BorrowedFd<'_>, directory: bool) -> Result<OwnedFd, Errno> {
+        let make = if directory { Make::Directory } else { Make::File };
+        if !self.no_symlinks {
+            return inroot::open_or_make(root, &self.place, make);
+        }
+        match inroot::open_plain(root, &self.place, libc::O_DIRECTORY) {
+            Err(Errno::ENOENT) => {
+                inroot::open_or_make(root, &self.place, make)?;
+                inroot::open_plain(root, &self.place, libc::O_DIRECTORY)
+            }
+            other => other,
+        }
+    }
+}
+
+fn is_directory(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+    Ok(fd::stat(fd)?.st_mode & libc::S_IFMT == libc::S_IFDIR)
+}
+
+/// Makes them all, in order, below the root.
+pub(crate) fn make_all(mounts: &mut [PreparedMount], root: BorrowedFd<'_>) -> Result<(), Failure> {
+    for (i, mount) in mounts.iter_mut().enumerate() {
+        at_item(Stage::Mount, i, mount.make(root))?;
+    }
+    Ok(())
+}
+
+/// Makes those read-only that had to stay writable until everything inside them was made.
+pub(crate) fn finish(mounts: &mut [PreparedMount]) -> Result<(), Failure> {
+    for (i, prepared) in mounts.iter_mut().enumerate() {
+        if let Some(tree) = prepared.mounted.take()
+            && prepared.late_readonly
+        {
+            let attributes = MountAttr { set: mount::attr::RDONLY, ..MountAttr::default() };
+            at_item(Stage::Readonly, i, mount::set_attributes(tree.as_fd(), false, &attributes))?;
+        }
+    }
+    Ok(())
+}
+
+/// A bind of one of the host's device nodes, for tests of the kernel's view: what `path` is must be this device.
+pub(crate) fn clone_device(path: &CStr, major: u32, minor: u32) -> Result<OwnedFd, Errno> {
+    let tree = mount::clone_tree_at(path, false, true)?;
+    let stat = fd::stat(tree.as_fd())?;
+    let is = stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == libc::makedev(major, minor);
+    if is { Ok(tree) } else { Err(Errno::ENODEV) }
+}

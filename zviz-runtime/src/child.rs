@@ -1,0 +1,165 @@
+//! Init, from clone to exec: what the plan says, in the order below, each step once.
+//!
+//! The process is a copy of the runtime. Nothing in this file, or called from it, allocates, locks, logs or forks;
+//! everything that it needs was made by `prepare`. It reports the stage, the item and the errno of what fails, and ends.
+
+use crate::apply::{devices, mounts, process};
+use crate::failure::{Failure, Stage, at};
+use crate::prepare::{Filter, Prepared};
+use crate::sync::ChildEnd;
+use nix::errno::Errno;
+use std::convert::Infallible;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use zviz_sys::process::{Cloned, clone, clone_sibling, exit, reap_until, reset_signals};
+use zviz_sys::{fd, ids, pty, seccomp};
+
+/// Becomes the payload, or says why not and ends.
+pub(crate) fn run(prepared: &mut Prepared, sync: ChildEnd) -> ! {
+    let failure = match enter(prepared, &sync) {
+        Err(failure) => failure,
+        Ok(never) => match never {},
+    };
+    sync.failed(failure);
+    exit(255)
+}
+
+/// Joins what is joined, clones init as the runtime's own child, and ends. What it joins, init inherits.
+pub(crate) fn trampoline(prepared: &mut Prepared, sync: ChildEnd) -> ! {
+    match spring(prepared, &sync) {
+        Ok(Cloned::Child) => run(prepared, sync),
+        Ok(Cloned::Parent { pid, .. }) => {
+            let told = sync.cloned(pid);
+            exit(if told.is_ok() { 0 } else { 255 })
+        }
+        Err(failure) => {
+            sync.failed(failure);
+            exit(255)
+        }
+    }
+}
+
+fn spring(prepared: &Prepared, sync: &ChildEnd) -> Result<Cloned, Failure> {
+    at(Stage::Sync, sync.wait())?;
+    prepared.namespaces.join()?;
+    at(Stage::Join, clone_sibling(prepared.namespaces.clone))
+}
+
+fn enter(p: &mut Prepared, sync: &ChildEnd) -> Result<Infallible, Failure> {
+    at(Stage::Sync, sync.wait())?;
+    at(Stage::Session, reset_signals())?;
+    p.process.new_session()?;
+    zviz_sys::process::set_umask(0);
+
+    let place = p.rootfs.as_ref().map(|root| root.place()).transpose()?;
+    p.namespaces.make(p.proc.as_fd())?;
+    p.namespaces.take_root_id()?;
+    p.namespaces.furnish()?;
+    p.process.write_proc(p.proc.as_fd())?;
+
+    let root = match (&mut p.rootfs, &place) {
+        (Some(rootfs), Some(place)) => {
+            let root = rootfs.attach(place.as_fd())?;
+            mounts::make_all(&mut p.mounts, root.as_fd())?;
+            devices::make_all(&p.devices, &p.links, root.as_fd())?;
+            at(Stage::Sync, sync.mounted())?;
+            at(Stage::Sync, sync.wait())?;
+            p.paths.apply(root.as_fd())?;
+            p.process.make_cwd(root.as_fd())?;
+            root
+        }
+        _ => process::open_root()?,
+    };
+    if p.terminal {
+        take_terminal(p, root.as_fd(), sync)?;
+    }
+    mounts::finish(&mut p.mounts)?;
+    if let Some(rootfs) = &p.rootfs {
+        rootfs.enter(root.as_fd())?;
+    }
+    drop(place);
+
+    p.process.limit()?;
+    if let Some(landlock) = &p.landlock {
+        landlock.add_rules(root.as_fd())?;
+    }
+    drop(root);
+    if p.process.filter_first() {
+        load_filter(p.filter.as_ref(), sync)?;
+    }
+    // As the user first; a directory that only root may enter is entered before the rights go.
+    let entered = p.process.enter_cwd();
+    at(Stage::Credentials, pty::give_stdio(p.process.uid()))?;
+    p.process.become_user()?;
+    at(Stage::WorkingDirectory, entered.or_else(|_| p.process.enter_cwd()))?;
+    if let Some(landlock) = &p.landlock {
+        landlock.restrict()?;
+    }
+    if let Some(signal) = p.parent_death_signal {
+        // Only now: a change of ids clears it. If the parent died before, the next word to it fails.
+        at(Stage::Session, ids::set_parent_death_signal(signal))?;
+    }
+    if p.reaper {
+        become_payload(sync)?;
+    }
+    let program = p.process.find_program()?;
+    at(Stage::Descriptors, fd::cloexec_from(3 + p.preserved))?;
+    if !p.process.filter_first() {
+        load_filter(p.filter.as_ref(), sync)?;
+    }
+    at(Stage::Sync, sync.ready())?;
+    // The filter is on by now, so that a bad one fails `create`. What is left is read, write, execve and exit.
+    if let Some(fifo) = &p.fifo {
+        wait_for_start(fifo.as_fd())?;
+    }
+    p.process.exec(program)
+}
+
+/// The pseudo-terminal: made inside, bound on /dev/console, its master handed to the parent.
+fn take_terminal(p: &Prepared, root: BorrowedFd<'_>, sync: &ChildEnd) -> Result<(), Failure> {
+    let master = at(Stage::Console, pty::open_in(root))?;
+    let peer = at(Stage::Console, pty::peer(master.as_fd()))?;
+    if p.rootfs.is_some() {
+        at(Stage::Console, pty::mount_on_console(root, peer.as_fd()))?;
+    }
+    if let Some(size) = p.console_size {
+        at(Stage::Console, pty::set_size(peer.as_fd(), size))?;
+    }
+    at(Stage::Console, sync.console(master.as_fd()))?;
+    at(Stage::Console, pty::make_controlling(peer.as_fd()))?;
+    at(Stage::Console, pty::make_stdio(peer.as_fd()))
+}
+
+/// Loads the filter; its listener, if it has one, goes to the parent by number, since only write(2) and read(2) are sure
+/// to be allowed by now.
+fn load_filter(filter: Option<&Filter>, sync: &ChildEnd) -> Result<(), Failure> {
+    let Some(filter) = filter else { return Ok(()) };
+    if let Some(listener) = at(Stage::Seccomp, seccomp::load(&filter.program, filter.flags))? {
+        at(Stage::Sync, sync.listener(listener.as_raw_fd()))?;
+        at(Stage::Sync, sync.wait())?;
+    }
+    Ok(())
+}
+
+/// Process 1 stays as the reaper; the payload goes on below it.
+fn become_payload(sync: &ChildEnd) -> Result<(), Failure> {
+    match at(Stage::Reaper, clone(0, None))? {
+        Cloned::Child => Ok(()),
+        Cloned::Parent { pid, pidfd } => {
+            at(Stage::Reaper, sync.payload(pidfd.as_fd()))?;
+            drop(pidfd);
+            // Nothing of the runtime's stays open in, or can be read from, what the payload sees as process 1.
+            at(Stage::Reaper, ids::set_dumpable(false))?;
+            at(Stage::Reaper, fd::close_from(0))?;
+            reap_until(pid)
+        }
+    }
+}
+
+/// Waits for the byte that `start` writes. The fifo is open for both ways, so that the wait has no race with its opener.
+fn wait_for_start(fifo: BorrowedFd<'_>) -> Result<(), Failure> {
+    let mut byte = [0u8; 1];
+    match at(Stage::Fifo, fd::read(fifo, &mut byte))? {
+        1 => Ok(()),
+        _ => at(Stage::Fifo, Err(Errno::EPIPE)),
+    }
+}

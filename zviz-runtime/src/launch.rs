@@ -1,0 +1,236 @@
+//! The parent's side of a start: clones init, gives it what it cannot take itself, and talks to it (see `sync`) until it
+//! is ready to become the payload. If anything goes wrong, init is ended and reaped before the error is returned.
+
+use crate::apply::ids::{self, IdMapError};
+use crate::child;
+use crate::failure::Failure;
+use crate::plan::mounts::IdmapSource;
+use crate::plan::{MountKind, Plan};
+use crate::prepare::Prepared;
+use crate::sync::{ChildEnd, FromInit, ParentEnd, pair};
+use crate::words;
+use nix::errno::Errno;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use zviz_sys::process::{self, Cloned, pidfd_send_signal};
+use zviz_sys::sched::CpuSet;
+use zviz_sys::{fd, sched, wait};
+
+/// Why a start ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Init could not go on; in the plan's words.
+    #[error("{0}")]
+    Init(String),
+    /// Init died without a word.
+    #[error("init ended before it was ready ({0})")]
+    Died(String),
+    /// A system call of the parent's.
+    #[error("{what}: {}", errno.desc())]
+    Call {
+        /// Doing what.
+        what: String,
+        /// Why not.
+        errno: Errno,
+    },
+    /// The id maps.
+    #[error(transparent)]
+    IdMap(#[from] IdMapError),
+    /// A step of the caller's: a hook, the console, the agent.
+    #[error(transparent)]
+    Step(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Names what the parent was doing.
+pub(crate) fn call<T>(what: impl Into<String>, result: Result<T, Errno>) -> Result<T, Error> {
+    result.map_err(|errno| Error::Call { what: what.into(), errno })
+}
+
+/// What the caller does while init waits.
+pub(crate) trait Steps {
+    /// Init exists, but does nothing yet.
+    fn cloned(&mut self, pid: i32) -> Result<(), Error>;
+    /// Mounts are made, the root is not changed yet.
+    fn mounted(&mut self, pid: i32) -> Result<(), Error>;
+    /// The master of the pseudo-terminal.
+    fn console(&mut self, master: OwnedFd) -> Result<(), Error>;
+    /// The listener of the filter.
+    fn listener(&mut self, pid: i32, listener: OwnedFd) -> Result<(), Error>;
+}
+
+/// An init that only waits for `start`, or that execs right away.
+pub(crate) struct Launched {
+    pub pid: i32,
+    pub pidfd: OwnedFd,
+    /// Of the payload, where a reaper is process 1.
+    pub payload: Option<OwnedFd>,
+    sync: ParentEnd,
+}
+
+/// A cgroup that init is put into.
+pub(crate) trait Place {
+    fn v2_fd(&self) -> Option<BorrowedFd<'_>>;
+    fn add(&self, pid: i32) -> Result<(), Error>;
+}
+
+/// A child that is ended and reaped, unless it is let go.
+struct Doomed(Option<(i32, OwnedFd)>);
+
+impl Drop for Doomed {
+    fn drop(&mut self) {
+        if let Some((_, pidfd)) = &self.0 {
+            // Neither can fail for a child of ours that was not reaped; if one does, nothing better is left to do.
+            let _ = pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+            let _ = wait::wait(pidfd.as_fd());
+        }
+    }
+}
+
+impl Doomed {
+    fn get(&self) -> Result<(i32, BorrowedFd<'_>), Error> {
+        let (pid, pidfd) = self.0.as_ref().ok_or_else(|| Error::Died("already reaped".into()))?;
+        Ok((*pid, pidfd.as_fd()))
+    }
+}
+
+/// Makes the container's first process, up to the point where it is ready.
+pub(crate) fn launch(
+    plan: &Plan,
+    mut prepared: Prepared,
+    cgroup: &dyn Place,
+    steps: &mut dyn Steps,
+) -> Result<Launched, Error> {
+    let (sync, child_end) = call("socketpair", pair())?;
+    let (init, sync) = clone_init(plan, &mut prepared, cgroup, sync, child_end)?;
+    let (pid, pidfd) = init.get()?;
+    steps.cloned(pid)?;
+    furnish(plan, &prepared, pid)?;
+    call("sync", sync.go())?;
+    let mut payload = None;
+    loop {
+        match call("sync", sync.receive())? {
+            FromInit::Mounted => {
+                steps.mounted(pid)?;
+                call("sync", sync.go())?;
+            }
+            FromInit::Console(master) => steps.console(master)?,
+            FromInit::Listener(number) => {
+                let listener = call("take the seccomp listener", fd::pidfd_getfd(pidfd, number))?;
+                steps.listener(pid, listener)?;
+                call("sync", sync.go())?;
+            }
+            FromInit::Payload(pidfd) => payload = Some(pidfd),
+            FromInit::Ready => break,
+            other => return Err(ended(other, plan, init)),
+        }
+    }
+    let mut init = init;
+    let (pid, pidfd) = init.0.take().ok_or_else(|| Error::Died("already reaped".into()))?;
+    Ok(Launched { pid, pidfd, payload, sync })
+}
+
+/// Clones init, through the trampoline where something is joined.
+fn clone_init(
+    plan: &Plan,
+    prepared: &mut Prepared,
+    cgroup: &dyn Place,
+    sync: ParentEnd,
+    child_end: ChildEnd,
+) -> Result<(Doomed, ParentEnd), Error> {
+    let direct = prepared.namespaces.joins.is_empty();
+    let flags = if direct { prepared.namespaces.clone } else { 0 };
+    let first = match call("clone3", process::clone(flags, cgroup.v2_fd()))? {
+        Cloned::Child => {
+            drop(sync);
+            if direct { child::run(prepared, child_end) } else { child::trampoline(prepared, child_end) }
+        }
+        Cloned::Parent { pid, pidfd } => Doomed(Some((pid, pidfd))),
+    };
+    drop(child_end);
+    cgroup.add(first.get()?.0)?;
+    if direct {
+        return Ok((first, sync));
+    }
+    call("sync", sync.go())?;
+    match call("sync", sync.receive())? {
+        FromInit::Cloned(pid) => {
+            let pidfd = call("pidfd_open", process::pidfd_open(pid))?;
+            let init = Doomed(Some((pid, pidfd)));
+            let mut first = first;
+            if let Some((_, pidfd)) = first.0.take() {
+                call("wait for the trampoline", wait::wait(pidfd.as_fd()))?;
+            }
+            Ok((init, sync))
+        }
+        other => Err(ended(other, plan, first)),
+    }
+}
+
+/// What init gets from outside: id maps, the OOM score, CPUs, links, translated mounts.
+fn furnish(plan: &Plan, prepared: &Prepared, pid: i32) -> Result<(), Error> {
+    let proc = prepared.proc.as_fd();
+    ids::write_maps(&plan.namespaces.user, proc, pid)?;
+    if let Some(score) = plan.process.oom_score_adj {
+        let written = ids::write_proc_of(proc, pid, "oom_score_adj", score.to_string().as_bytes());
+        call(format!("set process.oomScoreAdj to {score}"), written)?;
+    }
+    if let Some(cpus) = &plan.process.initial_affinity {
+        let set = CpuSet::new(cpus).and_then(|set| sched::set_affinity_of(pid, &set));
+        call("set process.execCPUAffinity.initial", set)?;
+    }
+    idmap(plan, prepared, pid)
+}
+
+fn idmap(plan: &Plan, prepared: &Prepared, pid: i32) -> Result<(), Error> {
+    let mut container = None;
+    for (mount, prepared_mount) in plan.mounts.iter().zip(&prepared.mounts) {
+        let MountKind::Bind(bind) = &mount.kind else { continue };
+        let Some(source) = &bind.idmap else { continue };
+        let doing = || format!("{}: map ids of {}", mount.origin, bind.source);
+        match source {
+            IdmapSource::Container { .. } => {
+                if container.is_none() {
+                    container = Some(call(doing(), ids::user_namespace_of(prepared.proc.as_fd(), pid))?);
+                }
+                if let Some(userns) = &container {
+                    call(doing(), prepared_mount.idmap(source, userns.as_fd()))?;
+                }
+            }
+            IdmapSource::Own { uids, gids, .. } => {
+                let userns = ids::user_namespace_with(prepared.proc.as_fd(), uids, gids)?;
+                call(doing(), prepared_mount.idmap(source, userns.as_fd()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The error that init's last word stands for. Reaps it.
+fn ended(word: FromInit, plan: &Plan, mut init: Doomed) -> Error {
+    let exit = init.0.take().map(|(_, pidfd)| {
+        let _ = pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+        wait::wait(pidfd.as_fd())
+    });
+    match (word, exit) {
+        (FromInit::Failed(failure), _) => failed(failure, plan),
+        (_, Some(Ok(exit))) => Error::Died(format!("{exit:?}")),
+        _ => Error::Died("out of turn".into()),
+    }
+}
+
+fn failed(failure: Failure, plan: &Plan) -> Error {
+    Error::Init(words::of(failure, plan))
+}
+
+impl Launched {
+    /// Waits until init has become the payload.
+    pub(crate) fn running(&self, plan: &Plan) -> Result<(), Error> {
+        match call("sync", self.sync.receive())? {
+            FromInit::End => Ok(()),
+            FromInit::Failed(failure) => {
+                let _ = wait::wait(self.pidfd.as_fd());
+                Err(failed(failure, plan))
+            }
+            _ => Err(Error::Died("out of turn".into())),
+        }
+    }
+}

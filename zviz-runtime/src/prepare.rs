@@ -1,0 +1,140 @@
+//! From the plan to what init needs: every string made, every descriptor open. The last point of return: nothing of the
+//! machine has been changed yet.
+
+use crate::apply::mounts::{Opener, PreparedMount};
+use crate::apply::namespaces::PreparedNamespaces;
+use crate::apply::paths::PreparedPaths;
+use crate::apply::process::PreparedProcess;
+use crate::apply::rootfs::PreparedRoot;
+use crate::apply::{devices, landlock, mounts, namespaces, paths, process, rootfs};
+use crate::plan::Plan;
+use nix::errno::Errno;
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use zviz_sys::mount::MountAttr;
+use zviz_sys::seccomp::Instruction;
+
+/// What could not be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A string that the kernel cannot be given.
+    #[error("{0:?} holds a NUL byte")]
+    Nul(String),
+    /// A namespace to join.
+    #[error("open namespace {path}")]
+    Namespace {
+        /// Which.
+        path: String,
+        /// Why.
+        #[source]
+        errno: Errno,
+    },
+    /// The source of a bind.
+    #[error("{origin}: bind source {path}")]
+    Source {
+        /// Its place in the input.
+        origin: String,
+        /// Which.
+        path: String,
+        /// Why.
+        #[source]
+        errno: Errno,
+    },
+    /// The container's root.
+    #[error("rootfs {path}")]
+    Rootfs {
+        /// Which.
+        path: String,
+        /// Why.
+        #[source]
+        errno: Errno,
+    },
+    /// The host's proc.
+    #[error("/proc of the host is not a proc file system")]
+    Proc(#[source] Errno),
+    /// The affinity mask.
+    #[error("process.execCPUAffinity: a CPU above 8191")]
+    Affinity(#[source] Errno),
+    /// The Landlock ruleset.
+    #[error("landlock: {what}")]
+    Landlock {
+        /// Why.
+        what: String,
+    },
+    /// The seccomp program.
+    #[error("linux.seccomp")]
+    Seccomp(#[from] zviz_seccomp::Error),
+}
+
+/// A string for the kernel.
+pub(crate) fn cstring(s: &str) -> Result<CString, Error> {
+    CString::new(s).map_err(|_| Error::Nul(s.to_owned()))
+}
+
+/// A seccomp program and how to load it.
+pub(crate) struct Filter {
+    pub program: Vec<Instruction>,
+    pub flags: u64,
+}
+
+/// What the caller wants beside the plan.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Descriptors after 2 that the payload inherits (`--preserve-fds`).
+    pub preserve_fds: u32,
+    /// The payload dies with the runtime.
+    pub die_with_parent: bool,
+    /// Init waits for a byte in it before it becomes the payload.
+    pub fifo: Option<OwnedFd>,
+}
+
+/// All that init needs.
+pub(crate) struct Prepared {
+    pub namespaces: PreparedNamespaces,
+    pub rootfs: Option<PreparedRoot>,
+    pub mounts: Vec<PreparedMount>,
+    pub devices: Vec<devices::PreparedDevice>,
+    pub links: Vec<devices::PreparedLink>,
+    pub paths: PreparedPaths,
+    pub process: PreparedProcess,
+    pub filter: Option<Filter>,
+    pub landlock: Option<landlock::PreparedLandlock>,
+    /// The host's, for what only init itself may write there.
+    pub proc: OwnedFd,
+    pub fifo: Option<OwnedFd>,
+    pub terminal: bool,
+    pub console_size: Option<(u16, u16)>,
+    pub parent_death_signal: Option<i32>,
+    pub reaper: bool,
+    pub preserved: u32,
+}
+
+/// Prepares a plan. `privileged`: the runtime may change mounts in its own namespaces.
+pub(crate) fn prepare(
+    plan: &Plan,
+    id: &str,
+    options: Options,
+    privileged: bool,
+    last_capability: u32,
+) -> Result<Prepared, Error> {
+    let opener = if privileged { Opener::Parent } else { Opener::Init };
+    let inherited = plan.rootfs.as_ref().map_or(MountAttr::default(), |r| rootfs::outer_propagation(r).0);
+    Ok(Prepared {
+        namespaces: namespaces::prepare(&plan.namespaces, privileged)?,
+        rootfs: plan.rootfs.as_ref().map(|r| rootfs::prepare(r, opener)).transpose()?,
+        mounts: plan.mounts.iter().map(|m| mounts::prepare(m, opener, inherited)).collect::<Result<_, _>>()?,
+        devices: plan.devices.iter().map(devices::prepare).collect::<Result<_, _>>()?,
+        links: plan.symlinks.iter().map(devices::prepare_link).collect::<Result<_, _>>()?,
+        paths: paths::prepare(&plan.masked_paths, &plan.readonly_paths)?,
+        process: process::prepare(&plan.process, &plan.sysctl, id, last_capability)?,
+        filter: None,
+        landlock: plan.landlock.as_ref().map(landlock::prepare).transpose()?,
+        proc: namespaces::open_proc()?,
+        fifo: options.fifo,
+        terminal: plan.process.terminal,
+        console_size: plan.process.console_size,
+        parent_death_signal: options.die_with_parent.then_some(libc::SIGKILL),
+        reaper: plan.process.reaper,
+        preserved: options.preserve_fds,
+    })
+}
