@@ -11,3 +11,11 @@ pub mod prepare;
 pub mod store;
 mod sync;
 mod words;
+pub mod host;
+pub mod profile;
+pub mod spec;
+
+pub use host::Host;
+pub use plan::Plan;
+pub use profile::Profile;
+pub use spec::Spec;

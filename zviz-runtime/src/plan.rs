@@ -3,15 +3,28 @@
 //! A `Plan` is plain data: it holds no descriptor and reads no machine. `Plan::build` makes it from the parsed
 //! config.json, the profile and the facts of the host; `prepare` and everything after it only carry it out.
 
+mod build;
+pub mod capabilities;
+mod devices;
 pub mod hooks;
+mod idmap;
+mod input;
+mod labels;
 pub mod mounts;
 pub mod namespaces;
 pub mod note;
+mod paths;
+mod payload;
 pub mod problems;
 pub mod process;
+mod programs;
+mod rlimits;
 pub mod rootfs;
+mod scheduling;
+mod sysctl;
 
 pub use hooks::{Hook, Hooks};
+pub use input::Request;
 pub use mounts::{Attributes, Bind, Filesystem, Mount, MountKind, Propagation};
 pub use namespaces::{IdMap, Namespace, Namespaces, Net, Time, User, Uts};
 pub use note::Note;

@@ -1,5 +1,12 @@
 //! Mounts, in terms of the mount API: a source, a place, attributes.
 
+mod options;
+pub(super) mod place;
+mod source;
+
+pub use options::{KNOWN_OPTIONS, attr};
+pub(super) use source::plan;
+
 use super::namespaces::IdMap;
 use serde::{Deserialize, Serialize};
 

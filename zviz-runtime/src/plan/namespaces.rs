@@ -1,5 +1,9 @@
 //! Namespaces: what is new, joined, or the host's.
 
+mod choose;
+
+pub(super) use choose::plan;
+
 use serde::{Deserialize, Serialize};
 
 /// A namespace that carries no settings of its own.

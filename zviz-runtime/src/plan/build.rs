@@ -1,0 +1,45 @@
+//! `Plan::build`: one line a layer.
+
+use super::input::{Findings, Input, Request};
+use super::{Plan, Problems, devices, mounts, namespaces, paths, payload, programs, sysctl};
+use crate::host::Host;
+use crate::profile::Profile;
+use crate::spec::Spec;
+
+impl Plan {
+    /// Decides everything and touches nothing: the same inputs give the same plan on any machine.
+    ///
+    /// `request` is the container's id, or a [`Request`] where flags are given.
+    ///
+    /// # Errors
+    /// Every fault of the spec, each with its place.
+    pub fn build(spec: &Spec, profile: &Profile, host: &Host, request: impl Into<Request>) -> Result<Plan, Problems> {
+        let request = request.into();
+        let input = Input { spec, profile, host, request: &request };
+        let mut found = Findings { notes: spec.notes.clone(), ..Findings::default() };
+        let namespaces = namespaces::plan(input, &mut found);
+        let rootfs = paths::rootfs(input, &mut found);
+        let mounts = mounts::plan(input, &namespaces, &mut found);
+        let (devices, symlinks) = devices::plan(input, &namespaces, &mounts, &mut found);
+        let (masked_paths, readonly_paths) = paths::hidden(input, &namespaces, &mut found);
+        let sysctl = sysctl::plan(input, &namespaces, &mut found);
+        let process = payload::plan(input, &namespaces, &mut found);
+        let hooks = programs::plan(input, &mut found);
+        let plan = Plan {
+            namespaces,
+            rootfs,
+            mounts,
+            devices,
+            symlinks,
+            masked_paths,
+            readonly_paths,
+            sysctl,
+            process,
+            landlock: None,
+            hooks,
+            annotations: spec.oci.annotations().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            notes: found.notes,
+        };
+        found.problems.or(plan)
+    }
+}

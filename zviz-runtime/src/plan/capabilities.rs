@@ -1,0 +1,108 @@
+//! The five capability sets: names to masks, and which the host can give.
+
+use super::input::{Findings, Input};
+use super::process::Capabilities;
+use oci_spec::runtime as oci;
+
+/// Every capability by number, without `CAP_`. capability.h of Linux 6.18; the order is the kernel's ABI.
+pub const NAMES: &[&str] = &[
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];
+
+/// The number of a capability by name, with or without `CAP_`, in any case (as Docker and Podman write them).
+pub fn number(name: &str) -> Option<u32> {
+    let upper = name.to_ascii_uppercase();
+    let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
+    NAMES.iter().position(|known| *known == bare).and_then(|n| u32::try_from(n).ok())
+}
+
+/// The names in a mask, in the order of their numbers.
+pub fn names(mask: u64) -> Vec<String> {
+    (0..64)
+        .filter(|n| mask & (1 << n) != 0)
+        .map(|n| NAMES.get(n).map_or(format!("CAP_{n}"), |name| format!("CAP_{name}")))
+        .collect()
+}
+
+/// Decides the five sets. An absent list is an empty set: nothing is inherited from the runtime.
+pub(super) fn plan(input: Input, given: Option<&oci::LinuxCapabilities>, found: &mut Findings) -> Capabilities {
+    let Some(given) = given else { return Capabilities::default() };
+    let known = mask_upto(input.host.last_capability);
+    let mut missing = 0;
+    let mut set = |list: &Option<oci::Capabilities>| {
+        let mask = list.iter().flatten().filter_map(|c| number(&c.to_string())).fold(0, |mask, n| mask | 1 << n);
+        missing |= mask & !known;
+        mask & known & input.profile.capabilities
+    };
+    let sets = Capabilities {
+        bounding: set(given.bounding()),
+        effective: set(given.effective()),
+        permitted: set(given.permitted()),
+        inheritable: set(given.inheritable()),
+        ambient: set(given.ambient()),
+    };
+    if missing != 0 {
+        found.note("process.capabilities", format!("this kernel has no {}, left out", names(missing).join(", ")));
+    }
+    checked(sets, found)
+}
+
+/// capset(2) refuses an effective set beyond the permitted one; an ambient capability must be permitted and
+/// inheritable, and the runtimes before us left out those that are not.
+fn checked(mut sets: Capabilities, found: &mut Findings) -> Capabilities {
+    let beyond = sets.effective & !sets.permitted;
+    if beyond != 0 {
+        found.problem("process.capabilities.effective", format!("{} not in permitted", names(beyond).join(", ")));
+    }
+    let loose = sets.ambient & !(sets.permitted & sets.inheritable);
+    if loose != 0 {
+        let names = names(loose).join(", ");
+        found.note("process.capabilities.ambient", format!("{names} not in permitted and inheritable, left out"));
+        sets.ambient &= !loose;
+    }
+    sets
+}
+
+fn mask_upto(last: u32) -> u64 {
+    if last >= 63 { u64::MAX } else { (1 << (last + 1)) - 1 }
+}

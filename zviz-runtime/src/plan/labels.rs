@@ -1,0 +1,28 @@
+//! AppArmor profile and SELinux label of the payload: applied, or refused where the kernel has none.
+
+use super::input::{Findings, Input};
+use oci_spec::runtime::Process;
+
+/// The profile to change to at exec. `unconfined` asks for nothing.
+pub(super) fn apparmor(input: Input, given: &Process, found: &mut Findings) -> Option<String> {
+    let profile = given.apparmor_profile().clone().filter(|name| !name.is_empty())?;
+    if !input.host.apparmor {
+        if profile == "unconfined" {
+            return None;
+        }
+        found.problem("process.apparmorProfile", "this kernel has no AppArmor: leave the profile out");
+    }
+    if profile.contains(['\n', ' ']) {
+        found.problem("process.apparmorProfile", format!("{profile:?} is no name of a profile"));
+    }
+    Some(profile)
+}
+
+/// The label to take at exec.
+pub(super) fn selinux(input: Input, given: &Process, found: &mut Findings) -> Option<String> {
+    let label = given.selinux_label().clone().filter(|label| !label.is_empty())?;
+    if !input.host.selinux {
+        found.problem("process.selinuxLabel", "this kernel has no SELinux: leave the label out");
+    }
+    Some(label)
+}
