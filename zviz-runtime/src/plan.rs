@@ -6,10 +6,12 @@
 mod build;
 pub mod capabilities;
 mod devices;
+mod filter;
 pub mod hooks;
 mod idmap;
 mod input;
 mod labels;
+mod landlock;
 pub mod mounts;
 pub mod namespaces;
 pub mod note;
@@ -56,6 +58,8 @@ pub struct Plan {
     pub sysctl: BTreeMap<String, String>,
     /// The payload.
     pub process: Process,
+    /// The seccomp filter.
+    pub seccomp: Option<Seccomp>,
     /// The Landlock ruleset.
     pub landlock: Option<Landlock>,
     /// Programs to run around the container's life.
@@ -64,6 +68,17 @@ pub struct Plan {
     pub annotations: BTreeMap<String, String>,
     /// What was weakened or left to the host, and why.
     pub notes: Vec<Note>,
+}
+
+/// A seccomp filter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Seccomp {
+    /// Which call gets which answer.
+    pub policy: zviz_seccomp::Policy,
+    /// The Unix socket that the listener is sent to, where a rule notifies. Absolute, on the host.
+    pub listener_path: Option<String>,
+    /// Sent with it, as given.
+    pub listener_metadata: Option<String>,
 }
 
 /// A Landlock ruleset: everything handled is denied but what a rule grants.

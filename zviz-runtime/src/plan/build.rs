@@ -1,7 +1,7 @@
 //! `Plan::build`: one line a layer.
 
 use super::input::{Findings, Input, Request};
-use super::{Plan, Problems, devices, mounts, namespaces, paths, payload, programs, sysctl};
+use super::{Plan, Problems, devices, filter, landlock, mounts, namespaces, paths, payload, programs, sysctl};
 use crate::host::Host;
 use crate::profile::Profile;
 use crate::spec::Spec;
@@ -24,6 +24,8 @@ impl Plan {
         let (masked_paths, readonly_paths) = paths::hidden(input, &namespaces, &mut found);
         let sysctl = sysctl::plan(input, &namespaces, &mut found);
         let process = payload::plan(input, &namespaces, &mut found);
+        let seccomp = filter::plan(input, process.no_new_privs, &mut found);
+        let landlock = landlock::plan(input, rootfs.as_ref(), &mounts, &mut found);
         let hooks = programs::plan(input, &mut found);
         let plan = Plan {
             namespaces,
@@ -35,7 +37,8 @@ impl Plan {
             readonly_paths,
             sysctl,
             process,
-            landlock: None,
+            seccomp,
+            landlock,
             hooks,
             annotations: spec.oci.annotations().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
             notes: found.notes,

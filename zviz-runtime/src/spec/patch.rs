@@ -19,6 +19,7 @@ pub(super) fn mend(raw: &mut Value, notes: &mut Vec<Note>, problems: &mut Proble
         respell_scheduler_flags(process);
         drop_unknown_capabilities(process, notes, problems);
     }
+    drop_empty_seccomp(raw);
     no_null_bytes(raw, problems);
 }
 
@@ -41,6 +42,17 @@ fn respell_scheduler_flags(process: &mut Map<String, Value>) {
         if let Some((_, theirs)) = known {
             *flag = Value::String((*theirs).to_owned());
         }
+    }
+}
+
+/// Without an action and without a call the section asks for nothing, as runc reads it.
+fn drop_empty_seccomp(raw: &mut Value) {
+    let Some(linux) = raw.get_mut("linux").and_then(Value::as_object_mut) else { return };
+    let Some(seccomp) = linux.get("seccomp").and_then(Value::as_object) else { return };
+    let action = seccomp.get("defaultAction").and_then(Value::as_str).unwrap_or_default();
+    let calls = seccomp.get("syscalls").and_then(Value::as_array);
+    if action.is_empty() && !seccomp.contains_key("defaultErrnoRet") && calls.is_none_or(Vec::is_empty) {
+        linux.remove("seccomp");
     }
 }
 
