@@ -6,6 +6,7 @@
 mod build;
 pub mod capabilities;
 mod devices;
+mod display;
 mod filter;
 pub mod hooks;
 mod idmap;

@@ -26,6 +26,29 @@ fn number(typ: Type) -> u32 {
     }
 }
 
+/// The name of a limit by its number on this architecture.
+pub(super) fn name(resource: u32) -> &'static str {
+    const NAMES: &[(u32, &str)] = &[
+        (libc::RLIMIT_CPU, "cpu"),
+        (libc::RLIMIT_FSIZE, "fsize"),
+        (libc::RLIMIT_DATA, "data"),
+        (libc::RLIMIT_STACK, "stack"),
+        (libc::RLIMIT_CORE, "core"),
+        (libc::RLIMIT_RSS, "rss"),
+        (libc::RLIMIT_NPROC, "nproc"),
+        (libc::RLIMIT_NOFILE, "nofile"),
+        (libc::RLIMIT_MEMLOCK, "memlock"),
+        (libc::RLIMIT_AS, "as"),
+        (libc::RLIMIT_LOCKS, "locks"),
+        (libc::RLIMIT_SIGPENDING, "sigpending"),
+        (libc::RLIMIT_MSGQUEUE, "msgqueue"),
+        (libc::RLIMIT_NICE, "nice"),
+        (libc::RLIMIT_RTPRIO, "rtprio"),
+        (libc::RLIMIT_RTTIME, "rttime"),
+    ];
+    NAMES.iter().find(|(number, _)| *number == resource).map_or("unknown", |(_, name)| name)
+}
+
 /// Decides the limits. config.md: each type at most once.
 pub(super) fn plan(given: &Process, found: &mut Findings) -> Vec<Rlimit> {
     let mut limits: Vec<Rlimit> = Vec::new();
