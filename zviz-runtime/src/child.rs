@@ -4,7 +4,7 @@
 //! everything that it needs was made by `prepare`. It reports the stage, the item and the errno of what fails, and ends.
 
 use crate::apply::{devices, mounts, process};
-use crate::failure::{Failure, Stage, at};
+use crate::failure::{Failure, Stage, at, at_item};
 use crate::prepare::{Filter, Prepared};
 use crate::sync::ChildEnd;
 use nix::errno::Errno;
@@ -46,6 +46,9 @@ fn spring(prepared: &Prepared, sync: &ChildEnd) -> Result<Cloned, Failure> {
 
 fn enter(p: &mut Prepared, sync: &ChildEnd) -> Result<Infallible, Failure> {
     at(Stage::Sync, sync.wait())?;
+    for (i, tasks) in p.cgroup_tasks.iter().enumerate() {
+        at_item(Stage::Cgroup, i, fd::write_all(tasks.as_fd(), b"0"))?;
+    }
     at(Stage::Session, reset_signals())?;
     p.process.new_session()?;
     zviz_sys::process::set_umask(0);

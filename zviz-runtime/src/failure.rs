@@ -71,9 +71,11 @@ pub enum Stage {
     Exec,
     /// Making the payload's process below the reaper.
     Reaper,
+    /// Item: which hierarchy of cgroup v1.
+    Cgroup,
 }
 
-const STAGES: [Stage; 32] = [
+const STAGES: [Stage; 33] = [
     Stage::Sync,
     Stage::Join,
     Stage::UserNamespace,
@@ -106,6 +108,7 @@ const STAGES: [Stage; 32] = [
     Stage::Fifo,
     Stage::Exec,
     Stage::Reaper,
+    Stage::Cgroup,
 ];
 
 /// Eight bytes on the wire.

@@ -7,12 +7,13 @@ use crate::apply::paths::PreparedPaths;
 use crate::apply::process::PreparedProcess;
 use crate::apply::rootfs::PreparedRoot;
 use crate::apply::{devices, landlock, mounts, namespaces, paths, process, rootfs};
-use crate::plan::Plan;
+use crate::plan::{Plan, Seccomp};
 use nix::errno::Errno;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
+use zviz_seccomp::Cache;
 use zviz_sys::mount::MountAttr;
-use zviz_sys::seccomp::Instruction;
+use zviz_sys::seccomp::{Instruction, flag};
 
 /// What could not be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +79,7 @@ pub(crate) struct Filter {
 }
 
 /// What the caller wants beside the plan.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Options {
     /// Descriptors after 2 that the payload inherits (`--preserve-fds`).
     pub preserve_fds: u32,
@@ -86,6 +87,10 @@ pub struct Options {
     pub die_with_parent: bool,
     /// Init waits for a byte in it before it becomes the payload.
     pub fifo: Option<OwnedFd>,
+    /// Where compiled filters are kept.
+    pub cache: Cache,
+    /// The `tasks` files of cgroup v1 that init writes itself into.
+    pub cgroup_tasks: Vec<OwnedFd>,
 }
 
 /// All that init needs.
@@ -102,6 +107,7 @@ pub(crate) struct Prepared {
     /// The host's, for what only init itself may write there.
     pub proc: OwnedFd,
     pub fifo: Option<OwnedFd>,
+    pub cgroup_tasks: Vec<OwnedFd>,
     pub terminal: bool,
     pub console_size: Option<(u16, u16)>,
     pub parent_death_signal: Option<i32>,
@@ -127,14 +133,39 @@ pub(crate) fn prepare(
         links: plan.symlinks.iter().map(devices::prepare_link).collect::<Result<_, _>>()?,
         paths: paths::prepare(&plan.masked_paths, &plan.readonly_paths)?,
         process: process::prepare(&plan.process, &plan.sysctl, id, last_capability)?,
-        filter: None,
+        filter: plan.seccomp.as_ref().map(|s| filter(s, &options.cache)).transpose()?,
         landlock: plan.landlock.as_ref().map(landlock::prepare).transpose()?,
         proc: namespaces::open_proc()?,
         fifo: options.fifo,
+        cgroup_tasks: options.cgroup_tasks,
         terminal: plan.process.terminal,
         console_size: plan.process.console_size,
         parent_death_signal: options.die_with_parent.then_some(libc::SIGKILL),
         reaper: plan.process.reaper,
         preserved: options.preserve_fds,
+    })
+}
+
+fn filter(plan: &Seccomp, cache: &Cache) -> Result<Filter, Error> {
+    let compiled = cache.load_or_compile(&plan.policy)?;
+    let wanted = &plan.policy.flags;
+    let notifies = plan.policy.notifies();
+    let mut flags = 0;
+    for (asked, bit) in [
+        (wanted.tsync, flag::TSYNC),
+        (wanted.log, flag::LOG),
+        (wanted.spec_allow, flag::SPEC_ALLOW),
+        (notifies, flag::NEW_LISTENER),
+        (notifies && wanted.tsync, flag::TSYNC_ESRCH),
+        (notifies && wanted.wait_killable_recv, flag::WAIT_KILLABLE_RECV),
+    ] {
+        if asked {
+            flags |= bit;
+        }
+    }
+    let instructions = compiled.program.instructions().iter();
+    Ok(Filter {
+        program: instructions.map(|i| Instruction { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect(),
+        flags,
     })
 }

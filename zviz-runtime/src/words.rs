@@ -51,6 +51,7 @@ pub(crate) fn of(failure: Failure, plan: &Plan) -> String {
         Stage::Seccomp => "load the seccomp filter".into(),
         Stage::Fifo => "wait for start".into(),
         Stage::Reaper => "reaper".into(),
+        Stage::Cgroup => "enter the cgroup".into(),
     };
     format!("{what}: {cause}")
 }
