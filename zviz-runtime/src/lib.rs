@@ -12,6 +12,7 @@ pub mod prepare;
 pub mod profile;
 pub mod sealed;
 pub mod spec;
+pub mod sandbox;
 pub mod store;
 mod sync;
 mod words;

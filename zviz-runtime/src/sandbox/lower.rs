@@ -1,0 +1,152 @@
+//! From what was asked for and what is there to a spec: pure.
+
+use super::facts::Facts;
+use super::folders::{self, Entry, What, Workspace};
+use super::{Network, Sandbox, environment, ids, limits, masks, paths, shares, words};
+use crate::plan::{Note, Problems};
+use oci_spec::runtime as oci;
+use std::time::Duration;
+
+/// What a sandbox comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lowered {
+    /// For `Plan::build`, with the default profile over it.
+    pub spec: oci::Spec,
+    /// The id, where one was asked for.
+    pub id: Option<String>,
+    /// When everything inside is killed.
+    pub timeout: Option<Duration>,
+    /// What was decided and a user should know.
+    pub notes: Vec<Note>,
+    pub(super) entries: Vec<Entry>,
+    pub(super) translated: bool,
+}
+
+/// Decides what the sandbox is made of. Nothing is read but the arguments.
+///
+/// # Errors
+/// Every flag that cannot be followed, with the reason and what would help.
+pub fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problems> {
+    let mut problems = Problems::default();
+    let mut notes = Vec::new();
+    if sandbox.args.first().is_none_or(String::is_empty) {
+        problems.add("command", "there is none");
+    }
+    for arg in &sandbox.args {
+        if arg.contains('\0') {
+            problems.add("command", "an argument holds a NUL");
+        }
+    }
+    let ids = ids::lower(sandbox, facts, &mut notes, &mut problems);
+    let owner = (ids.uid, ids.gid);
+    let mut asked = shares::entries(sandbox, facts, &mut problems);
+    for tmpfs in &sandbox.tmpfs {
+        match folders::tmpfs(tmpfs, owner) {
+            Ok(entry) => asked.push(entry),
+            Err(why) => problems.add(format!("--tmpfs {}", tmpfs.inside), why),
+        }
+    }
+    let (cwd, workspace) = cwd(sandbox, facts, &mut notes, &mut problems);
+    let mut masked: Vec<String> = masks::MASKED.iter().map(|path| (*path).to_owned()).collect();
+    if let Some(workspace) = workspace
+        && !asked.iter().any(|entry| entry.inside == workspace.inside)
+    {
+        if let Some(home) = &facts.home
+            && paths::within(&home.path, &workspace.inside)
+        {
+            notes.push(Note(format!("the home folder {} is shared; known secrets in it are hidden", home.path)));
+            masked.extend(masks::HOME_SECRETS.iter().map(|name| format!("{}/{name}", home.path)));
+        }
+        asked.push(workspace);
+    }
+    let (home, private) = folders::home(facts, &asked, owner);
+    if !ids.translated {
+        masked.extend(facts.readable_secrets.iter().cloned());
+    }
+    let entries = merge(folders::base(facts), private, asked, &mut problems);
+    let env = environment::lower(sandbox, &facts.environment, &home, |folder| visible(&entries, folder), &mut problems);
+    if sandbox.network == Network::Host {
+        notes.push(Note("the network is the host's (--net host): its local services can be reached".into()));
+    }
+    let resources = limits::resources(sandbox, &facts.limits, &mut notes, &mut problems);
+    if let Some(Err(why)) = &facts.rootfs {
+        problems.add(format!("--rootfs {}", sandbox.rootfs.as_deref().unwrap_or_default()), why.as_str());
+    }
+    let spec = words::spec(sandbox, facts, &ids, &entries, words::Decided { cwd, env, masked, resources });
+    problems.or(Lowered {
+        spec,
+        id: sandbox.id.clone(),
+        timeout: sandbox.timeout,
+        notes,
+        entries,
+        translated: ids.translated,
+    })
+}
+
+/// Where the command starts, and the folder that is shared because the caller stands in it.
+fn cwd(sandbox: &Sandbox, facts: &Facts, notes: &mut Vec<Note>, problems: &mut Problems) -> (String, Option<Entry>) {
+    if let Some(asked) = &sandbox.cwd {
+        return match paths::inside(asked) {
+            Ok(inside) => (inside, None),
+            Err(why) => {
+                problems.add(format!("--cwd {asked}"), why);
+                ("/".to_owned(), None)
+            }
+        };
+    }
+    let Some(cwd) = &facts.cwd else {
+        problems.add("current folder", "was deleted, or its path is not UTF-8; --cwd starts elsewhere");
+        return ("/".to_owned(), None);
+    };
+    match folders::workspace(cwd, sandbox) {
+        Workspace::Shared => {
+            let what = What::Bind { source: cwd.clone(), writable: true, own: true };
+            let entry = Entry { inside: cwd.clone(), origin: "the current folder".to_owned(), what };
+            (cwd.clone(), Some(entry))
+        }
+        Workspace::Seen => {
+            notes
+                .push(Note(format!("the current folder {cwd} is not shared: it is no place of work (--rw shares it)")));
+            (cwd.clone(), None)
+        }
+        Workspace::Unseen => {
+            notes.push(Note(format!("the current folder {cwd} is not seen inside (--rw shares it); starting in /")));
+            ("/".to_owned(), None)
+        }
+    }
+}
+
+/// Everything in the order it is made: a folder before what is in it. What was asked for replaces what is always there.
+fn merge(base: Vec<Entry>, home: Option<Entry>, asked: Vec<Entry>, problems: &mut Problems) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for entry in asked {
+        match entries.iter().find(|other| other.inside == entry.inside) {
+            Some(other) => problems.add(&entry.origin, format!("{} is taken by {}", entry.inside, other.origin)),
+            None => entries.push(entry),
+        }
+    }
+    for entry in home.into_iter().chain(base) {
+        if !entries.iter().any(|other| other.inside == entry.inside) {
+            entries.push(entry);
+        }
+    }
+    // By components, so that `/a-b` does not come between `/a` and `/a/b`; links first, since paths may lead through.
+    entries.sort_by(|a, b| {
+        let later = |entry: &Entry| !matches!(entry.what, What::Link { .. });
+        later(a).cmp(&later(b)).then_with(|| a.inside.split('/').cmp(b.inside.split('/')))
+    });
+    entries
+}
+
+/// Whether a folder of the host is seen inside at the same path: the innermost entry around it decides.
+fn visible(entries: &[Entry], folder: &str) -> bool {
+    let around = entries.iter().filter(|entry| paths::within(folder, &entry.inside));
+    match around.max_by_key(|entry| entry.inside.len()) {
+        Some(Entry { what: What::Bind { source, .. }, inside, .. }) => source == inside,
+        Some(Entry { what: What::Link { .. }, .. }) => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

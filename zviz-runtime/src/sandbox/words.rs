@@ -1,0 +1,144 @@
+//! A sandbox in the words of a spec, and what a spec has no words for.
+
+use super::facts::Facts;
+use super::folders::{self, Entry, Kernel, What};
+use super::ids::Ids;
+use super::lower::Lowered;
+use super::{Network, Sandbox, limits, masks};
+use crate::plan::mounts::IdmapSource;
+use crate::plan::{Attributes, IdMap, Mount, MountKind, Plan};
+use oci_spec::runtime as oci;
+
+/// What [`lower`](super::lower()) has decided beside ids and entries.
+pub(super) struct Decided {
+    pub cwd: String,
+    pub env: Vec<String>,
+    pub masked: Vec<String>,
+    pub resources: oci::LinuxResources,
+}
+
+/// The spec.
+pub(super) fn spec(sandbox: &Sandbox, facts: &Facts, ids: &Ids, entries: &[Entry], decided: Decided) -> oci::Spec {
+    let Decided { cwd, env, masked, resources } = decided;
+    let mut spec = oci::Spec::default();
+    spec.set_version("1.2.0".to_owned());
+    let mut root = oci::Root::default();
+    root.set_path("".into()).set_readonly(Some(true));
+    spec.set_root(Some(root));
+    spec.set_hostname(Some(sandbox.hostname.clone().unwrap_or_else(|| "localhost".to_owned())));
+    spec.set_process(Some(process(sandbox, facts, ids, cwd, env)));
+    spec.set_mounts(Some(entries.iter().filter_map(|entry| mount(entry, ids)).collect()));
+    spec.set_linux(Some(linux(sandbox, ids, masked, resources)));
+    spec
+}
+
+fn process(sandbox: &Sandbox, facts: &Facts, ids: &Ids, cwd: String, env: Vec<String>) -> oci::Process {
+    let mut user = oci::User::default();
+    user.set_uid(ids.uid).set_gid(ids.gid);
+    let none = Some(oci::Capabilities::new());
+    let mut capabilities = oci::LinuxCapabilities::default();
+    capabilities.set_bounding(none.clone()).set_effective(none.clone()).set_permitted(none.clone());
+    capabilities.set_inheritable(none.clone()).set_ambient(none);
+    let mut process = oci::Process::default();
+    process.set_terminal(Some(sandbox.terminal)).set_user(user).set_args(Some(sandbox.args.clone()));
+    process.set_env(Some(env)).set_cwd(cwd.into()).set_capabilities(Some(capabilities));
+    process.set_rlimits(Some(limits::rlimits(sandbox, facts))).set_no_new_privileges(Some(true));
+    process
+}
+
+fn linux(sandbox: &Sandbox, ids: &Ids, masked: Vec<String>, resources: oci::LinuxResources) -> oci::Linux {
+    use oci::LinuxNamespaceType as Type;
+    let mut types = vec![Type::User, Type::Pid, Type::Mount, Type::Uts, Type::Ipc, Type::Cgroup];
+    if sandbox.network == Network::None {
+        types.push(Type::Network);
+    }
+    let namespace = |typ| {
+        let mut namespace = oci::LinuxNamespace::default();
+        namespace.set_typ(typ);
+        namespace
+    };
+    let map = |map: IdMap| {
+        let line = oci::LinuxIdMappingBuilder::default();
+        line.container_id(map.inside).host_id(map.outside).size(map.count).build().ok().map(|line| vec![line])
+    };
+    let mut linux = oci::Linux::default();
+    linux.set_namespaces(Some(types.into_iter().map(namespace).collect()));
+    linux.set_uid_mappings(map(ids.uids)).set_gid_mappings(map(ids.gids)).set_resources(Some(resources));
+    linux.set_masked_paths(Some(masked)).set_rootfs_propagation(Some("rprivate".to_owned()));
+    linux.set_readonly_paths(Some(masks::READONLY.iter().map(|path| (*path).to_owned()).collect()));
+    linux
+}
+
+/// The entry in a spec's words; links have none.
+fn mount(entry: &Entry, ids: &Ids) -> Option<oci::Mount> {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let (typ, source, options) = match &entry.what {
+        What::Bind { source, writable, .. } => {
+            // Of the whole tree: what is mounted below is as read-only as the rest.
+            let access: &[&str] = if *writable { &[] } else { &["rro"] };
+            let options = [&["rbind", "rnosuid", "rnodev"], access].concat();
+            ("bind", source.as_str(), words(&options))
+        }
+        What::Memory { mode, size, executable, owner } => {
+            ("tmpfs", "tmpfs", folders::memory_options(*mode, *size, *executable, *owner))
+        }
+        What::Link { .. } => return None,
+        What::Kernel(Kernel::Proc) => ("proc", "proc", words(&["nosuid", "nodev", "noexec"])),
+        What::Kernel(Kernel::Dev) => ("tmpfs", "tmpfs", words(&["nosuid", "noexec", "mode=755", "size=64k"])),
+        What::Kernel(Kernel::Devpts) => {
+            let mut options = words(&["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "max=1024"]);
+            // The group tty of every distribution, where it is mapped.
+            if ids.gids.count > 5 {
+                options.push("gid=5".to_owned());
+            }
+            ("devpts", "devpts", options)
+        }
+        What::Kernel(Kernel::Mqueue) => ("mqueue", "mqueue", words(&["nosuid", "nodev", "noexec"])),
+    };
+    let mut mount = oci::Mount::default();
+    mount.set_destination(entry.inside.clone().into()).set_typ(Some(typ.to_owned()));
+    mount.set_source(Some(source.into())).set_options(Some(options));
+    Some(mount)
+}
+
+impl Lowered {
+    /// Adds to a plan what no spec can say: links in the root, shared folders whose owners are translated, a small
+    /// reaper as process 1.
+    pub fn finish(&self, plan: &mut Plan) {
+        plan.process.reaper = true;
+        plan.notes.extend(self.notes.iter().cloned());
+        let mut links = Vec::new();
+        for entry in &self.entries {
+            if let What::Link { target } = &entry.what {
+                links.push(link(entry, target));
+            } else if let Some(mount) = plan.mounts.iter_mut().find(|mount| mount.destination == entry.inside) {
+                mount.origin.clone_from(&entry.origin);
+                self.translate(entry, mount);
+            }
+        }
+        plan.mounts.splice(..0, links);
+    }
+
+    /// The system's own folders stay as they are: their owners are nobody's inside, and what they keep from others
+    /// they keep from the sandbox.
+    fn translate(&self, entry: &Entry, mount: &mut Mount) {
+        if let (What::Bind { writable, own: true, .. }, MountKind::Bind(bind)) = (&entry.what, &mut mount.kind)
+            && self.translated
+        {
+            bind.idmap = Some(IdmapSource::Container { recursive: true, best_effort: !writable });
+        }
+    }
+}
+
+fn link(entry: &Entry, target: &str) -> Mount {
+    Mount {
+        destination: entry.inside.clone(),
+        origin: entry.origin.clone(),
+        kind: MountKind::Symlink { target: target.to_owned() },
+        attributes: Attributes::default(),
+        recursive: Attributes::default(),
+        propagation: Vec::new(),
+        late_readonly: false,
+        no_symlinks: false,
+    }
+}
