@@ -18,12 +18,22 @@ pub struct Request {
     pub systemd_cgroup: bool,
     /// `--rootless true` or `false` for cgroups; absent: as the host is.
     pub rootless_cgroup: Option<bool>,
+    /// The spec was made of a sandbox (`crate::sandbox`), not read from a bundle: its root is a fresh tmpfs, and the one
+    /// id that an ordinary user may map need not be 0 inside.
+    pub sandbox: bool,
 }
 
 impl From<&str> for Request {
     /// The flags as they are by default.
     fn from(id: &str) -> Self {
-        Request { id: id.into(), pivot: true, new_keyring: true, systemd_cgroup: false, rootless_cgroup: None }
+        Request {
+            id: id.into(),
+            pivot: true,
+            new_keyring: true,
+            systemd_cgroup: false,
+            rootless_cgroup: None,
+            sandbox: false,
+        }
     }
 }
 

@@ -12,10 +12,12 @@ pub(super) fn rootfs(input: Input, found: &mut Findings) -> Option<Rootfs> {
         return None;
     };
     let given = root.path().to_str().unwrap_or_default();
-    if given.is_empty() {
+    if given.is_empty() && !input.request.sandbox {
         found.problem("root.path", "is required");
     }
-    let path = if given.starts_with('/') {
+    let path = if input.request.sandbox {
+        String::new()
+    } else if given.starts_with('/') {
         place::clean(given)
     } else {
         place::clean(&format!("{}/{given}", input.spec.bundle))

@@ -5,8 +5,11 @@ use super::folders::{self, Entry, Kernel, What};
 use super::ids::Ids;
 use super::lower::Lowered;
 use super::{Network, Sandbox, limits, masks};
+use crate::host::Host;
 use crate::plan::mounts::IdmapSource;
-use crate::plan::{Attributes, IdMap, Mount, MountKind, Plan};
+use crate::plan::{Attributes, IdMap, Mount, MountKind, Plan, Problems, Request};
+use crate::profile::Profile;
+use crate::spec::Spec;
 use oci_spec::runtime as oci;
 
 /// What [`lower`](super::lower()) has decided beside ids and entries.
@@ -34,7 +37,7 @@ pub(super) fn spec(sandbox: &Sandbox, facts: &Facts, ids: &Ids, entries: &[Entry
 
 fn process(sandbox: &Sandbox, facts: &Facts, ids: &Ids, cwd: String, env: Vec<String>) -> oci::Process {
     let mut user = oci::User::default();
-    user.set_uid(ids.uid).set_gid(ids.gid);
+    user.set_uid(ids.uid).set_gid(ids.gid).set_umask(Some(0o022));
     let none = Some(oci::Capabilities::new());
     let mut capabilities = oci::LinuxCapabilities::default();
     capabilities.set_bounding(none.clone()).set_effective(none.clone()).set_permitted(none.clone());
@@ -102,9 +105,21 @@ fn mount(entry: &Entry, ids: &Ids) -> Option<oci::Mount> {
 }
 
 impl Lowered {
-    /// Adds to a plan what no spec can say: links in the root, shared folders whose owners are translated, a small
-    /// reaper as process 1.
-    pub fn finish(&self, plan: &mut Plan) {
+    /// The plan, under a profile.
+    ///
+    /// # Errors
+    /// What the planner finds wrong with the spec.
+    pub fn plan(&self, profile: &Profile, host: &Host, id: &str) -> Result<Plan, Problems> {
+        let spec = Spec { oci: self.spec.clone(), raw: serde_json::Value::Null, bundle: "/".into(), notes: Vec::new() };
+        let request = Request { sandbox: true, ..Request::from(id) };
+        let mut plan = Plan::build(&spec, profile, host, request)?;
+        self.finish(&mut plan);
+        Ok(plan)
+    }
+
+    /// Adds what no spec can say: links in the root, shared folders whose owners are translated, a small reaper as
+    /// process 1.
+    fn finish(&self, plan: &mut Plan) {
         plan.process.reaper = true;
         plan.notes.extend(self.notes.iter().cloned());
         let mut links = Vec::new();

@@ -1,4 +1,8 @@
 use super::*;
+use crate::host::{Host, Kernel};
+use crate::plan::mounts::IdmapSource;
+use crate::plan::{LandlockRights, MountKind, Plan, User};
+use crate::profile::Profile;
 use crate::sandbox::facts::{Home, Kind, Limits, RootEntry, Source};
 use crate::sandbox::{Share, Userns};
 
@@ -259,4 +263,69 @@ fn order_is_by_component() {
     let all = destinations(&lower(&sandbox, &facts()).unwrap());
     let of_a: Vec<_> = all.iter().filter(|inside| inside.starts_with("/a")).collect();
     assert_eq!(of_a, ["/a", "/a/b", "/a-b"]);
+}
+
+fn host(euid: u32) -> Host {
+    Host {
+        euid,
+        egid: if euid == 0 { 0 } else { 1001 },
+        rootless: euid != 0,
+        user_namespace: false,
+        kernel: Kernel { major: 6, minor: 18 },
+        last_capability: 40,
+        capabilities: if euid == 0 { u64::MAX } else { 0 },
+        landlock_abi: 7,
+        apparmor: false,
+        selinux: false,
+        time_namespaces: true,
+        kcore: true,
+        resctrl: false,
+        subuids: Vec::new(),
+        subgids: Vec::new(),
+        id_helpers: false,
+    }
+}
+
+fn plan(sandbox: &Sandbox, facts: &Facts) -> Plan {
+    let lowered = lower(sandbox, facts).unwrap();
+    lowered.plan(&Profile::default(), &host(facts.uid), "a").unwrap()
+}
+
+#[test]
+fn the_plan_of_an_ordinary_user() {
+    let plan = plan(&Sandbox::new(["true"]), &facts());
+    assert_eq!(plan.rootfs.as_ref().unwrap().path, "");
+    assert!(plan.rootfs.as_ref().unwrap().readonly && plan.process.reaper && plan.process.no_new_privs);
+    assert_eq!(plan.process.credentials.groups, None);
+    assert!(matches!(plan.namespaces.user, User::New { by_helper: false, setgroups: false, .. }));
+    assert_eq!(plan.process.capabilities, Default::default());
+    assert!(matches!(&plan.mounts[0].kind, MountKind::Symlink { target } if target == "usr/bin"));
+    let idmapped = |mount: &&crate::plan::Mount| matches!(&mount.kind, MountKind::Bind(bind) if bind.idmap.is_some());
+    assert_eq!(plan.mounts.iter().find(idmapped), None);
+    let rights = |path: &str| {
+        let rules = &plan.landlock.as_ref().unwrap().rules;
+        rules.iter().find(|(rule, _)| rule == path).map(|(_, rights)| *rights)
+    };
+    assert_eq!(rights("/"), Some(LandlockRights::ReadExecute));
+    assert_eq!(rights("/usr"), Some(LandlockRights::ReadExecute));
+    assert_eq!(rights("/home/u/project"), Some(LandlockRights::Full));
+}
+
+#[test]
+fn the_plan_of_root_translates_shared_folders_only() {
+    let mut sandbox = Sandbox::new(["true"]);
+    sandbox.ro("/data", "/data");
+    let plan = plan(&sandbox, &as_root());
+    let idmap = |inside: &str| {
+        let mount = plan.mounts.iter().find(|mount| mount.destination == inside).unwrap();
+        match &mount.kind {
+            MountKind::Bind(bind) => bind.idmap.clone(),
+            _ => panic!("{inside} is no bind"),
+        }
+    };
+    assert_eq!(idmap("/srv/app"), Some(IdmapSource::Container { recursive: true, best_effort: false }));
+    assert_eq!(idmap("/data"), Some(IdmapSource::Container { recursive: true, best_effort: true }));
+    assert_eq!(idmap("/usr"), None);
+    assert_eq!(idmap("/etc"), None);
+    assert_eq!(plan.process.credentials.groups, Some(Vec::new()));
 }
