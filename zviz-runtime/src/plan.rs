@@ -7,6 +7,7 @@ mod build;
 pub mod capabilities;
 mod devices;
 mod display;
+mod exec;
 mod filter;
 pub mod hooks;
 mod idmap;
@@ -25,7 +26,9 @@ mod rlimits;
 pub mod rootfs;
 mod scheduling;
 mod sysctl;
+mod unsupported;
 
+pub use exec::{Changes, Exec};
 pub use hooks::{Hook, Hooks};
 pub use input::Request;
 pub use mounts::{Attributes, Bind, Filesystem, Mount, MountKind, Propagation};

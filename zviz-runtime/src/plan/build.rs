@@ -1,7 +1,9 @@
 //! `Plan::build`: one line a layer.
 
 use super::input::{Findings, Input, Request};
-use super::{Plan, Problems, devices, filter, landlock, mounts, namespaces, paths, payload, programs, sysctl};
+use super::{
+    Plan, Problems, devices, filter, landlock, mounts, namespaces, paths, payload, programs, sysctl, unsupported,
+};
 use crate::host::Host;
 use crate::profile::Profile;
 use crate::spec::Spec;
@@ -17,6 +19,7 @@ impl Plan {
         let request = request.into();
         let input = Input { spec, profile, host, request: &request };
         let mut found = Findings { notes: spec.notes.clone(), ..Findings::default() };
+        unsupported::check(input, &mut found);
         let namespaces = namespaces::plan(input, &mut found);
         let rootfs = paths::rootfs(input, &mut found);
         let mounts = mounts::plan(input, &namespaces, &mut found);

@@ -1,7 +1,9 @@
 //! The five capability sets: names to masks, and which the host can give.
 
-use super::input::{Findings, Input};
+use super::input::Findings;
 use super::process::Capabilities;
+use crate::host::Host;
+use crate::profile::Profile;
 use oci_spec::runtime as oci;
 
 /// Every capability by number, without `CAP_`. capability.h of Linux 6.18; the order is the kernel's ABI.
@@ -65,14 +67,19 @@ pub fn names(mask: u64) -> Vec<String> {
 }
 
 /// Decides the five sets. An absent list is an empty set: nothing is inherited from the runtime.
-pub(super) fn plan(input: Input, given: Option<&oci::LinuxCapabilities>, found: &mut Findings) -> Capabilities {
+pub(super) fn plan(
+    host: &Host,
+    profile: &Profile,
+    given: Option<&oci::LinuxCapabilities>,
+    found: &mut Findings,
+) -> Capabilities {
     let Some(given) = given else { return Capabilities::default() };
-    let known = mask_upto(input.host.last_capability);
+    let known = mask_upto(host.last_capability);
     let mut missing = 0;
     let mut set = |list: &Option<oci::Capabilities>| {
         let mask = list.iter().flatten().filter_map(|c| number(&c.to_string())).fold(0, |mask, n| mask | 1 << n);
         missing |= mask & !known;
-        mask & known & input.profile.capabilities
+        mask & known & profile.capabilities
     };
     let sets = Capabilities {
         bounding: set(given.bounding()),

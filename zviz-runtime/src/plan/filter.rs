@@ -143,7 +143,7 @@ fn listener(given: &oci::LinuxSeccomp, policy: &Policy, found: &mut Findings) ->
 }
 
 /// A filter that stops init itself is refused here, where its place can be named, rather than by a dead process.
-fn lets_init_finish(policy: &Policy, no_new_privs: bool, found: &mut Findings) {
+pub(super) fn lets_init_finish(policy: &Policy, no_new_privs: bool, found: &mut Findings) {
     for name in INIT_NEEDS {
         if let Some(action) = answers(policy, name).into_iter().find(|action| !passes(*action, name)) {
             let why = format!("{name} gets {action}, so that init can never start the payload");

@@ -1,12 +1,13 @@
 //! AppArmor profile and SELinux label of the payload: applied, or refused where the kernel has none.
 
-use super::input::{Findings, Input};
+use super::input::Findings;
+use crate::host::Host;
 use oci_spec::runtime::Process;
 
 /// The profile to change to at exec. `unconfined` asks for nothing.
-pub(super) fn apparmor(input: Input, given: &Process, found: &mut Findings) -> Option<String> {
+pub(super) fn apparmor(host: &Host, given: &Process, found: &mut Findings) -> Option<String> {
     let profile = given.apparmor_profile().clone().filter(|name| !name.is_empty())?;
-    if !input.host.apparmor {
+    if !host.apparmor {
         if profile == "unconfined" {
             return None;
         }
@@ -19,9 +20,9 @@ pub(super) fn apparmor(input: Input, given: &Process, found: &mut Findings) -> O
 }
 
 /// The label to take at exec.
-pub(super) fn selinux(input: Input, given: &Process, found: &mut Findings) -> Option<String> {
+pub(super) fn selinux(host: &Host, given: &Process, found: &mut Findings) -> Option<String> {
     let label = given.selinux_label().clone().filter(|label| !label.is_empty())?;
-    if !input.host.selinux {
+    if !host.selinux {
         found.problem("process.selinuxLabel", "this kernel has no SELinux: leave the label out");
     }
     Some(label)

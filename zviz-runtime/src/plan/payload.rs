@@ -4,6 +4,8 @@ use super::input::{Findings, Input};
 use super::namespaces::{Namespaces, User};
 use super::process::{Credentials, Process};
 use super::{capabilities, idmap, labels, rlimits, scheduling};
+use crate::host::Host;
+use crate::profile::Profile;
 use oci_spec::runtime as oci;
 
 /// NGROUPS_MAX. setgroups(2).
@@ -11,13 +13,27 @@ const GROUPS_MAX: usize = 65_536;
 
 /// Decides the process. Without one in the spec, `create` makes a container that `start` refuses.
 pub(super) fn plan(input: Input, namespaces: &Namespaces, found: &mut Findings) -> Process {
-    match input.spec.oci.process() {
-        Some(given) => process(input, namespaces, given, found),
-        None => Process { cwd: "/".into(), new_keyring: input.request.new_keyring, ..Process::default() },
+    let none = Process { cwd: "/".into(), ..Process::default() };
+    let process = match input.spec.oci.process() {
+        Some(given) => process(input.host, input.profile, &namespaces.user, given, found),
+        None => none,
+    };
+    Process {
+        personality: scheduling::personality(input, found),
+        memory_policy: scheduling::memory_policy(input, found),
+        new_keyring: input.request.new_keyring,
+        ..process
     }
 }
 
-pub(super) fn process(input: Input, namespaces: &Namespaces, given: &oci::Process, found: &mut Findings) -> Process {
+/// Decides what `process` alone says.
+pub(super) fn process(
+    host: &Host,
+    profile: &Profile,
+    user: &User,
+    given: &oci::Process,
+    found: &mut Findings,
+) -> Process {
     let cwd = given.cwd().to_str().unwrap_or_default();
     if !cwd.starts_with('/') {
         found.problem("process.cwd", "must be absolute");
@@ -29,36 +45,36 @@ pub(super) fn process(input: Input, namespaces: &Namespaces, given: &oci::Proces
         found.problem("process.args[0]", "is empty");
     }
     let terminal = given.terminal().unwrap_or(false);
-    let capabilities = capabilities::plan(input, given.capabilities().as_ref(), found);
+    let capabilities = capabilities::plan(host, profile, given.capabilities().as_ref(), found);
     Process {
         args,
-        env: env(given, found),
+        env: env(given.env().iter().flatten(), found),
         cwd: cwd.to_owned(),
         terminal,
         console_size: console_size(given, terminal, found),
-        credentials: credentials(given.user(), &namespaces.user, found),
+        credentials: credentials(given.user(), user, found),
         umask: umask(given, found),
         capabilities,
-        no_new_privs: given.no_new_privileges().unwrap_or(false) || input.profile.no_new_privs,
+        no_new_privs: given.no_new_privileges().unwrap_or(false) || profile.no_new_privs,
         rlimits: rlimits::plan(given, found),
         oom_score_adj: oom_score_adj(given, found),
         scheduler: scheduling::scheduler(given, found),
         io_priority: scheduling::io_priority(given, found),
         initial_affinity: scheduling::affinity(given, "initial", found),
         final_affinity: scheduling::affinity(given, "final", found),
-        personality: scheduling::personality(input, found),
-        memory_policy: scheduling::memory_policy(input, found),
-        apparmor_profile: labels::apparmor(input, given, found),
-        selinux_label: labels::selinux(input, given, found),
+        personality: None,
+        memory_policy: None,
+        apparmor_profile: labels::apparmor(host, given, found),
+        selinux_label: labels::selinux(host, given, found),
         reaper: false,
-        new_keyring: input.request.new_keyring,
+        new_keyring: true,
     }
 }
 
 /// Where a name is given twice the later value holds, as a shell would have it.
-fn env(given: &oci::Process, found: &mut Findings) -> Vec<String> {
+pub(super) fn env<'a>(given: impl IntoIterator<Item = &'a String>, found: &mut Findings) -> Vec<String> {
     let mut env: Vec<String> = Vec::new();
-    for (i, entry) in given.env().iter().flatten().enumerate() {
+    for (i, entry) in given.into_iter().enumerate() {
         match entry.split_once('=') {
             None => found.problem(format!("process.env[{i}]"), format!("{entry:?} has no \"=\"")),
             Some(("", _)) => found.problem(format!("process.env[{i}]"), format!("{entry:?} has no name")),
@@ -84,7 +100,7 @@ fn console_size(given: &oci::Process, terminal: bool, found: &mut Findings) -> O
 }
 
 /// Who the payload runs as: every id must have one outside, or the kernel refuses it.
-fn credentials(given: &oci::User, user: &User, found: &mut Findings) -> Credentials {
+pub(super) fn credentials(given: &oci::User, user: &User, found: &mut Findings) -> Credentials {
     let additional = given.additional_gids().as_deref().unwrap_or_default();
     if given.username().as_deref().is_some_and(|name| !name.is_empty()) {
         found.note("process.user.username", "is for Windows, left out: uid and gid hold");

@@ -1,0 +1,194 @@
+//! `Plan::build_exec`: one more process in a container that runs.
+//!
+//! It rests on the container's own plan, kept by the runtime, and on nothing inside the container (CVE-2022-31214):
+//! every layer that the container has, the process has.
+
+use super::capabilities;
+use super::filter;
+use super::input::Findings;
+use super::namespaces::{Namespace, Namespaces, Net, Time, User, Uts};
+use super::payload;
+use super::process::Process;
+use super::{Hooks, Plan, Problems};
+use crate::host::Host;
+use crate::profile::Profile;
+use oci_spec::runtime as oci;
+use std::collections::BTreeMap;
+
+/// What to run beside the payload.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Exec {
+    /// A whole process, as `exec --process FILE` gives it. What it leaves out of capabilities, limits, labels and
+    /// scheduling is the container's.
+    Process(Box<oci::Process>),
+    /// The container's own process with changes.
+    Changes(Changes),
+}
+
+/// Flags of `exec`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The program and its arguments.
+    pub args: Vec<String>,
+    /// `NAME=value`, added to the container's.
+    pub env: Vec<String>,
+    /// Instead of the container's.
+    pub cwd: Option<String>,
+    /// On a pseudo-terminal.
+    pub terminal: bool,
+    /// uid, and gid where given, instead of the container's.
+    pub user: Option<(u32, Option<u32>)>,
+    /// Added to the container's.
+    pub additional_gids: Vec<u32>,
+    /// Names of capabilities, added to the container's bounding, effective and permitted sets.
+    pub capabilities: Vec<String>,
+    /// Instead of the container's.
+    pub no_new_privs: Option<bool>,
+    /// Instead of the container's.
+    pub apparmor_profile: Option<String>,
+    /// Instead of the container's.
+    pub selinux_label: Option<String>,
+}
+
+impl Plan {
+    /// Decides one more process of the container whose init has the pid `init`.
+    ///
+    /// # Errors
+    /// Every fault of what is asked, each with its place.
+    pub fn build_exec(container: &Plan, exec: &Exec, host: &Host, init: i32) -> Result<Plan, Problems> {
+        let mut found = Findings::default();
+        let process = match exec {
+            Exec::Process(given) => whole(container, given, host, &mut found),
+            Exec::Changes(changes) => changed(container, changes, host, &mut found),
+        };
+        if let Some(seccomp) = &container.seccomp {
+            filter::lets_init_finish(&seccomp.policy, process.no_new_privs, &mut found);
+        }
+        let plan = Plan {
+            namespaces: join(&container.namespaces, init),
+            rootfs: None,
+            mounts: Vec::new(),
+            devices: Vec::new(),
+            symlinks: Vec::new(),
+            masked_paths: Vec::new(),
+            readonly_paths: Vec::new(),
+            sysctl: BTreeMap::new(),
+            process,
+            seccomp: container.seccomp.clone(),
+            landlock: container.landlock.clone(),
+            hooks: Hooks::default(),
+            annotations: BTreeMap::new(),
+            notes: found.notes,
+        };
+        found.problems.or(plan)
+    }
+}
+
+/// Everything that the container has of its own is joined through its init; what it shares with the host stays so.
+fn join(container: &Namespaces, init: i32) -> Namespaces {
+    let path = |name: &str| format!("/proc/{init}/ns/{name}");
+    let plain = |ns: &Namespace, name: &str| match ns {
+        Namespace::Host => Namespace::Host,
+        Namespace::Join(_) | Namespace::New => Namespace::Join(path(name)),
+    };
+    Namespaces {
+        user: if container.user == User::Host { User::Host } else { User::Join(path("user")) },
+        pid: plain(&container.pid, "pid"),
+        mount: plain(&container.mount, "mnt"),
+        uts: if container.uts == Uts::Host { Uts::Host } else { Uts::Join(path("uts")) },
+        ipc: plain(&container.ipc, "ipc"),
+        net: if container.net == Net::Host { Net::Host } else { Net::Join(path("net")) },
+        cgroup: plain(&container.cgroup, "cgroup"),
+        time: if container.time == Time::Host { Time::Host } else { Time::Join(path("time")) },
+    }
+}
+
+fn whole(container: &Plan, given: &oci::Process, host: &Host, found: &mut Findings) -> Process {
+    let own = &container.process;
+    let process = payload::process(host, &Profile::none(), &container.namespaces.user, given, found);
+    Process {
+        capabilities: if given.capabilities().is_some() { process.capabilities } else { own.capabilities },
+        rlimits: if given.rlimits().is_some() { process.rlimits } else { own.rlimits.clone() },
+        umask: process.umask.or(own.umask),
+        oom_score_adj: process.oom_score_adj.or(own.oom_score_adj),
+        scheduler: process.scheduler.or(own.scheduler),
+        io_priority: process.io_priority.or(own.io_priority),
+        initial_affinity: process.initial_affinity.or_else(|| own.initial_affinity.clone()),
+        final_affinity: process.final_affinity.or_else(|| own.final_affinity.clone()),
+        personality: own.personality,
+        memory_policy: own.memory_policy.clone(),
+        apparmor_profile: process.apparmor_profile.or_else(|| own.apparmor_profile.clone()),
+        selinux_label: process.selinux_label.or_else(|| own.selinux_label.clone()),
+        new_keyring: own.new_keyring,
+        ..process
+    }
+}
+
+fn changed(container: &Plan, changes: &Changes, host: &Host, found: &mut Findings) -> Process {
+    let mut process = Process { args: changes.args.clone(), terminal: changes.terminal, ..container.process.clone() };
+    process.console_size = None;
+    process.reaper = false;
+    if process.args.first().is_none_or(String::is_empty) {
+        found.problem("exec", "must name a program");
+    }
+    process.env = payload::env(process.env.iter().chain(&changes.env), found);
+    if let Some(cwd) = &changes.cwd {
+        if !cwd.starts_with('/') {
+            found.problem("--cwd", "must be absolute");
+        }
+        process.cwd = cwd.clone();
+    }
+    user(container, changes, &mut process, found);
+    add_capabilities(changes, host, &mut process, found);
+    process.no_new_privs = changes.no_new_privs.unwrap_or(process.no_new_privs);
+    if let Some(profile) = &changes.apparmor_profile {
+        if !host.apparmor {
+            found.problem("--apparmor", "this kernel has no AppArmor");
+        }
+        process.apparmor_profile = Some(profile.clone());
+    }
+    if let Some(label) = &changes.selinux_label {
+        if !host.selinux {
+            found.problem("--process-label", "this kernel has no SELinux");
+        }
+        process.selinux_label = Some(label.clone());
+    }
+    for text in process.args.iter().chain(&process.env).chain([&process.cwd]) {
+        if text.contains('\0') {
+            found.problem("exec", format!("{text:?} contains a NUL byte"));
+        }
+    }
+    process
+}
+
+fn user(container: &Plan, changes: &Changes, process: &mut Process, found: &mut Findings) {
+    let mut user = oci::User::default();
+    let own = &process.credentials;
+    let (uid, gid) = changes.user.unwrap_or((own.uid, Some(own.gid)));
+    let groups = own.groups.iter().flatten().chain(&changes.additional_gids).copied().collect();
+    user.set_uid(uid).set_gid(gid.unwrap_or(own.gid)).set_additional_gids(Some(groups));
+    process.credentials = payload::credentials(&user, &container.namespaces.user, found);
+    if own_groups_denied(container) && changes.additional_gids.is_empty() {
+        process.credentials.groups = None;
+    }
+}
+
+fn own_groups_denied(container: &Plan) -> bool {
+    container.process.credentials.groups.is_none()
+}
+
+/// As runc: an added capability is ambient too where the container has inheritable ones, since without those it cannot be.
+fn add_capabilities(changes: &Changes, host: &Host, process: &mut Process, found: &mut Findings) {
+    let mut added = 0_u64;
+    for name in &changes.capabilities {
+        match capabilities::number(name).filter(|number| *number <= host.last_capability) {
+            Some(number) => added |= 1 << number,
+            None => found.problem("--cap", format!("unknown capability {name:?}")),
+        }
+    }
+    let sets = &mut process.capabilities;
+    sets.bounding |= added;
+    sets.effective |= added;
+    sets.permitted |= added;
+    sets.ambient |= added & sets.inheritable;
+}
