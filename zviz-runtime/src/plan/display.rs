@@ -9,6 +9,7 @@ use super::namespaces::{IdMap, Namespace, Namespaces, Net, Time, User, Uts};
 use super::{Capabilities, Device, DeviceKind, Hooks, Landlock, LandlockRights, Plan, Process, Rootfs, Seccomp};
 use std::fmt::{self, Display, Formatter, Write};
 use words::{attributes, count, ids, list, mode, quoted, rlimit};
+use zviz_seccomp::Policy;
 
 impl Display for Plan {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -262,7 +263,15 @@ fn capabilities(f: &mut Formatter<'_>, c: Capabilities) -> fmt::Result {
 }
 
 fn seccomp(f: &mut Formatter<'_>, s: &Seccomp) -> fmt::Result {
-    let p = &s.policy;
+    s.beneath.iter().try_for_each(|beneath| policy(f, beneath))?;
+    policy(f, &s.policy)?;
+    if let Some(path) = &s.listener_path {
+        writeln!(f, "  listener to {}", quoted(path))?;
+    }
+    s.listener_metadata.iter().try_for_each(|text| writeln!(f, "  with {}", quoted(text)))
+}
+
+fn policy(f: &mut Formatter<'_>, p: &Policy) -> fmt::Result {
     writeln!(f, "seccomp: default {}, foreign architectures {}, x32 {}", p.default, p.foreign_arch, p.x32)?;
     writeln!(f, "  architectures: {}", list(p.known_architectures().iter().map(ToString::to_string)))?;
     let flags = [
@@ -282,10 +291,7 @@ fn seccomp(f: &mut Formatter<'_>, s: &Seccomp) -> fmt::Result {
     for fallback in &p.fallbacks {
         writeln!(f, "  {} otherwise: {}", fallback.action, fallback.names.join(" "))?;
     }
-    if let Some(path) = &s.listener_path {
-        writeln!(f, "  listener to {}", quoted(path))?;
-    }
-    s.listener_metadata.iter().try_for_each(|text| writeln!(f, "  with {}", quoted(text)))
+    Ok(())
 }
 
 fn landlock(f: &mut Formatter<'_>, l: &Landlock) -> fmt::Result {

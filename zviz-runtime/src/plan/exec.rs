@@ -62,7 +62,9 @@ impl Plan {
             Exec::Changes(changes) => changed(container, changes, host, &mut found),
         };
         if let Some(seccomp) = &container.seccomp {
-            filter::lets_init_finish(&seccomp.policy, process.no_new_privs, &mut found);
+            for policy in seccomp.beneath.iter().chain([&seccomp.policy]) {
+                filter::lets_init_finish(policy, process.no_new_privs, &mut found);
+            }
         }
         let plan = Plan {
             namespaces: join(&container.namespaces, init),

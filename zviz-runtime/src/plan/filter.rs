@@ -3,7 +3,7 @@
 use super::Seccomp;
 use super::input::{Findings, Input};
 use oci_spec::runtime as oci;
-use zviz_seccomp::{Action, Arch, Compare, Flags, Policy, Rule};
+use zviz_seccomp::{Action, Arch, Compare, Flags, Policy, Rule, default_policy};
 
 /// MAX_ERRNO of the kernel: a larger one would be taken for a result.
 const ERRNO_MAX: u16 = 4095;
@@ -14,8 +14,21 @@ const INIT_NEEDS: &[&str] = &["write", "read", "execve", "exit_group"];
 /// What it does in addition where the filter is loaded early, because loading it takes the rights that go later.
 const INIT_NEEDS_EARLY: &[&str] = &["prctl", "capset", "setresuid", "setresgid", "setgroups", "chdir"];
 
-/// Decides the filter of the spec.
+/// Decides the filter: the spec's, the profile's, or the one over the other.
 pub(super) fn plan(input: Input, no_new_privs: bool, found: &mut Findings) -> Option<Seccomp> {
+    let own = of_spec(input, found);
+    let default = input.profile.seccomp.then(default_policy);
+    for policy in own.iter().map(|own| &own.policy).chain(&default) {
+        lets_init_finish(policy, no_new_privs, found);
+    }
+    match (own, default) {
+        (Some(own), beneath) => Some(Seccomp { beneath, ..own }),
+        (None, Some(policy)) => Some(Seccomp { policy, beneath: None, listener_path: None, listener_metadata: None }),
+        (None, None) => None,
+    }
+}
+
+fn of_spec(input: Input, found: &mut Findings) -> Option<Seccomp> {
     let given = input.linux()?.seccomp().as_ref()?;
     let mut policy = Policy::new(default_action(given, found));
     for (i, arch) in given.architectures().iter().flatten().enumerate() {
@@ -31,9 +44,9 @@ pub(super) fn plan(input: Input, no_new_privs: bool, found: &mut Findings) -> Op
     }
     policy.flags = flags(input, given, policy.notifies(), found);
     let listener_path = listener(given, &policy, found);
-    lets_init_finish(&policy, no_new_privs, found);
     Some(Seccomp {
         policy,
+        beneath: None,
         listener_path,
         listener_metadata: given.listener_metadata().clone().filter(|m| !m.is_empty()),
     })
