@@ -1,5 +1,6 @@
 //! What is known about the machine: read once, then a plain value that the deciders are given.
 
+pub mod cgroup;
 mod probe;
 
 use serde::{Deserialize, Serialize};

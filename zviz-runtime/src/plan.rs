@@ -5,6 +5,7 @@
 
 mod build;
 pub mod capabilities;
+pub mod cgroup;
 mod devices;
 mod display;
 mod exec;

@@ -3,6 +3,7 @@
 //! The only crate of the project that may use `unsafe`. Every function here is one system call, or a few that belong
 //! together; none allocates, locks or logs unless it says so, so that a freshly cloned child may call it.
 
+pub mod bpf;
 pub mod dir;
 pub mod exec;
 pub mod fd;

@@ -1,0 +1,179 @@
+//! bpf(2): programs attached to cgroups. Nothing of libbpf is needed for a filter of a few dozen instructions.
+
+use crate::{Errno, Result, owned, ret};
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+const PROG_LOAD: libc::c_int = 5;
+const PROG_ATTACH: libc::c_int = 8;
+const PROG_DETACH: libc::c_int = 9;
+const PROG_GET_FD_BY_ID: libc::c_int = 13;
+const PROG_QUERY: libc::c_int = 16;
+
+/// Several programs may be attached to one cgroup, and those of its ancestors run too.
+const ALLOW_MULTI: u32 = 1 << 1;
+/// The new program takes the place of a given one (Linux 5.6).
+const REPLACE: u32 = 1 << 2;
+
+/// `BPF_PROG_TYPE_CGROUP_DEVICE` and the matching attach type.
+pub const CGROUP_DEVICE: Kind = Kind { program: 15, attach: 6 };
+
+/// The kernel's limit of programs attached to one cgroup at one place (`BPF_CGROUP_MAX_PROGS`).
+const MAX_PROGRAMS: usize = 64;
+
+/// What a program filters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    program: u32,
+    attach: u32,
+}
+
+/// One instruction as the kernel reads it: opcode, registers, offset, immediate. Documentation/bpf/standardization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Insn {
+    /// Class and operation.
+    pub code: u8,
+    /// Destination in the low four bits, source in the high four: the order of a little-endian machine.
+    pub registers: u8,
+    /// Jump distance or address offset.
+    pub offset: i16,
+    /// Constant.
+    pub immediate: i32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct Load {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log_buf: u64,
+    kern_version: u32,
+    prog_flags: u32,
+    prog_name: [u8; 16],
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct Attach {
+    target_fd: u32,
+    attach_bpf_fd: u32,
+    attach_type: u32,
+    attach_flags: u32,
+    replace_bpf_fd: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct Query {
+    target_fd: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    prog_ids: u64,
+    prog_cnt: u32,
+    unused: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct ById {
+    prog_id: u32,
+    next_id: u32,
+    open_flags: u32,
+}
+
+/// One bpf(2) call with an attribute block of type `T`.
+fn bpf<T>(command: libc::c_int, attributes: &mut T) -> Result<libc::c_long> {
+    let size = u32::try_from(size_of::<T>()).map_err(|_| Errno::E2BIG)?;
+    // SAFETY: the kernel reads and writes at most `size` bytes at the pointer, which is what `T` has; every `T` here is
+    // repr(C) without padding, so that no byte of it is uninitialised, and whatever it points to outlives the call,
+    // since the callers below hold it borrowed.
+    ret(unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size) })
+}
+
+fn number(fd: BorrowedFd<'_>) -> Result<u32> {
+    u32::try_from(fd.as_raw_fd()).map_err(|_| Errno::EBADF)
+}
+
+/// Verifies and loads a program. Needs CAP_BPF (or CAP_SYS_ADMIN) in the initial user namespace.
+///
+/// # Errors
+/// `EPERM` without the capability, `EINVAL` or `EACCES` where the verifier refuses the program.
+pub fn load(kind: Kind, instructions: &[Insn], license: &CStr) -> Result<OwnedFd> {
+    let mut attributes = Load {
+        prog_type: kind.program,
+        insn_cnt: u32::try_from(instructions.len()).map_err(|_| Errno::E2BIG)?,
+        insns: instructions.as_ptr() as u64,
+        license: license.as_ptr() as u64,
+        prog_name: *b"zviz_device\0\0\0\0\0",
+        ..Load::default()
+    };
+    bpf(PROG_LOAD, &mut attributes).and_then(owned)
+}
+
+/// Attaches a program to a cgroup v2 directory beside those that are there, or in the place of `instead_of`.
+///
+/// # Errors
+/// `EPERM` where an ancestor forbids more programs, `EINVAL` where the kernel (before 5.6) cannot replace.
+pub fn attach(
+    kind: Kind,
+    cgroup: BorrowedFd<'_>,
+    program: BorrowedFd<'_>,
+    instead_of: Option<BorrowedFd<'_>>,
+) -> Result<()> {
+    let mut attributes = Attach {
+        target_fd: number(cgroup)?,
+        attach_bpf_fd: number(program)?,
+        attach_type: kind.attach,
+        attach_flags: ALLOW_MULTI | if instead_of.is_some() { REPLACE } else { 0 },
+        replace_bpf_fd: instead_of.map_or(Ok(0), number)?,
+    };
+    bpf(PROG_ATTACH, &mut attributes).map(drop)
+}
+
+/// Takes a program off a cgroup.
+///
+/// # Errors
+/// `ENOENT` where it is not attached.
+pub fn detach(kind: Kind, cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<()> {
+    let mut attributes = Attach {
+        target_fd: number(cgroup)?,
+        attach_bpf_fd: number(program)?,
+        attach_type: kind.attach,
+        ..Attach::default()
+    };
+    bpf(PROG_DETACH, &mut attributes).map(drop)
+}
+
+/// The programs attached to a cgroup itself, not to its ancestors, as descriptors. One that a security module keeps
+/// from us is left out: it can only deny more.
+///
+/// # Errors
+/// Those of `BPF_PROG_QUERY` and `BPF_PROG_GET_FD_BY_ID`.
+pub fn attached(kind: Kind, cgroup: BorrowedFd<'_>) -> Result<Vec<OwnedFd>> {
+    let mut ids = [0u32; MAX_PROGRAMS];
+    let mut query = Query {
+        target_fd: number(cgroup)?,
+        attach_type: kind.attach,
+        prog_ids: ids.as_mut_ptr() as u64,
+        prog_cnt: MAX_PROGRAMS as u32,
+        ..Query::default()
+    };
+    bpf(PROG_QUERY, &mut query)?;
+    let count = usize::try_from(query.prog_cnt).unwrap_or(MAX_PROGRAMS).min(MAX_PROGRAMS);
+    let mut programs = Vec::with_capacity(count);
+    for &prog_id in &ids[..count] {
+        match bpf(PROG_GET_FD_BY_ID, &mut ById { prog_id, ..ById::default() }) {
+            Ok(fd) => programs.push(owned(fd)?),
+            // Gone since the query, or out of our reach.
+            Err(Errno::ENOENT | Errno::EPERM | Errno::EACCES) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(programs)
+}
