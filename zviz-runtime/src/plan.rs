@@ -33,7 +33,7 @@ pub use exec::{Changes, Exec};
 pub use hooks::{Hook, Hooks};
 pub use input::Request;
 pub use mounts::{Attributes, Bind, Filesystem, Mount, MountKind, Propagation};
-pub use namespaces::{IdMap, Namespace, Namespaces, Net, Time, User, Uts};
+pub use namespaces::{IdMap, Names, Namespace, Namespaces, Net, Time, User, Uts};
 pub use note::Note;
 pub use problems::{Problem, Problems};
 pub use process::{Capabilities, Credentials, Process, Rlimit};

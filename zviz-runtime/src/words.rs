@@ -85,7 +85,7 @@ fn joined(_item: usize, n: &Namespaces) -> String {
             paths.push(path.as_str());
         }
     }
-    if let Uts::Join(path) = &n.uts {
+    if let Uts::Join { path, .. } = &n.uts {
         paths.push(path);
     }
     if let Net::Join(path) = &n.net {

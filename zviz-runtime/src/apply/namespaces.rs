@@ -1,7 +1,7 @@
 //! Namespaces: which are joined, which are new, and what is set in the new ones.
 
 use crate::failure::{Failure, Stage, at, at_item};
-use crate::plan::{Namespace, Namespaces, Net, Time, User, Uts};
+use crate::plan::{Names, Namespace, Namespaces, Net, Time, User, Uts};
 use crate::prepare::{Error, cstring};
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};
@@ -51,16 +51,20 @@ pub(crate) fn prepare(plan: &Namespaces, privileged: bool) -> Result<PreparedNam
         }
     }
     let cgroup = simple(&plan.cgroup, libc::CLONE_NEWCGROUP)?;
-    let (mut hostname, mut domainname) = (None, None);
-    match &plan.uts {
-        Uts::Host => {}
-        Uts::Join(path) => joins.push((open(path)?, flag(libc::CLONE_NEWUTS))),
-        Uts::New { hostname: host, domainname: domain } => {
-            clone |= flag(libc::CLONE_NEWUTS);
-            hostname = host.as_deref().map(cstring).transpose()?;
-            domainname = domain.as_deref().map(cstring).transpose()?;
+    let unnamed = Names::default();
+    let names = match &plan.uts {
+        Uts::Host => &unnamed,
+        Uts::Join { path, names } => {
+            joins.push((open(path)?, flag(libc::CLONE_NEWUTS)));
+            names
         }
-    }
+        Uts::New(names) => {
+            clone |= flag(libc::CLONE_NEWUTS);
+            names
+        }
+    };
+    let hostname = names.hostname.as_deref().map(cstring).transpose()?;
+    let domainname = names.domainname.as_deref().map(cstring).transpose()?;
     match &plan.net {
         Net::Host => {}
         Net::Join(path) => joins.push((open(path)?, flag(libc::CLONE_NEWNET))),

@@ -5,7 +5,7 @@
 mod words;
 
 use super::mounts::{IdmapSource, Mount, MountKind, Propagation, PropagationKind};
-use super::namespaces::{IdMap, Namespace, Namespaces, Net, Time, User, Uts};
+use super::namespaces::{IdMap, Names, Namespace, Namespaces, Net, Time, User, Uts};
 use super::{Capabilities, Device, DeviceKind, Hooks, Landlock, LandlockRights, Plan, Process, Rootfs, Seccomp};
 use std::fmt::{self, Display, Formatter, Write};
 use words::{attributes, count, ids, list, mode, quoted, rlimit};
@@ -39,6 +39,11 @@ impl Display for Plan {
     }
 }
 
+fn named(names: &Names) -> String {
+    let word = |what: &str, name: &Option<String>| name.as_ref().map(|n| format!(", {what} {}", quoted(n)));
+    [word("hostname", &names.hostname), word("domainname", &names.domainname)].into_iter().flatten().collect()
+}
+
 fn namespaces(f: &mut Formatter<'_>, ns: &Namespaces) -> fmt::Result {
     let plain = |ns: &Namespace| match ns {
         Namespace::Host => "host".to_owned(),
@@ -60,13 +65,8 @@ fn namespaces(f: &mut Formatter<'_>, ns: &Namespaces) -> fmt::Result {
     writeln!(f, "mount: {}", plain(&ns.mount))?;
     match &ns.uts {
         Uts::Host => writeln!(f, "uts: host")?,
-        Uts::Join(path) => writeln!(f, "uts: join {}", quoted(path))?,
-        Uts::New { hostname, domainname } => {
-            let named = |what: &str, name: &Option<String>| {
-                name.iter().fold(String::new(), |_, n| format!(", {what} {}", quoted(n)))
-            };
-            writeln!(f, "uts: new{}{}", named("hostname", hostname), named("domainname", domainname))?;
-        }
+        Uts::Join { path, names } => writeln!(f, "uts: join {}{}", quoted(path), named(names))?,
+        Uts::New(names) => writeln!(f, "uts: new{}", named(names))?,
     }
     writeln!(f, "ipc: {}", plain(&ns.ipc))?;
     match &ns.net {

@@ -6,7 +6,7 @@
 use super::capabilities;
 use super::filter;
 use super::input::Findings;
-use super::namespaces::{Namespace, Namespaces, Net, Time, User, Uts};
+use super::namespaces::{Names, Namespace, Namespaces, Net, Time, User, Uts};
 use super::payload;
 use super::process::Process;
 use super::{Hooks, Plan, Problems};
@@ -97,7 +97,7 @@ fn join(container: &Namespaces, init: i32) -> Namespaces {
         user: if container.user == User::Host { User::Host } else { User::Join(path("user")) },
         pid: plain(&container.pid, "pid"),
         mount: plain(&container.mount, "mnt"),
-        uts: if container.uts == Uts::Host { Uts::Host } else { Uts::Join(path("uts")) },
+        uts: if container.uts == Uts::Host { Uts::Host } else { Uts::Join { path: path("uts"), names: Names::default() } },
         ipc: plain(&container.ipc, "ipc"),
         net: if container.net == Net::Host { Net::Host } else { Net::Join(path("net")) },
         cgroup: plain(&container.cgroup, "cgroup"),

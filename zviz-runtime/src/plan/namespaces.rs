@@ -52,22 +52,31 @@ pub enum User {
     },
 }
 
-/// The UTS namespace. Only a new one can be given names.
+/// The UTS namespace. The host's own is never given names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Uts {
     /// The runtime's own.
     #[default]
     Host,
-    /// An existing one, by path.
-    Join(String),
-    /// A fresh one.
-    New {
-        /// sethostname(2).
-        hostname: Option<String>,
-        /// setdomainname(2).
-        domainname: Option<String>,
+    /// An existing one. Pods name the containers that share theirs anew, each with the same name.
+    Join {
+        /// Where it is.
+        path: String,
+        /// What it is named.
+        names: Names,
     },
+    /// A fresh one.
+    New(Names),
+}
+
+/// What a UTS namespace is named; none leaves the name as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    /// sethostname(2).
+    pub hostname: Option<String>,
+    /// setdomainname(2).
+    pub domainname: Option<String>,
 }
 
 /// The network namespace.

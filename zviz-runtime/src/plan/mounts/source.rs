@@ -50,7 +50,9 @@ fn mount(input: Input, namespaces: &Namespaces, given: &oci::Mount, at: &str, fo
         found.problem(format!("{at}.options"), "tmpcopyup is for tmpfs only");
     }
     if options.remount {
-        no_data(&options, at, "remount", found);
+        if let Some((key, _)) = options.data.first() {
+            found.problem(format!("{at}.options"), format!("{key:?} is no option of a remount"));
+        }
     } else if let Some(recursive) = options.bind {
         mount.kind = MountKind::Bind(bind(input, namespaces, given, &options, recursive, at, found)?);
     } else {
@@ -95,10 +97,12 @@ fn bind(
     at: &str,
     found: &mut Findings,
 ) -> Option<Bind> {
-    no_data(options, at, "bind", found);
-    if !options.superblock.is_empty() {
-        let flags = options.superblock.join(", ");
-        found.note(format!("{at}.options"), format!("{flags}: belongs to the file system, no effect on a bind mount"));
+    let keys = options.data.iter().map(|(key, _)| key.as_str());
+    let without_effect: Vec<&str> = options.superblock.iter().copied().chain(keys).collect();
+    if !without_effect.is_empty() {
+        // mount(2) ignores them, so every runtime does, and configs rely on it.
+        let keys = without_effect.join(", ");
+        found.note(format!("{at}.options"), format!("{keys}: belongs to the file system, no effect on a bind mount"));
     }
     let source = given.source().as_deref().and_then(|s| s.to_str()).unwrap_or_default();
     if source.is_empty() {
@@ -108,13 +112,6 @@ fn bind(
     let source = if source.starts_with('/') { source.to_owned() } else { format!("{}/{source}", input.spec.bundle) };
     let idmap = idmap_source(input, namespaces, given, options, at, found);
     Some(Bind { source, recursive, nofollow: options.nofollow, idmap })
-}
-
-/// Options of a file system do nothing on a mount that shares its superblock: to take them silently would pretend.
-fn no_data(options: &Options, at: &str, word: &str, found: &mut Findings) {
-    if let Some((key, _)) = options.data.first() {
-        found.problem(format!("{at}.options"), format!("{key:?} is no option of a {word} mount"));
-    }
 }
 
 fn idmap_source(

@@ -1,6 +1,6 @@
 //! Which namespaces are new, joined or the host's, from `linux.namespaces` and what hangs on them.
 
-use super::{Namespace, Namespaces, Net, Time, User, Uts};
+use super::{Names, Namespace, Namespaces, Net, Time, User, Uts};
 use crate::plan::idmap;
 use crate::plan::input::{Findings, Input};
 use oci_spec::runtime::LinuxNamespaceType as Type;
@@ -85,8 +85,8 @@ fn user(input: Input, asked: Namespace, found: &mut Findings) -> User {
 fn uts(input: Input, asked: Namespace, found: &mut Findings) -> Uts {
     let given = |name: &Option<String>, place: &str, found: &mut Findings| {
         let name = name.clone().filter(|name| !name.is_empty())?;
-        if asked != Namespace::New {
-            found.problem(place, "needs a new uts namespace");
+        if asked == Namespace::Host {
+            found.problem(place, "needs a uts namespace");
         }
         if name.len() > NAME_MAX {
             found.problem(place, format!("{} bytes, of which the kernel takes {NAME_MAX}", name.len()));
@@ -95,9 +95,10 @@ fn uts(input: Input, asked: Namespace, found: &mut Findings) -> Uts {
     };
     let hostname = given(input.spec.oci.hostname(), "hostname", found);
     let domainname = given(input.spec.oci.domainname(), "domainname", found);
+    let names = Names { hostname, domainname };
     match asked {
-        Namespace::New => Uts::New { hostname, domainname },
-        Namespace::Join(path) => Uts::Join(path),
+        Namespace::New => Uts::New(names),
+        Namespace::Join(path) => Uts::Join { path, names },
         Namespace::Host => Uts::Host,
     }
 }
