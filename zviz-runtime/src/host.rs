@@ -40,6 +40,9 @@ pub struct Host {
     pub subgids: Vec<IdRange>,
     /// Whether newuidmap(1) and newgidmap(1) are installed. Looked for only where `rootless`.
     pub id_helpers: bool,
+    /// Control groups.
+    #[serde(default)]
+    pub cgroup: cgroup::CgroupHost,
 }
 
 /// A kernel version, as far as features hang on it.

@@ -1,6 +1,7 @@
 //! The parent's side of a start: clones init, gives it what it cannot take itself, and talks to it (see `sync`) until it
 //! is ready to become the payload. If anything goes wrong, init is ended and reaped before the error is returned.
 
+use crate::apply::cgroup::Entrance;
 use crate::apply::ids::{self, IdMapError};
 use crate::child;
 use crate::failure::Failure;
@@ -66,12 +67,6 @@ pub(crate) struct Launched {
     sync: ParentEnd,
 }
 
-/// A cgroup that init is put into.
-pub(crate) trait Place {
-    fn v2_fd(&self) -> Option<BorrowedFd<'_>>;
-    fn add(&self, pid: i32) -> Result<(), Error>;
-}
-
 /// A child that is ended and reaped, unless it is let go.
 struct Doomed(Option<(i32, OwnedFd)>);
 
@@ -96,7 +91,7 @@ impl Doomed {
 pub(crate) fn launch(
     plan: &Plan,
     mut prepared: Prepared,
-    cgroup: &dyn Place,
+    cgroup: &Entrance,
     steps: &mut dyn Steps,
 ) -> Result<Launched, Error> {
     let (sync, child_end) = call("socketpair", pair())?;
@@ -132,13 +127,13 @@ pub(crate) fn launch(
 fn clone_init(
     plan: &Plan,
     prepared: &mut Prepared,
-    cgroup: &dyn Place,
+    cgroup: &Entrance,
     sync: ParentEnd,
     child_end: ChildEnd,
 ) -> Result<(Doomed, ParentEnd), Error> {
     let direct = prepared.namespaces.joins.is_empty();
     let flags = if direct { prepared.namespaces.clone } else { 0 };
-    let first = match call("clone3", process::clone(flags, cgroup.v2_fd()))? {
+    let first = match call("clone3", process::clone(flags, cgroup.v2()))? {
         Cloned::Child => {
             drop(sync);
             if direct { child::run(prepared, child_end) } else { child::trampoline(prepared, child_end) }
@@ -146,7 +141,6 @@ fn clone_init(
         Cloned::Parent { pid, pidfd } => Doomed(Some((pid, pidfd))),
     };
     drop(child_end);
-    cgroup.add(first.get()?.0)?;
     if direct {
         return Ok((first, sync));
     }

@@ -67,6 +67,8 @@ pub struct Plan {
     pub seccomp: Option<Seccomp>,
     /// The Landlock ruleset.
     pub landlock: Option<Landlock>,
+    /// The cgroup, with its limits and devices.
+    pub cgroup: cgroup::Cgroup,
     /// Programs to run around the container's life.
     pub hooks: Hooks,
     /// Annotations as given; they never change the plan.

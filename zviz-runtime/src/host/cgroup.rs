@@ -66,6 +66,12 @@ pub struct CgroupHost {
     pub systemd: bool,
 }
 
+impl Default for CgroupHost {
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
 impl CgroupHost {
     /// A host without any.
     pub fn none() -> Self {

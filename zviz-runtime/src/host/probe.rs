@@ -39,6 +39,7 @@ impl Host {
             subuids: ranges("/etc/subuid"),
             subgids: ranges("/etc/subgid"),
             id_helpers: rootless && ["newuidmap", "newgidmap"].iter().all(|name| installed(name)),
+            cgroup: super::cgroup::probe()?,
         })
     }
 }

@@ -2,7 +2,8 @@
 
 use super::input::{Findings, Input, Request};
 use super::{
-    Plan, Problems, devices, filter, landlock, mounts, namespaces, paths, payload, programs, sysctl, unsupported,
+    Plan, Problems, cgroup, devices, filter, landlock, mounts, namespaces, paths, payload, programs, sysctl,
+    unsupported,
 };
 use crate::host::Host;
 use crate::profile::Profile;
@@ -22,7 +23,16 @@ impl Plan {
         unsupported::check(input, &mut found);
         let namespaces = namespaces::plan(input, &mut found);
         let rootfs = paths::rootfs(input, &mut found);
-        let mounts = mounts::plan(input, &namespaces, &mut found);
+        let cgroup = cgroup::plan(
+            spec.oci.linux().as_ref(),
+            &host.cgroup,
+            request.systemd_cgroup,
+            request.rootless_cgroup.unwrap_or(host.rootless || host.user_namespace),
+            &request.id,
+            &mut found.problems,
+            &mut found.notes,
+        );
+        let mounts = mounts::plan(input, &namespaces, &cgroup, &mut found);
         let (devices, symlinks) = devices::plan(input, &namespaces, &mounts, &mut found);
         let (masked_paths, readonly_paths) = paths::hidden(input, &namespaces, &mut found);
         let sysctl = sysctl::plan(input, &namespaces, &mut found);
@@ -42,6 +52,7 @@ impl Plan {
             process,
             seccomp,
             landlock,
+            cgroup,
             hooks,
             annotations: spec.oci.annotations().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
             notes: found.notes,

@@ -72,6 +72,12 @@ impl Group {
     }
 }
 
+impl Default for Cgroup {
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
 impl Cgroup {
     /// No cgroup at all.
     pub fn none() -> Self {

@@ -78,6 +78,7 @@ impl Plan {
             process,
             seccomp: container.seccomp.clone(),
             landlock: container.landlock.clone(),
+            cgroup: container.cgroup.clone(),
             hooks: Hooks::default(),
             annotations: BTreeMap::new(),
             notes: found.notes,
@@ -97,7 +98,11 @@ fn join(container: &Namespaces, init: i32) -> Namespaces {
         user: if container.user == User::Host { User::Host } else { User::Join(path("user")) },
         pid: plain(&container.pid, "pid"),
         mount: plain(&container.mount, "mnt"),
-        uts: if container.uts == Uts::Host { Uts::Host } else { Uts::Join { path: path("uts"), names: Names::default() } },
+        uts: if container.uts == Uts::Host {
+            Uts::Host
+        } else {
+            Uts::Join { path: path("uts"), names: Names::default() }
+        },
         ipc: plain(&container.ipc, "ipc"),
         net: if container.net == Net::Host { Net::Host } else { Net::Join(path("net")) },
         cgroup: plain(&container.cgroup, "cgroup"),

@@ -42,6 +42,11 @@ impl Entrance {
         &self.v1
     }
 
+    /// The same, for init alone to keep.
+    pub(crate) fn take_v1_tasks(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.v1)
+    }
+
     /// Moves a process with all its threads in from outside: slower, and for those that were not born inside.
     ///
     /// # Errors

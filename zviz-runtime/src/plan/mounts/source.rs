@@ -2,6 +2,7 @@
 
 use super::options::{self, Options, attr};
 use super::{Bind, Filesystem, IdmapSource, Mount, MountKind, place};
+use crate::plan::cgroup::Cgroup;
 use crate::plan::idmap;
 use crate::plan::input::{Findings, Input};
 use crate::plan::namespaces::{Namespace, Namespaces, Net, User};
@@ -12,12 +13,60 @@ use oci_spec::runtime as oci;
 const PSEUDO: &[&str] = &["cgroup", "cgroup2", "devpts", "mqueue", "proc", "sysfs", "tmpfs"];
 
 /// Decides the mounts of the spec, in its order.
-pub(in crate::plan) fn plan(input: Input, namespaces: &Namespaces, found: &mut Findings) -> Vec<Mount> {
+pub(in crate::plan) fn plan(
+    input: Input,
+    namespaces: &Namespaces,
+    cgroup: &Cgroup,
+    found: &mut Findings,
+) -> Vec<Mount> {
     let mut mounts = Vec::new();
     for (i, given) in input.spec.oci.mounts().iter().flatten().enumerate() {
-        mounts.extend(mount(input, namespaces, given, &format!("mounts[{i}]"), found));
+        let at = format!("mounts[{i}]");
+        if given.typ().as_deref() == Some("cgroup") {
+            mounts.extend(cgroup_mounts(input, namespaces, cgroup, given, &at, found));
+        } else {
+            mounts.extend(mount(input, namespaces, given, &at, found));
+        }
     }
     mounts
+}
+
+/// What one mount of type `cgroup` takes on this host: the first may be read-only only after the others were made in it.
+fn cgroup_mounts(
+    input: Input,
+    namespaces: &Namespaces,
+    cgroup: &Cgroup,
+    given: &oci::Mount,
+    at: &str,
+    found: &mut Findings,
+) -> Vec<Mount> {
+    let options = options::read(given.options().as_deref().unwrap_or_default());
+    let Some(destination) = destination(given, at, found) else { return Vec::new() };
+    if let Some(why) = place::refuse(&destination, "cgroup", false) {
+        found.problem(format!("{at}.destination"), why);
+        return Vec::new();
+    }
+    let new = namespaces.cgroup == Namespace::New;
+    let parts = crate::plan::cgroup::mounts::mounts(cgroup, &input.host.cgroup, new);
+    let holds_others = parts.len() > 1;
+    let mount = |(below, kind): (String, MountKind)| {
+        let late = holds_others && below.is_empty() && options.attributes.set & attr::RDONLY != 0;
+        let mut attributes = options.attributes;
+        if late {
+            attributes.set &= !attr::RDONLY;
+        }
+        Mount {
+            destination: if below.is_empty() { destination.clone() } else { format!("{destination}/{below}") },
+            origin: at.to_owned(),
+            kind,
+            attributes,
+            recursive: options.recursive,
+            propagation: options.propagation.clone(),
+            late_readonly: late,
+            no_symlinks: false,
+        }
+    };
+    parts.into_iter().map(mount).collect()
 }
 
 fn mount(input: Input, namespaces: &Namespaces, given: &oci::Mount, at: &str, found: &mut Findings) -> Option<Mount> {
@@ -26,10 +75,6 @@ fn mount(input: Input, namespaces: &Namespaces, given: &oci::Mount, at: &str, fo
     let fstype = given.typ().as_deref().unwrap_or_default();
     if let Some(why) = place::refuse(&destination, fstype, options.bind.is_some()) {
         found.problem(format!("{at}.destination"), why);
-        return None;
-    }
-    if fstype == "cgroup" {
-        found.note(at, "cgroup: left out");
         return None;
     }
     let mut mount = Mount {
