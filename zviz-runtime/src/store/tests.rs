@@ -174,3 +174,55 @@ fn the_lock_does_not_stay_with_a_child_that_inherited_it() {
     lock::exclusive(&store.entry(&id("a")).unwrap(), Duration::from_millis(5)).unwrap();
     drop(inherited);
 }
+
+/// Where [`processes_exclude_each_other`] tells its children to work.
+const CHILD_ROOT: &str = "ZVIZ_TEST_STORE_ROOT";
+
+#[test]
+fn processes_exclude_each_other() {
+    let (_dir, store) = store();
+    let child = || {
+        std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "store::tests::child_process", "--ignored"])
+            .env(CHILD_ROOT, store.path())
+            .output()
+            .unwrap()
+    };
+    std::thread::scope(|scope| {
+        let children: Vec<_> = (0..4).map(|_| scope.spawn(child)).collect();
+        for child in children {
+            let output = child.join().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        }
+    });
+    assert_eq!(store.ids().unwrap(), []);
+    // Each added one, a hundred times, and none was lost.
+    assert_eq!(std::fs::read_to_string(store.path().join("counter")).unwrap().trim(), "400");
+}
+
+/// Not a test of its own: counts in a file that only the lock protects, and makes and removes the container meanwhile.
+#[test]
+#[ignore = "run by processes_exclude_each_other"]
+fn child_process() {
+    let Some(root) = std::env::var_os(CHILD_ROOT) else { return };
+    let store = Store::open(&Root::Given(root.into())).unwrap();
+    let counter = store.path().join("counter");
+    let mut left = 100;
+    while left > 0 {
+        let locked = match store.create(&id("a")) {
+            Err(Error::Exists(_)) => store.lock(&id("a")),
+            created => created,
+        };
+        let locked = match locked {
+            Ok(locked) => locked,
+            // Removed by another between the two calls.
+            Err(Error::Absent(_)) => continue,
+            Err(error) => panic!("{error}"),
+        };
+        let count: u32 = std::fs::read_to_string(&counter).map_or(0, |text| text.trim().parse().unwrap());
+        locked.save(&state("a")).unwrap();
+        std::fs::write(&counter, format!("{}\n", count + 1)).unwrap();
+        left -= 1;
+        locked.remove().unwrap();
+    }
+}

@@ -7,8 +7,8 @@ use nix::sys::signal::Signal;
 use zviz_sys::process::pidfd_send_signal;
 
 pub fn run(context: &Context, kill: &Kill) -> anyhow::Result<()> {
-    let (_, state) = context.entry(&kill.id)?;
     let signal = number(&kill.signal)?;
+    let (_, state) = context.entry(&kill.id)?;
     let Some((init, pidfd)) = state.init.and_then(|init| Some((init, init.open()?))) else {
         // containerd and Docker take these words for a container that has ended.
         bail!("container not running: {}", kill.id);

@@ -1,0 +1,148 @@
+//! Command lines that are wrong: each gives one line that names what is wrong, the right code, and leaves nothing.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn zviz(root: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_zviz")).arg("--root").arg(root).args(arguments).output().unwrap()
+}
+
+/// (arguments, exit code, words of the one line)
+const WRONG: &[(&[&str], i32, &str)] = &[
+    (&["nope"], 1, "unrecognized subcommand 'nope'"),
+    (&["--nope", "list"], 1, "'--nope'"),
+    (&["--log-format", "xml", "list"], 1, "'xml'"),
+    (&["--rootless", "maybe", "list"], 1, "'maybe'"),
+    (&["--log", "/nonexistent/dir/log", "list"], 1, "open log /nonexistent/dir/log: No such file or directory"),
+    (&["--log", "/proc", "list"], 1, "open log /proc: "),
+    // Ids
+    (&["state"], 1, "<ID>"),
+    (&["state", ""], 1, "container id cannot be empty"),
+    (&["state", "."], 1, "invalid container ID format"),
+    (&["state", ".."], 1, "invalid container ID format"),
+    (&["state", "../x"], 1, "invalid container ID format"),
+    (&["state", "a/b"], 1, "invalid container ID format"),
+    (&["state", ".x"], 1, "invalid container ID format"),
+    (&["state", "a b"], 1, "invalid container ID format"),
+    (&["state", "a\nb"], 1, "invalid container ID format: \"a\\nb\""),
+    (&["state", "\u{e4}"], 1, "invalid container ID format"),
+    (&["state", "x"], 1, "container does not exist: x"),
+    (&["state", "x", "y"], 1, "'y'"),
+    (&["state", "--all", "x"], 1, "'--all'"),
+    // Verbs on what is not there
+    (&["kill", "x"], 1, "container does not exist: x"),
+    (&["kill", "x", "NOPE"], 1, "unknown signal \"NOPE\""),
+    (&["kill", "x", "65"], 1, "signal 65"),
+    (&["kill", "x", "-1"], 1, "signal -1"),
+    (&["kill", "x", "99999999999"], 1, "unknown signal"),
+    (&["kill"], 1, "<ID>"),
+    (&["kill", "x", "9", "9"], 1, "'9'"),
+    // Others
+    (&["list", "x"], 1, "'x'"),
+    (&["list", "--format", "yaml"], 1, "'yaml'"),
+    (&["spec", "x"], 1, "'x'"),
+    (&["spec", "--bundle", "/nonexistent"], 1, "make /nonexistent/config.json: No such file or directory"),
+    (&["checkpoint", "x"], 1, "checkpoint is not supported"),
+    (&["restore", "--image-path", "/x", "x"], 1, "restore is not supported"),
+];
+
+#[test]
+fn wrong_command_lines_give_one_line_and_leave_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("root");
+    for (arguments, code, words) in WRONG {
+        let output = zviz(&root, arguments);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(*code), "{arguments:?}: {error}");
+        assert!(error.starts_with("zviz: ") && error.contains(words), "{arguments:?}: {error}");
+        assert_eq!(error.lines().count(), 1, "{arguments:?}: {error}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        assert!(!root.exists(), "{arguments:?} made the state root");
+    }
+}
+
+#[test]
+fn a_long_id_is_named_by_its_length() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = zviz(dir.path(), &["state", &"x".repeat(2000)]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(error, "zviz: invalid container ID format: 2000 bytes, at most 1024 are allowed\n");
+    // Allowed, but no file name.
+    let error = String::from_utf8(zviz(dir.path(), &["state", &"x".repeat(1024)]).stderr).unwrap();
+    assert!(error.trim_end().ends_with("File name too long"), "{error}");
+}
+
+#[test]
+fn the_reason_is_the_last_line_of_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log.json");
+    for arguments in [["state", "x"], ["create", "--nope"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_zviz"))
+            .arg("--root")
+            .arg(dir.path().join("root"))
+            .arg("--log")
+            .arg(&log)
+            .args(["--log-format", "json"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        let text = std::fs::read_to_string(&log).unwrap();
+        let line: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        assert_eq!(line["level"], "error");
+        let message = line["msg"].as_str().unwrap();
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), format!("zviz: {message}\n"));
+        assert_eq!(line["time"].as_str().unwrap().len(), "2026-11-21T00:00:00Z".len());
+    }
+    assert_eq!(std::fs::read_to_string(&log).unwrap().lines().count(), 2);
+}
+
+#[test]
+fn help_and_version_succeed() {
+    let dir = tempfile::tempdir().unwrap();
+    for arguments in [&["--help"][..], &["help"], &["run", "--help"], &["help", "exec"], &["-v"], &["--version"]] {
+        let output = zviz(dir.path(), arguments);
+        assert!(output.status.success() && output.stderr.is_empty() && !output.stdout.is_empty(), "{arguments:?}");
+    }
+    let version = String::from_utf8(zviz(dir.path(), &["--version"]).stdout).unwrap();
+    assert!(version.starts_with("zviz version ") && version.contains("\nspec: 1."), "{version}");
+    let run = String::from_utf8(zviz(dir.path(), &["run", "--help"]).stdout).unwrap();
+    assert!(run.contains("-- <COMMAND>") && run.contains("<ID>") && run.contains("127"), "{run}");
+}
+
+#[test]
+fn spec_writes_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = dir.path().to_str().unwrap();
+    assert!(zviz(dir.path(), &["spec", "--bundle", bundle]).status.success());
+    let spec: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(dir.path().join("config.json")).unwrap()).unwrap();
+    assert_eq!(spec["process"]["args"], serde_json::json!(["sh"]));
+    let again = zviz(dir.path(), &["spec", "--bundle", bundle]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8(again.stderr).unwrap().contains("exists: remove it first"));
+}
+
+#[test]
+fn an_empty_root_is_an_empty_list() {
+    let dir = tempfile::tempdir().unwrap();
+    let list = |more: &[&str]| String::from_utf8(zviz(dir.path(), &[&["list"], more].concat()).stdout).unwrap();
+    assert_eq!(list(&[]), "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n");
+    assert_eq!(list(&["-q"]), "");
+    assert_eq!(list(&["--format", "json"]), "[]\n");
+    let absent = zviz(&dir.path().join("absent"), &["list"]);
+    assert_eq!(absent.status.code(), Some(1), "a root that was named is expected to be there");
+}
+
+#[test]
+fn a_closed_output_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_zviz"))
+        .arg("--root")
+        .arg(dir.path())
+        .arg("list")
+        .stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "zviz: No space left on device\n");
+}
