@@ -25,7 +25,7 @@ pub mod process;
 mod programs;
 mod rlimits;
 pub mod rootfs;
-mod scheduling;
+pub mod scheduling;
 mod sysctl;
 mod unsupported;
 

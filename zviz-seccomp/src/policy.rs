@@ -119,18 +119,28 @@ impl Flags {
 impl Op {
     /// The operator of an OCI name; the mask is the spec's `value`, and `valueTwo` what is compared with it.
     pub fn from_oci(name: &str, mask: u64) -> Option<Op> {
-        Some(match name {
-            "SCMP_CMP_NE" => Op::Ne,
-            "SCMP_CMP_LT" => Op::Lt,
-            "SCMP_CMP_LE" => Op::Le,
-            "SCMP_CMP_EQ" => Op::Eq,
-            "SCMP_CMP_GE" => Op::Ge,
-            "SCMP_CMP_GT" => Op::Gt,
-            "SCMP_CMP_MASKED_EQ" => Op::MaskedEq(mask),
-            _ => return None,
-        })
+        match OPERATORS.iter().find(|(known, _)| *known == name)?.1 {
+            Op::MaskedEq(_) => Some(Op::MaskedEq(mask)),
+            op => Some(op),
+        }
+    }
+
+    /// Every OCI name, for `features`.
+    pub fn oci_names() -> impl Iterator<Item = &'static str> {
+        OPERATORS.iter().map(|(name, _)| *name)
     }
 }
+
+/// The mask is that of the rule.
+const OPERATORS: &[(&str, Op)] = &[
+    ("SCMP_CMP_NE", Op::Ne),
+    ("SCMP_CMP_LT", Op::Lt),
+    ("SCMP_CMP_LE", Op::Le),
+    ("SCMP_CMP_EQ", Op::Eq),
+    ("SCMP_CMP_GE", Op::Ge),
+    ("SCMP_CMP_GT", Op::Gt),
+    ("SCMP_CMP_MASKED_EQ", Op::MaskedEq(0)),
+];
 
 impl Compare {
     /// The condition of an OCI `args` entry. `None` for an unknown operator.

@@ -33,6 +33,15 @@ pub mod flag {
     pub const WAIT_KILLABLE_RECV: u64 = 32;
 }
 
+/// Whether the kernel knows a filter flag: it looks at flags before it looks at the program, which is not there.
+pub fn knows_flag(flag: u64) -> bool {
+    // WAIT_KILLABLE_RECV means nothing without a listener, and is refused.
+    let flags = if flag == flag::WAIT_KILLABLE_RECV { flag | flag::NEW_LISTENER } else { flag };
+    let none = std::ptr::null::<libc::sock_fprog>();
+    // SAFETY: a null program is refused with EFAULT before anything is changed.
+    ret(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, none) }) == Err(Errno::EFAULT)
+}
+
 /// Loads a program for the calling thread; a listener comes back if NEW_LISTENER was asked for.
 /// seccomp(2) SECCOMP_SET_MODE_FILTER; needs no_new_privs or CAP_SYS_ADMIN in the user namespace.
 pub fn load(program: &[Instruction], flags: u64) -> Result<Option<OwnedFd>> {

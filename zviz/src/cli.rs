@@ -232,6 +232,9 @@ pub struct Plan {
     /// Print it as JSON
     #[arg(long)]
     pub json: bool,
+    /// The name that the container would have
+    #[arg(value_name = "ID", default_value = "example")]
+    pub id: String,
 }
 
 /// A verb of runc that zviz refuses, whatever follows it.

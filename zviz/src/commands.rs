@@ -1,7 +1,9 @@
 //! The verbs. Each has a file; here is what they share.
 
+mod features;
 mod kill;
 mod list;
+mod plan;
 mod refused;
 mod spec;
 mod state;
@@ -46,6 +48,8 @@ pub fn run(cli: Cli, log: &Log) -> Result<u8, Failure> {
         Command::List(list) => list::run(&context, &list)?,
         Command::Kill(kill) => kill::run(&context, &kill)?,
         Command::Spec(spec) => spec::run(&spec)?,
+        Command::Features => features::run()?,
+        Command::Plan(plan) => plan::run(&context, &plan)?,
         Command::Checkpoint(_) => refused::run("checkpoint")?,
         Command::Restore(_) => refused::run("restore")?,
         _ => return Err(anyhow::anyhow!("this verb is not built in").into()),

@@ -35,6 +35,16 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind, in the order of a container's life.
+    pub const ALL: [Kind; 6] = [
+        Kind::Prestart,
+        Kind::CreateRuntime,
+        Kind::CreateContainer,
+        Kind::StartContainer,
+        Kind::Poststart,
+        Kind::Poststop,
+    ];
+
     /// As the specification spells it.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -2,6 +2,7 @@
 
 mod choose;
 
+pub use choose::names;
 pub(super) use choose::plan;
 
 use serde::{Deserialize, Serialize};

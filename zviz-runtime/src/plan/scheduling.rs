@@ -10,6 +10,29 @@ use oci_spec::runtime::{
 /// No CPU and no NUMA node has a higher number: CONFIG_NR_CPUS and MAX_NUMNODES end far below.
 const INDEX_MAX: u32 = 8191;
 
+/// Every memory policy, by number. `<linux/mempolicy.h>`.
+const MODES: [Mode; 7] = [
+    Mode::MpolDefault,
+    Mode::MpolPreferred,
+    Mode::MpolBind,
+    Mode::MpolInterleave,
+    Mode::MpolLocal,
+    Mode::MpolPreferredMany,
+    Mode::MpolWeightedInterleave,
+];
+
+/// The flags of a memory policy, with their bits.
+const NODE_FLAGS: [(NodeFlag, u32); 3] = [
+    (NodeFlag::MpolFNumaBalancing, 1 << 13),
+    (NodeFlag::MpolFRelativeNodes, 1 << 14),
+    (NodeFlag::MpolFStaticNodes, 1 << 15),
+];
+
+/// The names of all memory policies and of their flags: what `features` reports.
+pub fn memory_policy_names() -> (Vec<String>, Vec<String>) {
+    (MODES.iter().map(Mode::to_string).collect(), NODE_FLAGS.iter().map(|(flag, _)| flag.to_string()).collect())
+}
+
 /// sched_setattr(2): which field belongs to which policy.
 pub(super) fn scheduler(given: &Process, found: &mut Findings) -> Option<Scheduler> {
     let given = given.scheduler().as_ref()?;
@@ -162,23 +185,9 @@ pub(super) fn memory_policy(input: Input, found: &mut Findings) -> Option<Memory
     if !none && !matches!(mode, Mode::MpolPreferred) && nodes.is_empty() {
         found.problem("linux.memoryPolicy.nodes", format!("{mode} takes at least one node"));
     }
-    let number: u32 = match mode {
-        Mode::MpolDefault => 0,
-        Mode::MpolPreferred => 1,
-        Mode::MpolBind => 2,
-        Mode::MpolInterleave => 3,
-        Mode::MpolLocal => 4,
-        Mode::MpolPreferredMany => 5,
-        Mode::MpolWeightedInterleave => 6,
-    };
-    let flags = given.flags().iter().flatten().fold(0, |flags, flag| {
-        flags
-            | match flag {
-                NodeFlag::MpolFNumaBalancing => 1 << 13,
-                NodeFlag::MpolFRelativeNodes => 1 << 14,
-                NodeFlag::MpolFStaticNodes => 1 << 15,
-            }
-    });
+    let number = MODES.iter().position(|known| *known == mode).and_then(|number| u32::try_from(number).ok())?;
+    let asked = |flag: &NodeFlag| given.flags().iter().flatten().any(|asked| asked == flag);
+    let flags = NODE_FLAGS.iter().filter(|(flag, _)| asked(flag)).fold(0, |flags, (_, bit)| flags | bit);
     if flags & (3 << 14) == 3 << 14 {
         found.problem("linux.memoryPolicy.flags", "nodes are either static or relative");
     }

@@ -41,18 +41,25 @@ pub(in crate::plan) fn plan(input: Input, found: &mut Findings) -> Namespaces {
     }
 }
 
-/// As the specification spells it.
+/// Every type, as the specification spells it.
+const NAMES: [(Type, &str); 8] = [
+    (Type::Cgroup, "cgroup"),
+    (Type::Ipc, "ipc"),
+    (Type::Mount, "mount"),
+    (Type::Network, "network"),
+    (Type::Pid, "pid"),
+    (Type::Time, "time"),
+    (Type::User, "user"),
+    (Type::Uts, "uts"),
+];
+
+/// The names, sorted: what `features` reports.
+pub fn names() -> Vec<&'static str> {
+    NAMES.iter().map(|(_, name)| *name).collect()
+}
+
 fn name(typ: Type) -> &'static str {
-    match typ {
-        Type::Mount => "mount",
-        Type::Cgroup => "cgroup",
-        Type::Uts => "uts",
-        Type::Ipc => "ipc",
-        Type::User => "user",
-        Type::Pid => "pid",
-        Type::Network => "network",
-        Type::Time => "time",
-    }
+    NAMES.iter().find(|(known, _)| *known == typ).map_or("", |(_, name)| name)
 }
 
 fn user(input: Input, asked: Namespace, found: &mut Findings) -> User {

@@ -1,0 +1,35 @@
+//! `plan`: what would be done for a bundle.
+
+use super::{Context, print};
+use crate::cli::{Plan as Flags, Rootless};
+use anyhow::Context as _;
+use std::path::Path;
+use zviz_runtime::container::Id;
+use zviz_runtime::host::Host;
+use zviz_runtime::plan::{Plan, Request};
+use zviz_runtime::profile::Profile;
+use zviz_runtime::spec;
+
+pub fn run(context: &Context, flags: &Flags) -> anyhow::Result<()> {
+    let request = context.request(&Id::new(&*flags.id)?);
+    let spec = spec::load(flags.bundle.as_deref().unwrap_or(Path::new(".")))?;
+    let host = Host::probe().context("look at this machine")?;
+    let plan = Plan::build(&spec, &Profile::none(), &host, request)?;
+    let text = if flags.json { serde_json::to_string_pretty(&plan)? + "\n" } else { plan.to_string() };
+    Ok(print(&text)?)
+}
+
+impl Context<'_> {
+    /// What the flags before the verb ask of every container.
+    pub fn request(&self, id: &Id) -> Request {
+        Request {
+            systemd_cgroup: self.global.systemd_cgroup,
+            rootless_cgroup: match self.global.rootless {
+                Rootless::Auto => None,
+                Rootless::True => Some(true),
+                Rootless::False => Some(false),
+            },
+            ..Request::from(id.as_str())
+        }
+    }
+}
