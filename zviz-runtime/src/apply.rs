@@ -1,6 +1,7 @@
 //! Carrying out what was planned. For every layer, `plan` has a file of the same name that decides.
 
 pub mod cgroup;
+pub(crate) mod confine;
 pub(crate) mod copy_up;
 pub(crate) mod devices;
 pub mod hooks;

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use zviz_sys::process::{Cloned, clone, clone_sibling, exit, reap_until, reset_signals};
-use zviz_sys::{fd, ids, pty, seccomp};
+use zviz_sys::{fd, ids, pty};
 
 /// Becomes the payload, or says why not and ends.
 pub(crate) fn run(prepared: &mut Prepared, sync: ChildEnd) -> ! {
@@ -136,7 +136,7 @@ fn take_terminal(p: &Prepared, root: BorrowedFd<'_>, sync: &ChildEnd) -> Result<
 /// to be allowed by now.
 fn load_filter(filter: Option<&Filter>, sync: &ChildEnd) -> Result<(), Failure> {
     let Some(filter) = filter else { return Ok(()) };
-    if let Some(listener) = at(Stage::Seccomp, seccomp::load(&filter.program, filter.flags))? {
+    if let Some(listener) = filter.load()? {
         at(Stage::Sync, sync.listener(listener.as_raw_fd()))?;
         at(Stage::Sync, sync.wait())?;
     }

@@ -3,6 +3,7 @@
 pub mod apply;
 mod child;
 pub mod container;
+pub mod exec;
 mod failure;
 pub mod features;
 pub mod host;
@@ -13,6 +14,7 @@ pub mod profile;
 pub mod sandbox;
 pub mod sealed;
 pub mod spec;
+pub mod start;
 pub mod store;
 mod sync;
 mod words;

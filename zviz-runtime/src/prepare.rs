@@ -7,13 +7,14 @@ use crate::apply::paths::PreparedPaths;
 use crate::apply::process::PreparedProcess;
 use crate::apply::rootfs::PreparedRoot;
 use crate::apply::{devices, landlock, mounts, namespaces, paths, process, rootfs};
+use crate::failure::{Failure, Stage, at};
 use crate::plan::{Plan, Seccomp};
 use nix::errno::Errno;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use zviz_seccomp::Cache;
 use zviz_sys::mount::MountAttr;
-use zviz_sys::seccomp::{Instruction, flag};
+use zviz_sys::seccomp::{self, Instruction, flag};
 
 /// What could not be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +77,13 @@ pub(crate) fn cstring(s: &str) -> Result<CString, Error> {
 pub(crate) struct Filter {
     pub program: Vec<Instruction>,
     pub flags: u64,
+}
+
+impl Filter {
+    /// Puts it in force; the listener comes back if there is one.
+    pub(crate) fn load(&self) -> Result<Option<OwnedFd>, Failure> {
+        at(Stage::Seccomp, seccomp::load(&self.program, self.flags))
+    }
 }
 
 /// What the caller wants beside the plan.
@@ -146,7 +154,7 @@ pub(crate) fn prepare(
     })
 }
 
-fn filter(plan: &Seccomp, cache: &Cache) -> Result<Filter, Error> {
+pub(crate) fn filter(plan: &Seccomp, cache: &Cache) -> Result<Filter, Error> {
     let compiled = cache.load_or_compile(&plan.policy)?;
     let wanted = &plan.policy.flags;
     let notifies = plan.policy.notifies();

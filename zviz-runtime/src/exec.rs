@@ -1,0 +1,95 @@
+//! One more process in a container that runs: the same launch, into namespaces that are all joined, under the
+//! container's own restrictions.
+
+use crate::apply::cgroup;
+use crate::container::State;
+use crate::host::Host;
+use crate::launch::{self, Steps, call};
+use crate::plan::Plan;
+use crate::prepare::{self, Options};
+use crate::start::{Error, TakeMaster, cache, send_listener};
+use crate::store::Store;
+use std::os::fd::OwnedFd;
+use zviz_sys::ids;
+
+/// What is to run.
+pub struct Request<'a> {
+    /// Where compiled filters are kept.
+    pub store: &'a Store,
+    /// The container.
+    pub state: &'a State,
+    /// Made by `Plan::build_exec`.
+    pub plan: &'a Plan,
+    /// The machine.
+    pub host: &'a Host,
+    /// Where the terminal's master goes; else it comes back with the process.
+    pub console: Option<TakeMaster<'a>>,
+    /// Descriptors after 2 that it inherits.
+    pub preserve_fds: u32,
+}
+
+/// A process that runs.
+pub struct Running {
+    /// In the runtime's pid namespace; a child of the runtime.
+    pub pid: i32,
+    /// The same process.
+    pub pidfd: OwnedFd,
+    /// The terminal's master, if no console socket took it.
+    pub master: Option<OwnedFd>,
+}
+
+/// Runs it. When this returns, it has become its program.
+///
+/// # Errors
+/// Where and why; no process is left then.
+pub fn exec(request: Request<'_>) -> Result<Running, Error> {
+    let Request { store, state, plan, host, console, preserve_fds } = request;
+    // What joins a container can be seen there before it has become harmless (CVE-2016-9962): nobody inside may trace
+    // it, or reach its descriptors through proc, until the payload's own execve.
+    call("prctl PR_SET_DUMPABLE", ids::set_dumpable(false))?;
+    let mut entrance = cgroup::enter(&state.plan.cgroup)?;
+    let options = Options {
+        preserve_fds,
+        die_with_parent: false,
+        fifo: None,
+        cache: cache(store),
+        cgroup_tasks: entrance.take_v1_tasks(),
+    };
+    let prepared = prepare::prepare(plan, state.id.as_str(), options, !host.rootless, host.last_capability)?;
+    let mut steps = Exec { state, plan, console, master: None };
+    let launched = launch::launch(plan, prepared, &entrance, &mut steps)?;
+    let master = steps.master;
+    launched.running(plan)?;
+    Ok(Running { pid: launched.pid, pidfd: launched.pidfd, master })
+}
+
+struct Exec<'a> {
+    state: &'a State,
+    plan: &'a Plan,
+    console: Option<TakeMaster<'a>>,
+    master: Option<OwnedFd>,
+}
+
+impl Steps for Exec<'_> {
+    fn cloned(&mut self, _pid: i32) -> Result<(), launch::Error> {
+        Ok(())
+    }
+
+    fn mounted(&mut self, _pid: i32) -> Result<(), launch::Error> {
+        Ok(())
+    }
+
+    fn console(&mut self, master: OwnedFd) -> Result<(), launch::Error> {
+        match self.console.take() {
+            Some(take) => take(master).map_err(launch::Error::Step),
+            None => {
+                self.master = Some(master);
+                Ok(())
+            }
+        }
+    }
+
+    fn listener(&mut self, pid: i32, listener: OwnedFd) -> Result<(), launch::Error> {
+        send_listener(self.state, self.plan, pid, listener)
+    }
+}

@@ -1,0 +1,311 @@
+//! Creating and starting containers: the steps around a launch, in their order, and their undoing.
+
+use crate::apply::cgroup::{self, Created};
+use crate::apply::confine;
+use crate::apply::hooks::{self, Inside, Kind, Within};
+use crate::container::{Id, Init, State, Status};
+use crate::host::Host;
+use crate::launch::{self, Launched, Steps, call};
+use crate::plan::{Hooks, Plan};
+use crate::prepare::{self, Options};
+use crate::store::{self, Locked, Store};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use zviz_seccomp::Cache;
+use zviz_sys::process::pidfd_send_signal;
+use zviz_sys::wait;
+
+/// Why a container was not created or started.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What is remembered of containers.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// What the plan needs cannot be had.
+    #[error(transparent)]
+    Prepare(#[from] prepare::Error),
+    /// On the way to the payload.
+    #[error(transparent)]
+    Launch(#[from] launch::Error),
+    /// The cgroup.
+    #[error(transparent)]
+    Cgroup(#[from] cgroup::Error),
+    /// A hook.
+    #[error(transparent)]
+    Hook(#[from] hooks::HookError),
+    /// The container is in another state than the command needs.
+    #[error("cannot start a container in the {0} state")]
+    Status(Status),
+    /// The spec has no process.
+    #[error("process: the container has no program to start")]
+    NoProcess,
+}
+
+/// Who takes the terminal's master, such as a console socket.
+pub type TakeMaster<'a> = Box<dyn FnOnce(OwnedFd) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'a>;
+
+/// What is to be created.
+pub struct Request<'a> {
+    /// Where it will be remembered.
+    pub store: &'a Store,
+    /// Its name.
+    pub id: Id,
+    /// `ociVersion` of the spec.
+    pub oci_version: &'a str,
+    /// Absolute.
+    pub bundle: &'a Path,
+    /// What will be done.
+    pub plan: Plan,
+    /// The machine.
+    pub host: &'a Host,
+    /// Where the terminal's master goes; else it comes back with the container.
+    pub console: Option<TakeMaster<'a>>,
+    /// Descriptors after 2 that the payload inherits.
+    pub preserve_fds: u32,
+    /// The payload ends with this process.
+    pub die_with_parent: bool,
+}
+
+/// A container whose init waits for `start`.
+pub struct Container {
+    /// What is remembered of it, not to be changed by others as long as this lives.
+    pub locked: Locked,
+    /// The same.
+    pub state: State,
+    /// Init.
+    pub pid: i32,
+    /// Init.
+    pub pidfd: OwnedFd,
+    /// Of the payload, where a reaper is process 1.
+    pub payload: Option<OwnedFd>,
+    /// The terminal's master, if no console socket took it.
+    pub master: Option<OwnedFd>,
+}
+
+/// Where compiled filters are kept: beside the containers, under a name that is no id.
+pub(crate) fn cache(store: &Store) -> Cache {
+    Cache::at(&store.path().join(".seccomp"))
+}
+
+const FIFO: &str = store::EXEC_FIFO;
+
+/// Creates a container. What it made on the way is undone if anything fails.
+///
+/// # Errors
+/// Where and why; nothing is left then.
+pub fn create(request: Request<'_>) -> Result<Container, Error> {
+    let cache = cache(request.store);
+    let locked = request.store.create(&request.id)?;
+    let bundle = request.bundle.to_string_lossy();
+    let mut state = State::new(request.oci_version, request.id.clone(), bundle, request.plan);
+    match build(
+        &locked,
+        &mut state,
+        request.host,
+        request.console,
+        request.preserve_fds,
+        request.die_with_parent,
+        cache,
+    ) {
+        Ok((launched, master)) => {
+            let Launched { pid, pidfd, payload, .. } = launched;
+            Ok(Container { locked, state, pid, pidfd, payload, master })
+        }
+        Err(error) => {
+            // The first error is the one that explains; what could not be undone stays visible in the state.
+            undo(locked, &state);
+            Err(error)
+        }
+    }
+}
+
+fn undo(locked: Locked, state: &State) {
+    let _ = cgroup::kill(&state.plan.cgroup, Signal::SIGKILL);
+    if cgroup::remove(&state.plan.cgroup).is_ok() {
+        let _ = locked.remove();
+    }
+}
+
+fn build(
+    locked: &Locked,
+    state: &mut State,
+    host: &Host,
+    console: Option<TakeMaster<'_>>,
+    preserve_fds: u32,
+    die_with_parent: bool,
+    cache: Cache,
+) -> Result<(Launched, Option<OwnedFd>), Error> {
+    let Created { cgroup, mut entrance } = cgroup::create(&state.plan.cgroup)?;
+    state.plan.cgroup = cgroup;
+    let options = Options {
+        preserve_fds,
+        die_with_parent,
+        fifo: Some(make_fifo(locked)?),
+        cache,
+        cgroup_tasks: entrance.take_v1_tasks(),
+    };
+    let plan = state.plan.clone();
+    let prepared = prepare::prepare(&plan, state.id.as_str(), options, !host.rootless, host.last_capability)?;
+    let mut steps = Create { locked, state, console, master: None };
+    let launched = launch::launch(&plan, prepared, &entrance, &mut steps)?;
+    let Create { master, state, .. } = steps;
+    state.creating = false;
+    locked.save(state)?;
+    Ok((launched, master))
+}
+
+/// Open for both ways, so that neither side waits for the other to open it, and `start` can tell whether init lives.
+fn make_fifo(locked: &Locked) -> Result<OwnedFd, launch::Error> {
+    let named = "make exec.fifo";
+    call(named, nix::unistd::mkfifoat(locked.dir(), FIFO, Mode::S_IRUSR | Mode::S_IWUSR))?;
+    let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    call(named, openat(locked.dir(), FIFO, flags, Mode::empty()))
+}
+
+struct Create<'a> {
+    locked: &'a Locked,
+    state: &'a mut State,
+    console: Option<TakeMaster<'a>>,
+    master: Option<OwnedFd>,
+}
+
+fn step(error: impl std::error::Error + Send + Sync + 'static) -> launch::Error {
+    launch::Error::Step(Box::new(error))
+}
+
+impl Create<'_> {
+    fn oci_state(&self) -> Vec<u8> {
+        // A structure of strings and numbers: there is nothing in it that JSON cannot express.
+        serde_json::to_vec(&self.state.oci(Status::Creating)).unwrap_or_default()
+    }
+}
+
+impl Steps for Create<'_> {
+    fn cloned(&mut self, pid: i32) -> Result<(), launch::Error> {
+        self.state.init = Init::of(pid);
+        Ok(())
+    }
+
+    fn mounted(&mut self, pid: i32) -> Result<(), launch::Error> {
+        let Hooks { prestart, create_runtime, create_container, .. } = self.state.plan.hooks.clone();
+        if prestart.is_empty() && create_runtime.is_empty() && create_container.is_empty() {
+            return Ok(());
+        }
+        // Hooks may ask for the state.
+        self.locked.save(self.state).map_err(step)?;
+        let json = self.oci_state();
+        let bundle = PathBuf::from(&self.state.bundle);
+        let runtime = Within::Runtime { cwd: Some(&bundle) };
+        hooks::run(Kind::Prestart, &prestart, &json, &runtime).map_err(step)?;
+        hooks::run(Kind::CreateRuntime, &create_runtime, &json, &runtime).map_err(step)?;
+        if create_container.is_empty() {
+            return Ok(());
+        }
+        let pidfd = call("pidfd_open", zviz_sys::process::pidfd_open(pid))?;
+        let join = [(pidfd.as_fd(), container_namespaces(&self.state.plan))];
+        let inside = Within::Container(Inside { join: &join, ..Inside::default() });
+        hooks::run(Kind::CreateContainer, &create_container, &json, &inside).map_err(step)
+    }
+
+    fn console(&mut self, master: OwnedFd) -> Result<(), launch::Error> {
+        match self.console.take() {
+            Some(take) => take(master).map_err(launch::Error::Step),
+            None => {
+                self.master = Some(master);
+                Ok(())
+            }
+        }
+    }
+
+    fn listener(&mut self, pid: i32, listener: OwnedFd) -> Result<(), launch::Error> {
+        send_listener(self.state, &self.state.plan, pid, listener)
+    }
+}
+
+/// Hands a listener to the agent that the plan names. config-linux.md, "Seccomp".
+pub(crate) fn send_listener(state: &State, plan: &Plan, pid: i32, listener: OwnedFd) -> Result<(), launch::Error> {
+    let seccomp = plan.seccomp.as_ref();
+    let path = seccomp.and_then(|s| s.listener_path.as_ref());
+    let path = call("linux.seccomp.listenerPath", path.ok_or(Errno::EINVAL))?;
+    let _ = (state, pid, listener, path);
+    call("handover", Err(Errno::ENOSYS))
+}
+
+/// The namespaces that differ from the runtime's, as setns(2) takes them with a pidfd.
+pub(crate) fn container_namespaces(plan: &Plan) -> u64 {
+    use crate::plan::{Namespace, Net, Time, User, Uts};
+    let n = &plan.namespaces;
+    [
+        (n.user != User::Host, libc::CLONE_NEWUSER),
+        (n.pid != Namespace::Host, libc::CLONE_NEWPID),
+        (n.mount != Namespace::Host, libc::CLONE_NEWNS),
+        (n.uts != Uts::Host, libc::CLONE_NEWUTS),
+        (n.ipc != Namespace::Host, libc::CLONE_NEWIPC),
+        (n.net != Net::Host, libc::CLONE_NEWNET),
+        (n.cgroup != Namespace::Host, libc::CLONE_NEWCGROUP),
+        (n.time != Time::Host, libc::CLONE_NEWTIME),
+    ]
+    .iter()
+    .filter(|(own, _)| *own)
+    .fold(0, |flags, (_, flag)| flags | u64::from(flag.cast_unsigned()))
+}
+
+/// Lets a created container run: its startContainer hooks, then the payload, then its poststart hooks.
+///
+/// # Errors
+/// The container is not created; a hook failed: it is killed then.
+pub fn start(store: &Store, locked: &Locked, state: &State, last_capability: u32) -> Result<(), Error> {
+    match locked.status(state, |_| false)? {
+        Status::Created => {}
+        other => return Err(Error::Status(other)),
+    }
+    if state.plan.process.args.is_empty() {
+        return Err(Error::NoProcess);
+    }
+    let init = state.live_init().ok_or(Error::Status(Status::Stopped))?;
+    let pidfd = call("pidfd_open", zviz_sys::process::pidfd_open(init.pid))?;
+    if let Err(error) = release(locked, state, pidfd.as_fd(), &cache(store), last_capability) {
+        let _ = pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+        return Err(error);
+    }
+    let json = serde_json::to_vec(&state.oci(Status::Running)).unwrap_or_default();
+    let bundle = PathBuf::from(&state.bundle);
+    Ok(hooks::run(Kind::Poststart, &state.plan.hooks.poststart, &json, &Within::Runtime { cwd: Some(&bundle) })?)
+}
+
+fn release(
+    locked: &Locked,
+    state: &State,
+    pidfd: BorrowedFd<'_>,
+    cache: &Cache,
+    last_capability: u32,
+) -> Result<(), Error> {
+    let start_container = &state.plan.hooks.start_container;
+    if !start_container.is_empty() {
+        let json = serde_json::to_vec(&state.oci(Status::Created)).unwrap_or_default();
+        let join = [(pidfd, container_namespaces(&state.plan))];
+        let confinement = confine::prepare(&state.plan, state.id.as_str(), cache, last_capability)?;
+        let take = || confinement.take();
+        let inside = Within::Container(Inside { join: &join, confine: Some(&take), ..Inside::default() });
+        hooks::run(Kind::StartContainer, start_container, &json, &inside)?;
+    }
+    // Not waited for: if init has gone, nobody reads and the kernel says so.
+    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let fifo = match openat(locked.dir(), FIFO, flags, Mode::empty()) {
+        Err(Errno::ENXIO) => return Err(Error::Status(Status::Stopped)),
+        other => call("open exec.fifo", other)?,
+    };
+    call("write exec.fifo", zviz_sys::fd::write_all(fifo.as_fd(), b"1"))?;
+    Ok(call("remove exec.fifo", zviz_sys::path::unlinkat(locked.dir().as_fd(), c"exec.fifo", 0))?)
+}
+
+/// Ends a container that was created here and is not wanted any more.
+pub fn abandon(container: Container) {
+    let _ = pidfd_send_signal(container.pidfd.as_fd(), libc::SIGKILL);
+    let _ = wait::wait(container.pidfd.as_fd());
+    undo(container.locked, &container.state);
+}
