@@ -3,6 +3,7 @@
 
 use crate::apply::cgroup::Entrance;
 use crate::apply::ids::{self, IdMapError};
+use crate::apply::links::{self, LinkError};
 use crate::child;
 use crate::failure::Failure;
 use crate::plan::mounts::IdmapSource;
@@ -36,6 +37,9 @@ pub enum Error {
     /// The id maps.
     #[error(transparent)]
     IdMap(#[from] IdMapError),
+    /// The network devices.
+    #[error(transparent)]
+    Link(#[from] LinkError),
     /// A step of the caller's: a hook, the console, the agent.
     #[error(transparent)]
     Step(Box<dyn std::error::Error + Send + Sync>),
@@ -171,6 +175,7 @@ fn furnish(plan: &Plan, prepared: &Prepared, pid: i32) -> Result<(), Error> {
         let set = CpuSet::new(cpus).and_then(|set| sched::set_affinity_of(pid, &set));
         call("set process.execCPUAffinity.initial", set)?;
     }
+    links::move_all(&plan.namespaces.net, proc, pid)?;
     idmap(plan, prepared, pid)
 }
 

@@ -88,7 +88,7 @@ fn joined(_item: usize, n: &Namespaces) -> String {
     if let Uts::Join { path, .. } = &n.uts {
         paths.push(path);
     }
-    if let Net::Join(path) = &n.net {
+    if let Net::Join { path, .. } = &n.net {
         paths.push(path);
     }
     if let Time::Join(path) = &n.time {

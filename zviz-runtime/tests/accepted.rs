@@ -61,3 +61,14 @@ fn relative_paths_to_hide_are_taken_from_the_root() {
     );
     assert!(notes(&plan).contains(&"linux.maskedPaths[0]: \"../a\" is relative, taken from /".to_owned()));
 }
+
+#[test]
+fn devices_are_moved_into_a_network_namespace_that_is_joined() {
+    let patch =
+        |net: Value| json!({ "linux": { "namespaces": [{ "type": "mount" }, net], "netDevices": { "e0": {} } } });
+    let joined = plan(patch(json!({ "type": "network", "path": "/run/netns/a" })));
+    // The hostname of the default spec needs a uts namespace; nothing else is wrong.
+    assert_eq!(joined.expect_err("no uts namespace"), "hostname: needs a uts namespace");
+    let refused = plan(patch(json!({ "type": "uts" }))).expect_err("the host's own network");
+    assert!(refused.contains("linux.netDevices.e0: needs a network namespace"), "{refused}");
+}

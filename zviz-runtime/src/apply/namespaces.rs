@@ -67,7 +67,7 @@ pub(crate) fn prepare(plan: &Namespaces, privileged: bool) -> Result<PreparedNam
     let domainname = names.domainname.as_deref().map(cstring).transpose()?;
     match &plan.net {
         Net::Host => {}
-        Net::Join(path) => joins.push((open(path)?, flag(libc::CLONE_NEWNET))),
+        Net::Join { path, .. } => joins.push((open(path)?, flag(libc::CLONE_NEWNET))),
         Net::New { .. } => clone |= flag(libc::CLONE_NEWNET),
     }
     let time = match &plan.time {

@@ -44,6 +44,10 @@ fn named(names: &Names) -> String {
     [word("hostname", &names.hostname), word("domainname", &names.domainname)].into_iter().flatten().collect()
 }
 
+fn links(f: &mut Formatter<'_>, devices: &[(String, String)]) -> fmt::Result {
+    devices.iter().try_for_each(|(outside, inside)| writeln!(f, "  link {outside} as {inside}"))
+}
+
 fn namespaces(f: &mut Formatter<'_>, ns: &Namespaces) -> fmt::Result {
     let plain = |ns: &Namespace| match ns {
         Namespace::Host => "host".to_owned(),
@@ -71,10 +75,13 @@ fn namespaces(f: &mut Formatter<'_>, ns: &Namespaces) -> fmt::Result {
     writeln!(f, "ipc: {}", plain(&ns.ipc))?;
     match &ns.net {
         Net::Host => writeln!(f, "net: host")?,
-        Net::Join(path) => writeln!(f, "net: join {}", quoted(path))?,
+        Net::Join { path, devices } => {
+            writeln!(f, "net: join {}", quoted(path))?;
+            links(f, devices)?;
+        }
         Net::New { devices } => {
             writeln!(f, "net: new")?;
-            devices.iter().try_for_each(|(outside, inside)| writeln!(f, "  link {outside} as {inside}"))?;
+            links(f, devices)?;
         }
     }
     writeln!(f, "cgroup namespace: {}", plain(&ns.cgroup))?;

@@ -104,7 +104,7 @@ fn join(container: &Namespaces, init: i32) -> Namespaces {
             Uts::Join { path: path("uts"), names: Names::default() }
         },
         ipc: plain(&container.ipc, "ipc"),
-        net: if container.net == Net::Host { Net::Host } else { Net::Join(path("net")) },
+        net: if container.net == Net::Host { Net::Host } else { Net::Join { path: path("net"), devices: Vec::new() } },
         cgroup: plain(&container.cgroup, "cgroup"),
         time: if container.time == Time::Host { Time::Host } else { Time::Join(path("time")) },
     }

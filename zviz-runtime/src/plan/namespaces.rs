@@ -87,8 +87,13 @@ pub enum Net {
     /// The runtime's own.
     #[default]
     Host,
-    /// An existing one, by path.
-    Join(String),
+    /// An existing one.
+    Join {
+        /// Where it is.
+        path: String,
+        /// As in a fresh one.
+        devices: Vec<(String, String)>,
+    },
     /// A fresh one, whose loopback is brought up.
     New {
         /// Links of the runtime's namespace to move in (`linux.netDevices`): (name outside, name inside).

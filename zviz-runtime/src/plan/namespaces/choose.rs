@@ -116,8 +116,8 @@ fn net(input: Input, asked: Namespace, found: &mut Findings) -> Net {
     for (outside, device) in given.into_iter().flatten() {
         let place = format!("linux.netDevices.{outside}");
         let inside = device.name().clone().filter(|n| !n.is_empty()).unwrap_or_else(|| outside.clone());
-        if asked != Namespace::New {
-            found.problem(&place, "needs a new network namespace");
+        if asked == Namespace::Host {
+            found.problem(&place, "needs a network namespace");
         } else if input.host.rootless {
             found.problem(&place, "moving a network device needs root");
         }
@@ -137,7 +137,7 @@ fn net(input: Input, asked: Namespace, found: &mut Findings) -> Net {
     }
     match asked {
         Namespace::New => Net::New { devices },
-        Namespace::Join(path) => Net::Join(path),
+        Namespace::Join(path) => Net::Join { path, devices },
         Namespace::Host => Net::Host,
     }
 }
