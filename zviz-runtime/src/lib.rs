@@ -2,12 +2,16 @@
 
 pub mod apply;
 mod child;
+pub mod console;
 pub mod container;
+pub mod descriptors;
 pub mod exec;
 mod failure;
 pub mod features;
+pub mod foreground;
 pub mod host;
 mod launch;
+pub mod pidfile;
 pub mod plan;
 pub mod prepare;
 pub mod profile;

@@ -15,6 +15,16 @@ fn sh(script: &str) -> Hook {
     Hook { path: "/bin/sh".into(), args: vec!["named".into(), "-c".into(), script.into()], env: vec![], timeout: None }
 }
 
+/// A process that ends with the test, whatever its outcome.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 fn run_here(hooks: &[Hook], state: &[u8]) -> Result<(), HookError> {
     run(Kind::CreateRuntime, hooks, state, &Within::Runtime { cwd: Some(Path::new("/usr")) })
 }
@@ -115,7 +125,7 @@ fn a_child_left_behind_holds_nothing_up() {
 fn container_hooks_run_in_its_namespaces() {
     let scratch = tempfile::tempdir().unwrap();
     // Inside, the scratch directory is another file system: a path below it leads elsewhere than outside.
-    let mut holder = Command::new("unshare")
+    let holder = Command::new("unshare")
         .args(["--user", "--map-root-user", "--mount", "--uts", "--pid", "--fork", "--kill-child"])
         .args(["sh", "-c", "mount -t tmpfs t \"$1\" && echo ready && exec sleep 60", "sh"])
         .arg(scratch.path())
@@ -123,16 +133,17 @@ fn container_hooks_run_in_its_namespaces() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    let mut holder = Ended(holder);
     let out = scratch.path().join("out");
     let copied = scratch.path().join("true");
     assert!(Command::new("cp").args(["/bin/true", copied.to_str().unwrap()]).status().unwrap().success());
     let mut line = String::new();
-    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(holder.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
     if line.is_empty() {
         eprintln!("skipped: unshare(1) cannot make a user namespace here");
         return;
     }
-    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", holder.id())).unwrap();
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", holder.0.id())).unwrap();
     let inside = zviz_sys::process::pidfd_open(children.trim().parse().unwrap()).unwrap();
     let which = libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWPID;
     let join = [(inside.as_fd(), which as u64)];
@@ -148,6 +159,4 @@ fn container_hooks_run_in_its_namespaces() {
     run(Kind::CreateContainer, std::slice::from_ref(&hook), b"{}", &within()).unwrap();
     let error = run(Kind::StartContainer, &[hook], b"{}", &within()).unwrap_err();
     assert!(matches!(error.fault, Fault::Start(failure) if failure.errno == Errno::ENOENT), "{error}");
-    holder.kill().unwrap();
-    holder.wait().unwrap();
 }

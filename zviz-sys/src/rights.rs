@@ -1,8 +1,12 @@
 //! Bytes over a Unix socket with descriptors beside them (SCM_RIGHTS), without allocating. unix(7), cmsg(3).
 
-use crate::{Errno, Result, owned, ret};
+use crate::{Errno, Result, fd, owned, path, ret};
+use std::ffi::CString;
 use std::mem::{MaybeUninit, zeroed};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 /// The most descriptors that one message is taken with; what a peer sends beyond them is closed by the kernel.
 pub const MOST: usize = 4;
@@ -44,6 +48,37 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fd: BorrowedFd<'_>) -> Result<
             other => return usize::try_from(other?).map_err(|_| Errno::EIO),
         }
     }
+}
+
+/// Sends all bytes, in as many messages as the stream takes, with the descriptor in the first.
+///
+/// # Errors
+/// As `send`; EPIPE if the peer has gone.
+pub fn send_all(socket: BorrowedFd<'_>, bytes: &[u8], fd: BorrowedFd<'_>) -> Result<()> {
+    use nix::sys::socket::{MsgFlags, send as send_bytes};
+    let mut sent = send(socket, bytes, fd)?;
+    while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
+        match send_bytes(socket.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL) {
+            Err(Errno::EINTR) => {}
+            other => sent += other?,
+        }
+    }
+    Ok(())
+}
+
+/// Connects to a stream socket by its path, which may be longer than the 107 bytes of an address. Allocates.
+///
+/// # Errors
+/// ENOTSOCK if something else is at the path; EPROTOTYPE if the socket is of another type; those of open(2), connect(2).
+pub fn connect(path: &Path) -> Result<UnixStream> {
+    let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
+    let socket = path::open_path(&name, 0)?;
+    if fd::stat(&socket)?.st_mode & libc::S_IFMT != libc::S_IFSOCK {
+        return Err(Errno::ENOTSOCK);
+    }
+    // By the descriptor: it is the file just seen, and its name is short.
+    UnixStream::connect(format!("/proc/self/fd/{}", socket.as_fd().as_raw_fd()))
+        .map_err(|e| e.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
 }
 
 /// What one recvmsg(2) gave.
