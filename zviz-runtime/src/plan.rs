@@ -10,6 +10,7 @@ mod devices;
 mod display;
 mod exec;
 mod filter;
+mod group;
 pub mod hooks;
 mod idmap;
 mod input;
@@ -61,14 +62,14 @@ pub struct Plan {
     pub readonly_paths: Vec<String>,
     /// Kernel parameters, in dotted form, written after the namespaces exist.
     pub sysctl: BTreeMap<String, String>,
+    /// Its cgroup, with limits and device rules.
+    pub cgroup: cgroup::Cgroup,
     /// The payload.
     pub process: Process,
     /// The seccomp filter.
     pub seccomp: Option<Seccomp>,
     /// The Landlock ruleset.
     pub landlock: Option<Landlock>,
-    /// The cgroup, with its limits and devices.
-    pub cgroup: cgroup::Cgroup,
     /// Programs to run around the container's life.
     pub hooks: Hooks,
     /// Annotations as given; they never change the plan.

@@ -2,8 +2,7 @@
 
 use super::input::{Findings, Input, Request};
 use super::{
-    Plan, Problems, cgroup, devices, filter, landlock, mounts, namespaces, paths, payload, programs, sysctl,
-    unsupported,
+    Plan, Problems, devices, filter, group, landlock, mounts, namespaces, paths, payload, programs, sysctl, unsupported,
 };
 use crate::host::Host;
 use crate::profile::Profile;
@@ -23,15 +22,7 @@ impl Plan {
         unsupported::check(input, &mut found);
         let namespaces = namespaces::plan(input, &mut found);
         let rootfs = paths::rootfs(input, &mut found);
-        let cgroup = cgroup::plan(
-            spec.oci.linux().as_ref(),
-            &host.cgroup,
-            request.systemd_cgroup,
-            request.rootless_cgroup.unwrap_or(host.rootless || host.user_namespace),
-            &request.id,
-            &mut found.problems,
-            &mut found.notes,
-        );
+        let cgroup = group::plan(input, &namespaces, &mut found);
         let mounts = mounts::plan(input, &namespaces, &cgroup, &mut found);
         let (devices, symlinks) = devices::plan(input, &namespaces, &mounts, &mut found);
         let (masked_paths, readonly_paths) = paths::hidden(input, &namespaces, &mut found);
@@ -49,10 +40,10 @@ impl Plan {
             masked_paths,
             readonly_paths,
             sysctl,
+            cgroup,
             process,
             seccomp,
             landlock,
-            cgroup,
             hooks,
             annotations: spec.oci.annotations().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
             notes: found.notes,

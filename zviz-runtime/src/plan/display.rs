@@ -2,11 +2,13 @@
 //!
 //! One line a decision, in the order of the layers; what is absent is left out, except where its absence is the decision.
 
+mod cgroup;
 mod words;
 
 use super::mounts::{IdmapSource, Mount, MountKind, Propagation, PropagationKind};
 use super::namespaces::{IdMap, Names, Namespace, Namespaces, Net, Time, User, Uts};
 use super::{Capabilities, Device, DeviceKind, Hooks, Landlock, LandlockRights, Plan, Process, Rootfs, Seccomp};
+use cgroup::cgroup;
 use std::fmt::{self, Display, Formatter, Write};
 use words::{attributes, count, ids, list, mode, quoted, rlimit};
 use zviz_seccomp::Policy;
@@ -24,6 +26,7 @@ impl Display for Plan {
         self.masked_paths.iter().try_for_each(|path| writeln!(f, "masked {}", quoted(path)))?;
         self.readonly_paths.iter().try_for_each(|path| writeln!(f, "read-only {}", quoted(path)))?;
         self.sysctl.iter().try_for_each(|(name, value)| writeln!(f, "sysctl {name} = {}", quoted(value)))?;
+        cgroup(f, &self.cgroup)?;
         process(f, &self.process)?;
         match &self.seccomp {
             Some(filter) => seccomp(f, filter)?,

@@ -98,3 +98,9 @@ fn allowed(lines: &[IdMap], own: u32, ranges: &[IdRange], place: &str, file: &st
         }
     }
 }
+
+/// The id outside of an id inside.
+pub(super) fn outside(lines: &[IdMap], inside: u32) -> Option<u32> {
+    let line = lines.iter().find(|m| inside.checked_sub(m.inside).is_some_and(|offset| offset < m.count))?;
+    line.outside.checked_add(inside - line.inside)
+}

@@ -2,7 +2,7 @@
 
 use super::options::{self, Options, attr};
 use super::{Bind, Filesystem, IdmapSource, Mount, MountKind, place};
-use crate::plan::cgroup::Cgroup;
+use crate::plan::cgroup::{Cgroup, mounts};
 use crate::plan::idmap;
 use crate::plan::input::{Findings, Input};
 use crate::plan::namespaces::{Namespace, Namespaces, Net, User};
@@ -22,51 +22,37 @@ pub(in crate::plan) fn plan(
     let mut mounts = Vec::new();
     for (i, given) in input.spec.oci.mounts().iter().flatten().enumerate() {
         let at = format!("mounts[{i}]");
-        if given.typ().as_deref() == Some("cgroup") {
-            mounts.extend(cgroup_mounts(input, namespaces, cgroup, given, &at, found));
-        } else {
-            mounts.extend(mount(input, namespaces, given, &at, found));
+        let Some(mount) = mount(input, namespaces, given, &at, found) else { continue };
+        match &mount.kind {
+            MountKind::Filesystem(fs) if fs.fstype == "cgroup" => {
+                mounts.extend(cgroups(input, namespaces, cgroup, mount, found));
+            }
+            _ => mounts.push(mount),
         }
     }
     mounts
 }
 
-/// What one mount of type `cgroup` takes on this host: the first may be read-only only after the others were made in it.
-fn cgroup_mounts(
-    input: Input,
-    namespaces: &Namespaces,
-    cgroup: &Cgroup,
-    given: &oci::Mount,
-    at: &str,
-    found: &mut Findings,
-) -> Vec<Mount> {
-    let options = options::read(given.options().as_deref().unwrap_or_default());
-    let Some(destination) = destination(given, at, found) else { return Vec::new() };
-    if let Some(why) = place::refuse(&destination, "cgroup", false) {
-        found.problem(format!("{at}.destination"), why);
-        return Vec::new();
+/// What a mount of type `cgroup` is on this host: one hierarchy, or a directory with several.
+fn cgroups(input: Input, namespaces: &Namespaces, cgroup: &Cgroup, given: Mount, found: &mut Findings) -> Vec<Mount> {
+    if let MountKind::Filesystem(fs) = &given.kind
+        && !fs.options.is_empty()
+    {
+        found.note(format!("{}.options", given.origin), "of a cgroup hierarchy are the host's, left out");
     }
-    let new = namespaces.cgroup == Namespace::New;
-    let parts = crate::plan::cgroup::mounts::mounts(cgroup, &input.host.cgroup, new);
-    let holds_others = parts.len() > 1;
-    let mount = |(below, kind): (String, MountKind)| {
-        let late = holds_others && below.is_empty() && options.attributes.set & attr::RDONLY != 0;
-        let mut attributes = options.attributes;
-        if late {
-            attributes.set &= !attr::RDONLY;
+    let parts = mounts::mounts(cgroup, &input.host.cgroup, namespaces.cgroup == Namespace::New);
+    let part = |(below, kind): (String, MountKind)| {
+        let place = if below.is_empty() { given.destination.clone() } else { format!("{}/{below}", given.destination) };
+        let mut mount = Mount { destination: place, kind, ..given.clone() };
+        // The directory that holds the hierarchies stays writable until they are there.
+        let holds = matches!(&mount.kind, MountKind::Filesystem(fs) if fs.fstype == "tmpfs");
+        if holds && mount.attributes.set & attr::RDONLY != 0 {
+            mount.late_readonly = true;
+            mount.attributes.set &= !attr::RDONLY;
         }
-        Mount {
-            destination: if below.is_empty() { destination.clone() } else { format!("{destination}/{below}") },
-            origin: at.to_owned(),
-            kind,
-            attributes,
-            recursive: options.recursive,
-            propagation: options.propagation.clone(),
-            late_readonly: late,
-            no_symlinks: false,
-        }
+        mount
     };
-    parts.into_iter().map(mount).collect()
+    parts.into_iter().map(part).collect()
 }
 
 fn mount(input: Input, namespaces: &Namespaces, given: &oci::Mount, at: &str, found: &mut Findings) -> Option<Mount> {

@@ -4,6 +4,7 @@ use super::{Names, Namespace, Namespaces, Net, Time, User, Uts};
 use crate::plan::idmap;
 use crate::plan::input::{Findings, Input};
 use oci_spec::runtime::LinuxNamespaceType as Type;
+use std::collections::BTreeMap;
 
 /// utsname(2): 64 bytes and the NUL.
 const NAME_MAX: usize = 64;
@@ -112,8 +113,8 @@ fn uts(input: Input, asked: Namespace, found: &mut Findings) -> Uts {
 
 fn net(input: Input, asked: Namespace, found: &mut Findings) -> Net {
     let mut devices = Vec::new();
-    let given = input.linux().and_then(|l| l.net_devices().as_ref());
-    for (outside, device) in given.into_iter().flatten() {
+    let given: BTreeMap<_, _> = input.linux().and_then(|l| l.net_devices().as_ref()).into_iter().flatten().collect();
+    for (outside, device) in given {
         let place = format!("linux.netDevices.{outside}");
         let inside = device.name().clone().filter(|n| !n.is_empty()).unwrap_or_else(|| outside.clone());
         if asked == Namespace::Host {
@@ -150,8 +151,8 @@ fn is_link_name(name: &str) -> bool {
 
 fn time(input: Input, asked: Namespace, found: &mut Findings) -> Time {
     let mut offsets = Vec::new();
-    let given = input.linux().and_then(|l| l.time_offsets().as_ref());
-    for (clock, offset) in given.into_iter().flatten() {
+    let given: BTreeMap<_, _> = input.linux().and_then(|l| l.time_offsets().as_ref()).into_iter().flatten().collect();
+    for (clock, offset) in given {
         let place = format!("linux.timeOffsets.{clock}");
         if asked != Namespace::New {
             found.problem(&place, "needs a new time namespace");

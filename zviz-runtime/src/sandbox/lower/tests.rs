@@ -1,10 +1,12 @@
 use super::*;
+use crate::host::cgroup::{CgroupHost, Mode, Unified};
 use crate::host::{Host, Kernel};
 use crate::plan::mounts::IdmapSource;
 use crate::plan::{LandlockRights, MountKind, Plan, User};
 use crate::profile::Profile;
 use crate::sandbox::facts::{Home, Kind, Limits, RootEntry, Source};
 use crate::sandbox::{Share, Userns};
+use std::path::PathBuf;
 
 /// An ordinary user in a project folder, on a host with merged /usr.
 fn facts() -> Facts {
@@ -265,6 +267,13 @@ fn order_is_by_component() {
     assert_eq!(of_a, ["/a", "/a/b", "/a-b"]);
 }
 
+fn unified() -> CgroupHost {
+    let mount = PathBuf::from("/sys/fs/cgroup");
+    let controllers = ["cpu", "memory", "pids"].map(str::to_owned).to_vec();
+    let v2 = Unified { own: mount.join("user.slice"), mount, controllers, writable: true };
+    CgroupHost { v2: Some(v2), mode: Mode::V2, ..CgroupHost::none() }
+}
+
 fn host(euid: u32) -> Host {
     Host {
         euid,
@@ -280,6 +289,7 @@ fn host(euid: u32) -> Host {
         time_namespaces: true,
         kcore: true,
         resctrl: false,
+        cgroup: unified(),
         subuids: Vec::new(),
         subgids: Vec::new(),
         id_helpers: false,
