@@ -77,7 +77,7 @@ impl Log {
             self.line(Level::Error, message);
         }
         if self.file.is_some() || !self.formatted {
-            eprintln!("zviz: {message}");
+            eprintln!("zviz: error: {message}");
         }
     }
 

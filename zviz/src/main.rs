@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         Ok(log) => log,
         Err(error) => {
             let path = cli.global.log.unwrap_or_default();
-            eprintln!("zviz: {}", words(&anyhow::Error::from(error).context(format!("open log {}", path.display()))));
+            eprintln!("zviz: error: {}", words(&anyhow::Error::from(error).context(format!("open log {}", path.display()))));
             return ExitCode::FAILURE;
         }
     };
@@ -53,7 +53,7 @@ fn refuse(arguments: &[OsString], error: &clap::Error) -> u8 {
     let global = matches.ok().and_then(|matches| Global::from_arg_matches(&matches).ok());
     match Log::open(&global.unwrap_or_default()) {
         Ok(log) => log.error(&message),
-        Err(_) => eprintln!("zviz: {message}"),
+        Err(_) => eprintln!("zviz: error: {message}"),
     }
     commands::usage_error_code(arguments)
 }

@@ -54,7 +54,7 @@ fn wrong_command_lines_give_one_line_and_leave_nothing() {
         let output = zviz(&root, arguments);
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(*code), "{arguments:?}: {error}");
-        assert!(error.starts_with("zviz: ") && error.contains(words), "{arguments:?}: {error}");
+        assert!(error.starts_with("zviz: error: ") && error.contains(words), "{arguments:?}: {error}");
         assert_eq!(error.lines().count(), 1, "{arguments:?}: {error}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
         assert!(!root.exists(), "{arguments:?} made the state root");
@@ -66,7 +66,7 @@ fn a_long_id_is_named_by_its_length() {
     let dir = tempfile::tempdir().unwrap();
     let output = zviz(dir.path(), &["state", &"x".repeat(2000)]);
     let error = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(error, "zviz: invalid container ID format: 2000 bytes, at most 1024 are allowed\n");
+    assert_eq!(error, "zviz: error: invalid container ID format: 2000 bytes, at most 1024 are allowed\n");
     // Allowed, but no file name.
     let error = String::from_utf8(zviz(dir.path(), &["state", &"x".repeat(1024)]).stderr).unwrap();
     assert!(error.trim_end().ends_with("File name too long"), "{error}");
@@ -90,7 +90,7 @@ fn the_reason_is_the_last_line_of_the_log() {
         let line: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
         assert_eq!(line["level"], "error");
         let message = line["msg"].as_str().unwrap();
-        assert_eq!(String::from_utf8(output.stderr).unwrap(), format!("zviz: {message}\n"));
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), format!("zviz: error: {message}\n"));
         assert_eq!(line["time"].as_str().unwrap().len(), "2026-11-21T00:00:00Z".len());
     }
     assert_eq!(std::fs::read_to_string(&log).unwrap().lines().count(), 2);
@@ -144,5 +144,5 @@ fn a_closed_output_is_an_error() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), "zviz: No space left on device\n");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "zviz: error: No space left on device\n");
 }
