@@ -10,7 +10,7 @@ pub mod terminal;
 pub use relay::Relay;
 pub use terminal::Terminal;
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use zviz_sys::{Errno, pty, rights};
@@ -83,6 +83,16 @@ impl ConsoleSocket {
             .and_then(|n| rights::send_all(self.stream.as_fd(), format!("/dev/pts/{n}").as_bytes(), master.as_fd()))
             .map_err(|errno| Error::Socket { path: self.path, errno })
     }
+}
+
+/// Sends a pidfd of the payload's process to a socket (`--pidfd-socket`), with runc's message.
+///
+/// # Errors
+/// `Socket`.
+pub fn send_pidfd(path: &Path, pidfd: BorrowedFd<'_>) -> Result<(), Error> {
+    rights::connect(path)
+        .and_then(|stream| rights::send_all(stream.as_fd(), b"pidfd", pidfd))
+        .map_err(|errno| Error::Socket { path: path.into(), errno })
 }
 
 #[cfg(test)]

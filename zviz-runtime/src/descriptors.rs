@@ -54,6 +54,12 @@ impl Descriptors {
         FIRST..FIRST + self.listening + self.preserved
     }
 
+    /// How many they are.
+    #[must_use]
+    pub fn count(self) -> u32 {
+        self.listening + self.preserved
+    }
+
     /// What socket activation adds to the payload's environment: the payload is process 1 of its pid namespace.
     #[must_use]
     pub fn environment(self) -> Vec<String> {

@@ -309,3 +309,18 @@ pub fn abandon(container: Container) {
     let _ = wait::wait(container.pidfd.as_fd());
     undo(container.locked, &container.state);
 }
+
+/// Removes a container whose payload has ended.
+///
+/// # Errors
+/// What could not be undone.
+pub fn finish(container: Container) -> Result<(), Error> {
+    let Container { locked, state, .. } = container;
+    // Without a pid namespace the payload may have left others behind.
+    cgroup::kill(&state.plan.cgroup, Signal::SIGKILL)?;
+    cgroup::remove(&state.plan.cgroup)?;
+    locked.remove()?;
+    let json = serde_json::to_vec(&state.oci(Status::Stopped)).unwrap_or_default();
+    let bundle = PathBuf::from(&state.bundle);
+    Ok(hooks::run(Kind::Poststop, &state.plan.hooks.poststop, &json, &Within::Runtime { cwd: Some(&bundle) })?)
+}

@@ -7,7 +7,7 @@ mod exec;
 mod run;
 mod update;
 
-pub use bundled::Create;
+pub use bundled::{Bundled, Create};
 pub use exec::Exec;
 pub use run::Run;
 pub use update::Update;

@@ -1,11 +1,15 @@
 //! The verbs. Each has a file; here is what they share.
 
+mod bundle;
+mod create;
 mod features;
 mod kill;
 mod list;
 mod plan;
 mod refused;
+mod run;
 mod spec;
+mod start;
 mod state;
 
 use crate::cli::{Cli, Command, Global};
@@ -44,6 +48,9 @@ pub struct Context<'a> {
 pub fn run(cli: Cli, log: &Log) -> Result<u8, Failure> {
     let context = Context { global: &cli.global, log };
     match cli.command {
+        Command::Create(create) => create::run(&context, &create)?,
+        Command::Start(one) => start::run(&context, &one)?,
+        Command::Run(run) => return Ok(run::run(&context, &run)?),
         Command::State(one) => state::run(&context, &one)?,
         Command::List(list) => list::run(&context, &list)?,
         Command::Kill(kill) => kill::run(&context, &kill)?,
@@ -99,6 +106,15 @@ impl Context<'_> {
         let entry = self.store_of(&id)?.entry(&id)?;
         let state = entry.load()?;
         Ok((entry, state))
+    }
+
+    /// An existing container, to change, and the store that it is in.
+    pub fn locked_in_store(&self, id: &str) -> anyhow::Result<(Store, Locked, State)> {
+        let id = Id::new(id)?;
+        let store = self.store_of(&id)?;
+        let locked = store.lock(&id)?;
+        let state = locked.load()?;
+        Ok((store, locked, state))
     }
 
     /// An existing container, to change.

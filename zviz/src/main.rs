@@ -24,7 +24,10 @@ fn main() -> ExitCode {
         Ok(log) => log,
         Err(error) => {
             let path = cli.global.log.unwrap_or_default();
-            eprintln!("zviz: error: {}", words(&anyhow::Error::from(error).context(format!("open log {}", path.display()))));
+            eprintln!(
+                "zviz: error: {}",
+                words(&anyhow::Error::from(error).context(format!("open log {}", path.display())))
+            );
             return ExitCode::FAILURE;
         }
     };

@@ -1,0 +1,91 @@
+//! What `create` and `run` share: a bundle, planned, and the answers that its caller waits for.
+
+use super::Context;
+use crate::cli::Bundled;
+use anyhow::Context as _;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use zviz_runtime::console::{self, ConsoleSocket};
+use zviz_runtime::container::Id;
+use zviz_runtime::descriptors::Descriptors;
+use zviz_runtime::plan::Request;
+use zviz_runtime::start::{self, Container, TakeMaster};
+use zviz_runtime::store::Store;
+use zviz_runtime::{Host, Plan, Profile, pidfile, spec};
+
+/// A bundle, and what will be done with it.
+pub struct Bundle<'a> {
+    flags: &'a Bundled,
+    id: Id,
+    path: PathBuf,
+    oci_version: String,
+    plan: Plan,
+    host: Host,
+    descriptors: Descriptors,
+    console: Option<ConsoleSocket>,
+}
+
+impl<'a> Bundle<'a> {
+    /// Reads and plans it. Nothing is changed yet.
+    pub fn load(context: &Context, flags: &'a Bundled, id: &str, detach: bool) -> anyhow::Result<Self> {
+        let id = Id::new(id)?;
+        let given = flags.bundle.as_deref().unwrap_or(Path::new("."));
+        let path = given.canonicalize().with_context(|| format!("bundle {}", given.display()))?;
+        let spec = spec::load(&path)?;
+        let host = Host::probe().context("look at this machine")?;
+        let request = Request { pivot: !flags.no_pivot, new_keyring: !flags.no_new_keyring, ..context.request(&id) };
+        let mut plan = Plan::build(&spec, &Profile::none(), &host, request)?;
+        for note in &plan.notes {
+            // Not on standard error, where callers take anything for a failure; `zviz plan` prints them.
+            context.log.debug(|| note.to_string());
+        }
+        let listen = std::env::var("LISTEN_PID").ok().zip(std::env::var("LISTEN_FDS").ok());
+        let listen = listen.as_ref().map(|(pid, fds)| (pid.as_str(), fds.as_str()));
+        let descriptors = Descriptors::decide(listen, std::process::id(), flags.preserve_fds)?;
+        descriptors.check()?;
+        plan.process.env.extend(descriptors.environment());
+        console::check(detach, plan.process.terminal, flags.console_socket.is_some())?;
+        let console = flags.console_socket.as_deref().map(ConsoleSocket::connect).transpose()?;
+        let oci_version = spec.oci.version().clone();
+        Ok(Bundle { flags, id, path, oci_version, plan, host, descriptors, console })
+    }
+
+    /// Whether the payload gets a terminal.
+    pub fn terminal(&self) -> bool {
+        self.plan.process.terminal
+    }
+
+    /// Creates the container, and tells the caller its pid.
+    pub fn create(self, store: &Store) -> anyhow::Result<Container> {
+        let console = self.console.map(|socket| -> TakeMaster<'_> { Box::new(|master| Ok(socket.send(master)?)) });
+        let container = start::create(start::Request {
+            store,
+            id: self.id,
+            oci_version: &self.oci_version,
+            bundle: &self.path,
+            plan: self.plan,
+            host: &self.host,
+            console,
+            preserve_fds: self.descriptors.count(),
+            die_with_parent: false,
+        })?;
+        match tell(self.flags.pid_file.as_deref(), self.flags.pidfd_socket.as_deref(), &container) {
+            Ok(()) => Ok(container),
+            Err(error) => {
+                start::abandon(container);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Leaves the pid where the caller wants it.
+fn tell(pid_file: Option<&Path>, pidfd_socket: Option<&Path>, container: &Container) -> anyhow::Result<()> {
+    if let Some(path) = pid_file {
+        pidfile::write(path, container.pid)?;
+    }
+    if let Some(path) = pidfd_socket {
+        console::send_pidfd(path, container.pidfd.as_fd())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! `run`: create, start, wait, delete. Of a bundle here; a command in a sandbox in `sandbox.rs`.
+
+use super::Context;
+use super::bundle::Bundle;
+use crate::cli::Run;
+use std::io::{stdin, stdout};
+use std::os::fd::{AsFd, OwnedFd};
+use zviz_runtime::console::{Relay, Terminal};
+use zviz_runtime::foreground::{Payload, Watch};
+use zviz_runtime::{Host, start};
+
+pub fn run(context: &Context, run: &Run) -> anyhow::Result<u8> {
+    let id = run.container.as_deref().ok_or_else(|| anyhow::anyhow!("run: the id of the container is missing"))?;
+    let bundle = Bundle::load(context, &run.bundled, id, run.detach)?;
+    let host = Host::probe()?;
+    let store = context.store()?;
+    let terminal = match bundle.terminal() && !run.detach {
+        true => Some(Terminal::find()?),
+        false => None,
+    };
+    let mut watch = Watch::start(!run.no_subreaper)?;
+    let mut container = bundle.create(&store)?;
+    let master = container.master.take();
+    if let Err(error) = start::start(&store, &container.locked, &container.state, host.last_capability) {
+        start::abandon(container);
+        return Err(error.into());
+    }
+    if run.detach {
+        return Ok(0);
+    }
+    let (input, output) = (stdin(), stdout());
+    let relay = master.map(|m: OwnedFd| Relay::new(m, terminal, input.as_fd(), output.as_fd())).transpose()?;
+    let mut payload = Payload::new(container.pid, container.pidfd.as_fd());
+    payload.relay = relay;
+    let outcome = watch.until_end(payload);
+    if !run.keep {
+        start::finish(container)?;
+    }
+    Ok(outcome?.status())
+}
