@@ -1,1 +1,3 @@
-//! zviz-broker
+//! The seccomp supervisor, and the contract between a runtime and one.
+
+pub mod handover;
