@@ -5,6 +5,7 @@ mod child;
 pub mod console;
 pub mod container;
 pub mod descriptors;
+pub mod doctor;
 pub mod exec;
 mod failure;
 pub mod features;

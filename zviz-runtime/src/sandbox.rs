@@ -6,6 +6,7 @@
 //! look at anything else, an ordinary spec and the profile over it, so that there is one planner for every door.
 //! `docs/run.md` says in words what comes out.
 
+pub mod enforceable;
 pub mod environment;
 pub mod facts;
 pub mod flags;
@@ -21,6 +22,7 @@ pub mod shares;
 pub mod subids;
 mod words;
 
+pub use enforceable::limits as enforceable_limits;
 pub use facts::Facts;
 pub use flags::Flags;
 pub use lower::{Lowered, lower};

@@ -135,3 +135,9 @@ pub fn working_directory(buffer: &mut [u8]) -> Result<&[u8]> {
     let length = usize::try_from(length).map_err(|_| crate::Errno::EINVAL)?;
     buffer.get(..length.saturating_sub(1)).ok_or(crate::Errno::ENAMETOOLONG)
 }
+
+/// Whether a file has an extended attribute. getxattr(2).
+pub fn has_attribute(path: &CStr, name: &CStr) -> bool {
+    // SAFETY: both strings end with a NUL; with size 0 nothing is written to the null buffer.
+    unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) >= 0 }
+}

@@ -124,6 +124,8 @@ pub enum Command {
     Features,
     /// Print what would be done for a bundle, and do nothing
     Plan(Plan),
+    /// Say what this machine offers to zviz and what it lacks, with the command that would help
+    Doctor(Doctor),
     /// Not supported
     #[command(hide = true)]
     Checkpoint(Refused),
@@ -235,6 +237,15 @@ pub struct Plan {
     /// The name that the container would have
     #[arg(value_name = "ID", default_value = "example")]
     pub id: String,
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+#[command(after_long_help = "Exit code: 0 if `zviz run -- CMD` works here, else 1.")]
+pub struct Doctor {
+    /// Print it as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A verb of runc that zviz refuses, whatever follows it.

@@ -2,6 +2,7 @@
 
 mod bundle;
 mod create;
+mod doctor;
 mod features;
 mod kill;
 mod list;
@@ -57,6 +58,7 @@ pub fn run(cli: Cli, log: &Log) -> Result<u8, Failure> {
         Command::Spec(spec) => spec::run(&spec)?,
         Command::Features => features::run()?,
         Command::Plan(plan) => plan::run(&context, &plan)?,
+        Command::Doctor(arguments) => return Ok(doctor::run(&arguments)?),
         Command::Checkpoint(_) => refused::run("checkpoint")?,
         Command::Restore(_) => refused::run("restore")?,
         _ => return Err(anyhow::anyhow!("this verb is not built in").into()),

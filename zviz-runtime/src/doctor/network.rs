@@ -1,0 +1,19 @@
+//! E: network.
+
+use super::{Chapter, Finding, Layer, Seen};
+
+pub(super) fn examine(seen: &Seen, findings: &mut Vec<Finding>) {
+    let mut chapter = Chapter { layer: Layer::Network, findings };
+    match &seen.namespaces {
+        Ok(()) => chapter.ok("own network", "a loopback device of its own: --net none"),
+        Err(_) => chapter.fails("own network", "needs the namespaces above", ""),
+    }
+    // Facts for what others (CNI plugins, engines) do with a container's network; zviz itself joins what they made.
+    match &seen.netfilter {
+        Ok(()) => chapter.info("nf_tables", "the kernel's interface opens"),
+        Err(why) => chapter.info("nf_tables", format!("the kernel's interface does not open: {why}")),
+    }
+    let tools: Vec<&str> = ["nft", "pasta"].into_iter().filter(|name| seen.programs.contains(name)).collect();
+    let tools = if tools.is_empty() { "neither nft nor pasta".to_owned() } else { tools.join(", ") };
+    chapter.info("network tools", format!("installed: {tools}; --net none and --net host need none"));
+}
