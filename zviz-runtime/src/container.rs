@@ -9,6 +9,7 @@ pub use id::Id;
 pub use init::Init;
 pub use report::{OciState, Report};
 
+use crate::apply::cgroup;
 use crate::plan::Plan;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -84,6 +85,11 @@ impl State {
     /// Init, if it lives.
     pub fn live_init(&self) -> Option<Init> {
         self.init.filter(|init| init.alive())
+    }
+
+    /// Whether `pause` holds it. Where that cannot be asked, nothing of ours does.
+    pub fn frozen(&self) -> bool {
+        cgroup::is_frozen(&self.plan.cgroup).unwrap_or(false)
     }
 
     /// On the host; empty where the container has no root of its own.

@@ -22,6 +22,7 @@ pub mod spec;
 pub mod start;
 pub mod store;
 mod sync;
+pub mod teardown;
 mod words;
 
 pub use host::Host;

@@ -2,11 +2,14 @@
 
 mod bundle;
 mod create;
+mod delete;
 mod doctor;
 mod features;
 mod kill;
 mod list;
+mod pause;
 mod plan;
+mod ps;
 mod refused;
 mod run;
 mod spec;
@@ -19,8 +22,8 @@ use nix::unistd::geteuid;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use zviz_runtime::container::{Id, State, Status};
-use zviz_runtime::store::{Entry, Locked, Root, Store};
+use zviz_runtime::container::{Id, State};
+use zviz_runtime::store::{Entry, Error, Locked, Root, Store};
 
 /// Why a run ends, and with which code.
 #[derive(Debug)]
@@ -55,6 +58,10 @@ pub fn run(cli: Cli, log: &Log) -> Result<u8, Failure> {
         Command::State(one) => state::run(&context, &one)?,
         Command::List(list) => list::run(&context, &list)?,
         Command::Kill(kill) => kill::run(&context, &kill)?,
+        Command::Delete(delete) => delete::run(&context, &delete)?,
+        Command::Ps(ps) => ps::run(&context, &ps)?,
+        Command::Pause(one) => pause::pause(&context, &one)?,
+        Command::Resume(one) => pause::resume(&context, &one)?,
         Command::Spec(spec) => spec::run(&spec)?,
         Command::Features => features::run()?,
         Command::Plan(plan) => plan::run(&context, &plan)?,
@@ -98,8 +105,8 @@ impl Context<'_> {
         Ok(Store::existing(&self.root())?)
     }
 
-    fn store_of(&self, id: &Id) -> anyhow::Result<Store> {
-        Ok(self.existing_store()?.ok_or_else(|| zviz_runtime::store::Error::Absent(id.clone()))?)
+    fn store_of(&self, id: &Id) -> Result<Store, Error> {
+        Store::existing(&self.root())?.ok_or_else(|| Error::Absent(id.clone()))
     }
 
     /// An existing container, to look at.
@@ -119,10 +126,15 @@ impl Context<'_> {
         Ok((store, locked, state))
     }
 
+    /// An existing container's directory, whatever is in it.
+    pub fn lock(&self, id: &Id) -> Result<Locked, Error> {
+        self.store_of(id)?.lock(id)
+    }
+
     /// An existing container, to change.
     pub fn locked(&self, id: &str) -> anyhow::Result<(Locked, State)> {
         let id = Id::new(id)?;
-        let locked = self.store_of(&id)?.lock(&id)?;
+        let locked = self.lock(&id)?;
         let state = locked.load()?;
         Ok((locked, state))
     }
@@ -132,11 +144,6 @@ impl Context<'_> {
 fn in_user_namespace() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     !map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
-}
-
-/// The status now.
-pub fn status(entry: &Entry, state: &State) -> anyhow::Result<Status> {
-    Ok(entry.status(state, |_| false)?)
 }
 
 /// Prints an answer; a reader that has gone away is an error like any other.

@@ -64,15 +64,20 @@ impl Entry {
         Ok(state)
     }
 
-    /// The status that a state and the machine show now. `frozen` is asked only if the payload runs.
+    /// The status that a state and the machine show now.
     ///
     /// # Errors
     /// `Entry` if the directory cannot be looked into.
-    pub fn status(&self, state: &State, frozen: impl FnOnce(&State) -> bool) -> Result<Status, Error> {
-        if state.creating {
-            // The one who creates holds the lock. If nobody does, it died on the way.
-            return Ok(if self.held_by_another()? { Status::Creating } else { Status::Stopped });
+    pub fn status(&self, state: &State) -> Result<Status, Error> {
+        // The one who creates holds the lock. If nobody does, it died on the way.
+        if state.creating && self.held_by_another()? {
+            return Ok(Status::Creating);
         }
+        self.settled(state, State::frozen)
+    }
+
+    /// The status of a container that nobody is creating. `frozen` is asked only if it runs.
+    pub(super) fn settled(&self, state: &State, frozen: impl FnOnce(&State) -> bool) -> Result<Status, Error> {
         if state.live_init().is_none() {
             return Ok(Status::Stopped);
         }
@@ -88,12 +93,8 @@ impl Entry {
     }
 
     fn held_by_another(&self) -> Result<bool, Error> {
-        // Our own description may hold it: a lock taken twice by one description is one lock, so ask with another.
-        let again = openat(&self.dir, ".", super::DIRECTORY, Mode::empty())
-            .map(File::from)
-            .map_err(|errno| self.failed("open its directory", errno))?;
-        match again.try_lock_shared() {
-            Ok(()) => Ok(false),
+        match self.dir.try_lock_shared() {
+            Ok(()) => self.dir.unlock().map(|()| false).map_err(|error| self.failed("unlock its directory", error)),
             Err(std::fs::TryLockError::WouldBlock) => Ok(true),
             Err(std::fs::TryLockError::Error(error)) => Err(self.failed("lock its directory", error)),
         }
@@ -122,6 +123,14 @@ impl Deref for Locked {
 impl Locked {
     pub(super) fn new(entry: Entry, root: Arc<OwnedFd>) -> Self {
         Self { entry, root }
+    }
+
+    /// The status now. Nobody else can be creating it.
+    ///
+    /// # Errors
+    /// `Entry` if the directory cannot be looked into.
+    pub fn status(&self, state: &State) -> Result<Status, Error> {
+        self.settled(state, State::frozen)
     }
 
     /// Whether the directory still has a name: it may have been removed while its lock was waited for.

@@ -4,17 +4,19 @@ use super::Context;
 use crate::cli::Kill;
 use anyhow::{Context as _, bail};
 use nix::sys::signal::Signal;
-use zviz_sys::process::pidfd_send_signal;
+use zviz_runtime::teardown::{self, Error};
 
 pub fn run(context: &Context, kill: &Kill) -> anyhow::Result<()> {
     let signal = number(&kill.signal)?;
     let (_, state) = context.entry(&kill.id)?;
-    let Some((init, pidfd)) = state.init.and_then(|init| Some((init, init.open()?))) else {
-        // containerd and Docker take these words for a container that has ended.
-        bail!("container not running: {}", kill.id);
-    };
-    pidfd_send_signal(std::os::fd::AsFd::as_fd(&pidfd), signal)
-        .with_context(|| format!("signal {signal} to process {}", init.pid))
+    if !kill.all {
+        return Ok(teardown::signal(&state, signal)?);
+    }
+    // As runc: whoever wants none of them to live is not told that there was none.
+    match teardown::signal_all(&state, signal) {
+        Err(Error::NotRunning(_)) => Ok(()),
+        sent => Ok(sent?),
+    }
 }
 
 /// A name with or without SIG, in either case, `RTMIN+3`, `RTMAX-1`, or a number from 0, which only asks whether the

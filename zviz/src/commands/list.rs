@@ -1,6 +1,6 @@
 //! `list`: all containers of the root.
 
-use super::{Context, print, status};
+use super::{Context, print};
 use crate::cli::{Format, List};
 use nix::sys::stat::fstat;
 use std::collections::HashMap;
@@ -45,7 +45,7 @@ fn containers(context: &Context, store: &Store) -> anyhow::Result<Vec<Container>
         };
         let uid = fstat(entry.dir())?.st_uid;
         let owner = names.get(&uid).cloned().unwrap_or_else(|| format!("#{uid}"));
-        found.push(Container { status: status(&entry, &state)?, state, owner });
+        found.push(Container { status: entry.status(&state)?, state, owner });
     }
     Ok(found)
 }

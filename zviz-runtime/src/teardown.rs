@@ -1,0 +1,221 @@
+//! Ends a container and takes away everything that was made for it.
+//!
+//! In this order, so that what fails can be tried again: processes, cgroup, state directory; then the poststop hooks,
+//! which the specification wants after the container is gone.
+
+use crate::apply::{cgroup, hooks};
+use crate::container::{Id, Init, State, Status};
+use crate::plan::Namespace;
+use crate::store::{self, Locked};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use zviz_sys::process::pidfd_send_signal;
+
+/// How long init may take to die of SIGKILL: it may be in the middle of a write to a slow disk.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why a container is still there.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It runs, and was not to be killed. runc's words.
+    #[error("cannot delete container {id} that is not stopped: {status}")]
+    NotStopped {
+        /// The container's.
+        id: Id,
+        /// What it is instead.
+        status: Status,
+    },
+    /// It cannot be signalled. The words are looked for by containerd and Docker.
+    #[error("container not running: {0}")]
+    NotRunning(Id),
+    /// A signal that was refused.
+    #[error("container {id}: signal {signal} to process {pid}: {}", errno.desc())]
+    Signal {
+        /// The container's.
+        id: Id,
+        /// Its number.
+        signal: i32,
+        /// Init's.
+        pid: i32,
+        /// The kernel's answer.
+        errno: Errno,
+    },
+    /// It did not die.
+    #[error("container {id}: process {pid} still runs {seconds} s after it was killed")]
+    Undead {
+        /// The container's.
+        id: Id,
+        /// Init's.
+        pid: i32,
+        /// The time waited.
+        seconds: u64,
+    },
+    /// Its cgroup; the container can be deleted again when the reason is gone.
+    #[error("container {id}")]
+    Cgroup {
+        /// The container's.
+        id: Id,
+        /// What could not be done.
+        source: cgroup::Error,
+    },
+    /// Its state directory.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// Sends a signal to init. SIGKILL reaches every process of the container: with a pid namespace of its own the kernel
+/// sees to that, without one its cgroup does, even after init has ended.
+///
+/// # Errors
+/// `NotRunning` if there is nobody, `Signal` if the kernel refuses.
+pub fn signal(state: &State, signal: i32) -> Result<(), Error> {
+    if signal == libc::SIGKILL && !owns_pid_namespace(state) {
+        let others = cgroup::pids(&state.plan.cgroup).unwrap_or_default();
+        kill_cgroup(state)?;
+        // Those are killed, and whether init was among them does not matter.
+        if !others.is_empty() {
+            return Ok(());
+        }
+    }
+    let Some((init, pidfd)) = state.init.and_then(|init| Some((init, init.open()?))) else {
+        return Err(Error::NotRunning(state.id.clone()));
+    };
+    send(state, init, pidfd.as_fd(), signal)?;
+    // A frozen cgroup of version 1 does not even let SIGKILL in.
+    if signal == libc::SIGKILL { thaw(state) } else { Ok(()) }
+}
+
+/// Sends a signal to every process in the container's cgroup; without one, to init.
+///
+/// # Errors
+/// `Cgroup` if one cannot be signalled, `NotRunning` if there is nobody.
+pub fn signal_all(state: &State, signal: i32) -> Result<(), Error> {
+    let failed = |source| Error::Cgroup { id: state.id.clone(), source };
+    let known = Signal::try_from(signal);
+    match cgroup::pids(&state.plan.cgroup) {
+        Ok(pids) if pids.is_empty() => Err(Error::NotRunning(state.id.clone())),
+        Ok(_) => match known {
+            Ok(known) => cgroup::kill(&state.plan.cgroup, known).map_err(failed),
+            // 0, which only asks, and real-time signals, which are for those who handle them.
+            Err(_) => self::signal(state, signal),
+        },
+        Err(cgroup::Error::None(_)) => self::signal(state, signal),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Deletes a container: one that has ended or was never started, with `force` any. What went wrong in poststop hooks
+/// is no error: the container is gone.
+///
+/// # Errors
+/// `NotStopped` if it runs, or what could not be undone; it can be tried again.
+pub fn delete(locked: Locked, state: &State, force: bool) -> Result<Vec<hooks::HookError>, Error> {
+    let status = locked.status(state)?;
+    match status {
+        Status::Stopped => {}
+        Status::Created => kill(state)?,
+        _ if force => kill(state)?,
+        status => return Err(Error::NotStopped { id: state.id.clone(), status }),
+    }
+    remove(locked, state, force)
+}
+
+/// Takes away what is left of a container whose init is dead.
+///
+/// # Errors
+/// What could not be undone; it can be tried again.
+pub fn remove(locked: Locked, state: &State, kill_leftovers: bool) -> Result<Vec<hooks::HookError>, Error> {
+    // Without a pid namespace of its own, what init has left behind lives on.
+    if kill_leftovers || !owns_pid_namespace(state) {
+        kill_cgroup(state)?;
+    }
+    cgroup::remove(&state.plan.cgroup).map_err(|source| Error::Cgroup { id: state.id.clone(), source })?;
+    locked.remove()?;
+    Ok(poststop(state))
+}
+
+/// Forgets a container of which there is no state: `create` died before there was anything else.
+///
+/// # Errors
+/// If its directory cannot be removed.
+pub fn forget(locked: Locked) -> Result<(), Error> {
+    Ok(locked.remove()?)
+}
+
+/// All of them run, whether those before did their work or not. config.md, "Poststop".
+fn poststop(state: &State) -> Vec<hooks::HookError> {
+    let list = &state.plan.hooks.poststop;
+    if list.is_empty() {
+        return Vec::new();
+    }
+    let oci = serde_json::to_vec(&state.oci(Status::Stopped)).unwrap_or_default();
+    let within = hooks::Within::Runtime { cwd: Some(Path::new(&state.bundle)).filter(|bundle| bundle.is_dir()) };
+    let one = |(index, hook)| {
+        let ran = hooks::run(hooks::Kind::Poststop, std::slice::from_ref(hook), &oci, &within);
+        ran.err().map(|error| hooks::HookError { index, ..error })
+    };
+    list.iter().enumerate().filter_map(one).collect()
+}
+
+fn owns_pid_namespace(state: &State) -> bool {
+    state.plan.namespaces.pid == Namespace::New
+}
+
+/// Kills init and waits for its end.
+fn kill(state: &State) -> Result<(), Error> {
+    let Some((init, pidfd)) = state.init.and_then(|init| Some((init, init.open()?))) else { return Ok(()) };
+    send(state, init, pidfd.as_fd(), libc::SIGKILL)?;
+    thaw(state)?;
+    if ended(pidfd.as_fd(), PATIENCE) {
+        return Ok(());
+    }
+    Err(Error::Undead { id: state.id.clone(), pid: init.pid, seconds: PATIENCE.as_secs() })
+}
+
+fn send(state: &State, init: Init, pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Error> {
+    match pidfd_send_signal(pidfd, signal) {
+        Ok(()) => Ok(()),
+        Err(Errno::ESRCH) => Err(Error::NotRunning(state.id.clone())),
+        Err(errno) => Err(Error::Signal { id: state.id.clone(), signal, pid: init.pid, errno }),
+    }
+}
+
+/// A pidfd is readable when its process has ended, reaped or not. pidfd_open(2).
+fn ended(pidfd: BorrowedFd<'_>, patience: Duration) -> bool {
+    let until = Instant::now() + patience;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match poll(
+            &mut [PollFd::new(pidfd, PollFlags::POLLIN)],
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
+        ) {
+            Ok(0) => return false,
+            Ok(_) => return true,
+            Err(Errno::EINTR) if !left.is_zero() => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+fn kill_cgroup(state: &State) -> Result<(), Error> {
+    match cgroup::kill(&state.plan.cgroup, Signal::SIGKILL) {
+        // Without a cgroup there is nobody to be found.
+        Ok(()) | Err(cgroup::Error::None(_)) => Ok(()),
+        Err(source) => Err(Error::Cgroup { id: state.id.clone(), source }),
+    }
+}
+
+fn thaw(state: &State) -> Result<(), Error> {
+    match cgroup::is_frozen(&state.plan.cgroup) {
+        Ok(true) => cgroup::thaw(&state.plan.cgroup).map_err(|source| Error::Cgroup { id: state.id.clone(), source }),
+        // If that cannot be asked, it was not frozen through us.
+        Ok(false) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
