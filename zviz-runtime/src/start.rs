@@ -259,7 +259,7 @@ pub(crate) fn container_namespaces(plan: &Plan) -> u64 {
 /// # Errors
 /// The container is not created; a hook failed: it is killed then.
 pub fn start(store: &Store, locked: &Locked, state: &State, last_capability: u32) -> Result<(), Error> {
-    match locked.status(state, |_| false)? {
+    match locked.status(state)? {
         Status::Created => {}
         other => return Err(Error::Status(other)),
     }
