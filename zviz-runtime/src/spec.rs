@@ -100,17 +100,15 @@ pub fn parse(bytes: &[u8], bundle: &str) -> Result<Spec, SpecError> {
     let mut raw: Value = serde_json::from_slice(bytes).map_err(|e| syntax(&e))?;
     let mut notes = Vec::new();
     let mut problems = Problems::default();
+    if !raw.is_object() {
+        problems.add("the whole file", "must be an object");
+        return Err(SpecError::Shape(problems));
+    }
     patch::mend(&mut raw, &mut notes, &mut problems);
     version::check(&raw, &mut problems);
-    match typed(&raw) {
-        Ok(oci) => match problems.or(oci) {
-            Ok(oci) => Ok(Spec { oci, raw, bundle: bundle.to_owned(), notes }),
-            Err(problems) => Err(SpecError::Shape(problems)),
-        },
-        Err((place, what)) => {
-            problems.add(place, what);
-            Err(SpecError::Shape(problems))
-        }
+    match problems.or(()).and_then(|()| typed(&raw)) {
+        Ok(oci) => Ok(Spec { oci, raw, bundle: bundle.to_owned(), notes }),
+        Err(problems) => Err(SpecError::Shape(problems)),
     }
 }
 
@@ -127,16 +125,16 @@ pub fn parse_process(bytes: &[u8]) -> Result<(oci_spec::runtime::Process, Vec<No
     let mut notes = Vec::new();
     let mut problems = Problems::default();
     patch::mend(&mut raw, &mut notes, &mut problems);
-    match problems.or(()).and_then(|()| {
-        typed(&raw["process"]).map_err(|(place, what)| {
-            let mut problems = Problems::default();
-            problems.add(if place == "." { "process".into() } else { format!("process.{place}") }, what);
-            problems
-        })
-    }) {
-        Ok(process) => Ok((process, notes)),
+    match problems.or(()).and_then(|()| typed::<OnlyProcess>(&raw)) {
+        Ok(whole) => Ok((whole.process, notes)),
         Err(problems) => Err(SpecError::Shape(problems)),
     }
+}
+
+/// Gives the places in a single process the names that they have in a config.json.
+#[derive(serde::Deserialize)]
+struct OnlyProcess {
+    process: oci_spec::runtime::Process,
 }
 
 fn syntax(error: &serde_json::Error) -> SpecError {
@@ -147,18 +145,22 @@ fn syntax(error: &serde_json::Error) -> SpecError {
 }
 
 /// The typed form, or the JSON path of the first value that does not fit and what is wrong with it.
-fn typed<T: serde::de::DeserializeOwned>(raw: &Value) -> Result<T, (String, String)> {
+fn typed<T: serde::de::DeserializeOwned>(raw: &Value) -> Result<T, Problems> {
     serde_path_to_error::deserialize(raw).map_err(|error| {
+        let mut problems = Problems::default();
         let path = error.path().to_string();
         let what = error.inner().to_string();
         if let Some(field) = quoted(&what, "missing field `") {
             let place = if path == "." { field.to_owned() } else { format!("{path}.{field}") };
-            return (place, "is required".to_owned());
+            problems.add(place, "is required");
+        } else if let Some(value) = quoted(&what, "unknown variant `") {
+            problems.add(path, format!("unknown value {value:?}"));
+        } else if let Some(list) = what.strip_prefix("Invalid execCPUAffinity format: ") {
+            problems.add(path, format!("{list:?} is not a list such as \"0-2,7\""));
+        } else {
+            problems.add(path, what);
         }
-        if let Some(value) = quoted(&what, "unknown variant `") {
-            return (path, format!("unknown value {value:?}"));
-        }
-        if path == "." { ("the whole file".to_owned(), what) } else { (path, what) }
+        problems
     })
 }
 

@@ -263,6 +263,10 @@ fn enforceable(cgroup: &Cgroup, host: &CgroupHost, rootless: bool, problems: &mu
     }
     for file in cgroup.resources.unified.keys() {
         let controller = file.split_once('.').map_or("", |(controller, _)| controller);
+        // Its name is at fault, which has been said.
+        if controller.is_empty() {
+            continue;
+        }
         if !(unified(controller) || controller == "cgroup" && (cgroup.v2.is_some() || user_unit)) {
             problems.add(
                 format!("linux.resources.unified[{file:?}]"),

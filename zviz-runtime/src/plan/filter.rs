@@ -157,21 +157,31 @@ fn listener(given: &oci::LinuxSeccomp, policy: &Policy, found: &mut Findings) ->
 
 /// A filter that stops init itself is refused here, where its place can be named, rather than by a dead process.
 pub(super) fn lets_init_finish(policy: &Policy, no_new_privs: bool, found: &mut Findings) {
-    for name in INIT_NEEDS {
-        if let Some(action) = answers(policy, name).into_iter().find(|action| !passes(*action, name)) {
-            let why = format!("{name} gets {action}, so that init can never start the payload");
-            found.problem("linux.seccomp", why);
-        }
+    if policy.default == Action::Notify {
+        return;
     }
-    let early = if no_new_privs { &[] } else { INIT_NEEDS_EARLY };
-    for name in early {
-        // An argument may save these; that none can is what is refused.
+    let stopped = |name: &&str| answers(policy, name).into_iter().find(|action| !passes(*action, name));
+    // Of those for the early loading, an argument may save a call; that none can is what is refused.
+    let hopeless = |name: &&str| {
         let answers = answers(policy, name);
-        if let Some(action) = answers.first().filter(|_| !answers.iter().any(|action| passes(*action, name))) {
-            let why = format!("{name} gets {action}, which init needs after the filter is loaded: set noNewPrivileges");
-            found.problem("linux.seccomp", why);
-        }
+        answers.first().copied().filter(|_| !answers.iter().any(|action| passes(*action, name)))
+    };
+    let refused = refusals(INIT_NEEDS, stopped);
+    if !refused.is_empty() {
+        found.problem("linux.seccomp", format!("init could not start the payload: {refused}"));
+        return;
     }
+    let refused = if no_new_privs { String::new() } else { refusals(INIT_NEEDS_EARLY, hopeless) };
+    if !refused.is_empty() {
+        let why = "without noNewPrivileges the filter is loaded before init has done its last steps:";
+        found.problem("linux.seccomp", format!("{why} {refused}"));
+    }
+}
+
+/// `read gets errno EPERM, write gets kill_thread`.
+fn refusals(names: &[&str], refusal: impl Fn(&&str) -> Option<Action>) -> String {
+    let refused = names.iter().filter_map(|name| refusal(name).map(|action| format!("{name} gets {action}")));
+    refused.collect::<Vec<_>>().join(", ")
 }
 
 fn passes(action: Action, name: &str) -> bool {

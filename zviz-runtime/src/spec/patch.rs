@@ -20,7 +20,7 @@ pub(super) fn mend(raw: &mut Value, notes: &mut Vec<Note>, problems: &mut Proble
         drop_unknown_capabilities(process, notes, problems);
     }
     drop_empty_seccomp(raw);
-    no_null_bytes(raw, problems);
+    strings_and_objects(raw, problems);
 }
 
 /// A null member is an absent one: Go's decoder reads it so, and its users rely on it.
@@ -80,20 +80,45 @@ fn drop_unknown_capabilities(process: &mut Map<String, Value>, notes: &mut Vec<N
     }
 }
 
+/// Members that are objects. Serde would take a list for any of them, and its items for the fields in their order.
+const OBJECTS: &[&str] = &[
+    "blockIO",
+    "capabilities",
+    "consoleSize",
+    "cpu",
+    "execCPUAffinity",
+    "hooks",
+    "intelRdt",
+    "ioPriority",
+    "linux",
+    "memory",
+    "memoryPolicy",
+    "network",
+    "personality",
+    "pids",
+    "process",
+    "resources",
+    "root",
+    "scheduler",
+    "seccomp",
+    "user",
+];
+
 /// Every string that reaches the kernel ends at its first NUL: what was checked would not be what is used.
-fn no_null_bytes(raw: &Value, problems: &mut Problems) {
+fn strings_and_objects(raw: &Value, problems: &mut Problems) {
     const READ: &[&str] = &["process", "root", "hostname", "domainname", "mounts", "hooks", "linux"];
     for key in READ {
         if let Some(value) = raw.get(key) {
-            search(value, &mut (*key).to_owned(), problems);
+            search(value, key, &mut (*key).to_owned(), problems);
         }
     }
 }
 
-fn search(value: &Value, path: &mut String, problems: &mut Problems) {
+fn search(value: &Value, key: &str, path: &mut String, problems: &mut Problems) {
     let length = path.len();
     match value {
         Value::String(text) if text.contains('\0') => problems.add(path.clone(), "contains a NUL byte"),
+        Value::Array(_) if OBJECTS.contains(&key) => problems.add(path.clone(), "must be an object, not a list"),
         Value::Array(items) => {
             for (i, item) in items.iter().enumerate() {
                 // The common case, a list of plain strings, needs no path.
@@ -101,7 +126,11 @@ fn search(value: &Value, path: &mut String, problems: &mut Problems) {
                     continue;
                 }
                 path.push_str(&format!("[{i}]"));
-                search(item, path, problems);
+                match item {
+                    // No list of the specification holds lists.
+                    Value::Array(_) => problems.add(path.clone(), "must be an object, not a list"),
+                    _ => search(item, "", path, problems),
+                }
                 path.truncate(length);
             }
         }
@@ -112,7 +141,7 @@ fn search(value: &Value, path: &mut String, problems: &mut Problems) {
                 }
                 path.push('.');
                 path.push_str(key);
-                search(member, path, problems);
+                search(member, key, path, problems);
                 path.truncate(length);
             }
         }

@@ -1,7 +1,7 @@
 //! What each mount of a spec mounts.
 
 use super::options::{self, Options, attr};
-use super::{Bind, Filesystem, IdmapSource, Mount, MountKind, place};
+use super::{Attributes, Bind, Filesystem, IdmapSource, Mount, MountKind, place};
 use crate::plan::cgroup::{Cgroup, mounts};
 use crate::plan::idmap;
 use crate::plan::input::{Findings, Input};
@@ -44,6 +44,11 @@ fn cgroups(input: Input, namespaces: &Namespaces, cgroup: &Cgroup, given: Mount,
     let part = |(below, kind): (String, MountKind)| {
         let place = if below.is_empty() { given.destination.clone() } else { format!("{}/{below}", given.destination) };
         let mut mount = Mount { destination: place, kind, ..given.clone() };
+        if matches!(mount.kind, MountKind::Symlink { .. }) {
+            mount.attributes = Attributes::default();
+            mount.recursive = Attributes::default();
+            mount.propagation.clear();
+        }
         // The directory that holds the hierarchies stays writable until they are there.
         let holds = matches!(&mount.kind, MountKind::Filesystem(fs) if fs.fstype == "tmpfs");
         if holds && mount.attributes.set & attr::RDONLY != 0 {
