@@ -25,6 +25,7 @@ fn seen() -> Seen {
         subuids: ids.clone(),
         subgids: ids,
         id_helpers: true,
+        cgroup: CgroupHost::none(),
     };
     let settings = [
         (SECCOMP_ACTIONS, "kill_process kill_thread trap errno user_notif trace log allow"),
