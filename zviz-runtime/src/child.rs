@@ -10,7 +10,9 @@ use crate::sync::ChildEnd;
 use nix::errno::Errno;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use zviz_sys::process::{Cloned, clone, clone_sibling, exit, reap_until, reset_signals};
+use zviz_sys::process::{
+    Cloned, block_signals, clone, clone_sibling, exit, reap_until, reset_signals, unblock_signals,
+};
 use zviz_sys::{fd, ids, pty};
 
 /// Becomes the payload, or says why not and ends.
@@ -145,8 +147,10 @@ fn load_filter(filter: Option<&Filter>, sync: &ChildEnd) -> Result<(), Failure> 
 
 /// Process 1 stays as the reaper; the payload goes on below it.
 fn become_payload(sync: &ChildEnd) -> Result<(), Failure> {
+    // Before the clone, so that a signal that comes meanwhile waits for the reaper instead of being lost.
+    at(Stage::Reaper, block_signals())?;
     match at(Stage::Reaper, clone(0, None))? {
-        Cloned::Child => Ok(()),
+        Cloned::Child => at(Stage::Reaper, unblock_signals()),
         Cloned::Parent { pid, pidfd } => {
             at(Stage::Reaper, sync.payload(pidfd.as_fd()))?;
             drop(pidfd);

@@ -5,7 +5,7 @@ use crate::apply::cgroup::Entrance;
 use crate::apply::ids::{self, IdMapError};
 use crate::apply::links::{self, LinkError};
 use crate::child;
-use crate::failure::Failure;
+use crate::failure::{Failure, Stage};
 use crate::plan::mounts::IdmapSource;
 use crate::plan::{MountKind, Plan};
 use crate::prepare::Prepared;
@@ -21,8 +21,13 @@ use zviz_sys::{fd, sched, wait};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Init could not go on; in the plan's words.
-    #[error("{0}")]
-    Init(String),
+    #[error("{words}")]
+    Init {
+        /// What and why.
+        words: String,
+        /// Why the program itself could not be run, if it was that.
+        program: Option<Errno>,
+    },
     /// Init died without a word.
     #[error("init ended before it was ready ({0})")]
     Died(String),
@@ -217,7 +222,8 @@ fn ended(word: FromInit, plan: &Plan, mut init: Doomed) -> Error {
 }
 
 fn failed(failure: Failure, plan: &Plan) -> Error {
-    Error::Init(words::of(failure, plan))
+    let program = matches!(failure.stage, Stage::Program | Stage::Exec).then_some(failure.errno);
+    Error::Init { words: words::of(failure, plan), program }
 }
 
 impl Launched {

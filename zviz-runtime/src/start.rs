@@ -93,24 +93,39 @@ pub(crate) fn cache(store: &Store) -> Cache {
 
 const FIFO: &str = store::EXEC_FIFO;
 
+impl Error {
+    /// What a shell answers where it is the program itself that cannot be run: 127 if it is not there, else 126.
+    #[must_use]
+    pub fn program_status(&self) -> Option<u8> {
+        match self {
+            Error::Launch(launch::Error::Init { program: Some(Errno::ENOENT), .. }) => Some(127),
+            Error::Launch(launch::Error::Init { program: Some(_), .. }) => Some(126),
+            _ => None,
+        }
+    }
+}
+
 /// Creates a container. What it made on the way is undone if anything fails.
 ///
 /// # Errors
 /// Where and why; nothing is left then.
 pub fn create(request: Request<'_>) -> Result<Container, Error> {
-    let cache = cache(request.store);
+    make(request, true)
+}
+
+/// Creates a container whose init does not wait for `start`. When this returns, it has become the payload.
+///
+/// # Errors
+/// As `create`.
+pub fn run(request: Request<'_>) -> Result<Container, Error> {
+    make(request, false)
+}
+
+fn make(request: Request<'_>, waits: bool) -> Result<Container, Error> {
     let locked = request.store.create(&request.id)?;
     let bundle = request.bundle.to_string_lossy();
-    let mut state = State::new(request.oci_version, request.id.clone(), bundle, request.plan);
-    match build(
-        &locked,
-        &mut state,
-        request.host,
-        request.console,
-        request.preserve_fds,
-        request.die_with_parent,
-        cache,
-    ) {
+    let mut state = State::new(request.oci_version, request.id.clone(), bundle, request.plan.clone());
+    match build(&locked, &mut state, request, waits) {
         Ok((launched, master)) => {
             let Launched { pid, pidfd, payload, .. } = launched;
             Ok(Container { locked, state, pid, pidfd, payload, master })
@@ -133,28 +148,28 @@ fn undo(locked: Locked, state: &State) {
 fn build(
     locked: &Locked,
     state: &mut State,
-    host: &Host,
-    console: Option<TakeMaster<'_>>,
-    preserve_fds: u32,
-    die_with_parent: bool,
-    cache: Cache,
+    request: Request<'_>,
+    waits: bool,
 ) -> Result<(Launched, Option<OwnedFd>), Error> {
+    let Request { store, plan, host, console, preserve_fds, die_with_parent, .. } = request;
     let Created { cgroup, mut entrance } = cgroup::create(&state.plan.cgroup)?;
     state.plan.cgroup = cgroup;
     let options = Options {
         preserve_fds,
         die_with_parent,
-        fifo: Some(make_fifo(locked)?),
-        cache,
+        fifo: if waits { Some(make_fifo(locked)?) } else { None },
+        cache: cache(store),
         cgroup_tasks: entrance.take_v1_tasks(),
     };
-    let plan = state.plan.clone();
     let prepared = prepare::prepare(&plan, state.id.as_str(), options, !host.rootless, host.last_capability)?;
     let mut steps = Create { locked, state, console, master: None };
     let launched = launch::launch(&plan, prepared, &entrance, &mut steps)?;
     let Create { master, state, .. } = steps;
     state.creating = false;
     locked.save(state)?;
+    if !waits {
+        launched.running(&plan)?;
+    }
     Ok((launched, master))
 }
 
@@ -316,8 +331,10 @@ pub fn abandon(container: Container) {
 /// What could not be undone.
 pub fn finish(container: Container) -> Result<(), Error> {
     let Container { locked, state, .. } = container;
-    // Without a pid namespace the payload may have left others behind.
-    cgroup::kill(&state.plan.cgroup, Signal::SIGKILL)?;
+    // Without a pid namespace of its own, which ended with it, the payload may have left others behind.
+    if state.plan.namespaces.pid != crate::plan::Namespace::New {
+        cgroup::kill(&state.plan.cgroup, Signal::SIGKILL)?;
+    }
     cgroup::remove(&state.plan.cgroup)?;
     locked.remove()?;
     let json = serde_json::to_vec(&state.oci(Status::Stopped)).unwrap_or_default();

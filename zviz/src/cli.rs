@@ -9,7 +9,7 @@ mod update;
 
 pub use bundled::{Bundled, Create};
 pub use exec::Exec;
-pub use run::Run;
+pub use run::{Network, Run, Sandbox, Target, Userns};
 pub use update::Update;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};

@@ -12,6 +12,7 @@ mod plan;
 mod ps;
 mod refused;
 mod run;
+mod sandbox;
 mod spec;
 mod start;
 mod state;
@@ -54,7 +55,7 @@ pub fn run(cli: Cli, log: &Log) -> Result<u8, Failure> {
     match cli.command {
         Command::Create(create) => create::run(&context, &create)?,
         Command::Start(one) => start::run(&context, &one)?,
-        Command::Run(run) => return Ok(run::run(&context, &run)?),
+        Command::Run(run) => return run::run(&context, &run),
         Command::State(one) => state::run(&context, &one)?,
         Command::List(list) => list::run(&context, &list)?,
         Command::Kill(kill) => kill::run(&context, &kill)?,

@@ -1,4 +1,3 @@
-use super::run::Target;
 use super::*;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {

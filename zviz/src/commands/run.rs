@@ -1,16 +1,22 @@
 //! `run`: create, start, wait, delete. Of a bundle here; a command in a sandbox in `sandbox.rs`.
 
-use super::Context;
 use super::bundle::Bundle;
-use crate::cli::Run;
+use super::{Context, Failure, sandbox};
+use crate::cli::{Run, Target};
 use std::io::{stdin, stdout};
 use std::os::fd::{AsFd, OwnedFd};
 use zviz_runtime::console::{Relay, Terminal};
 use zviz_runtime::foreground::{Payload, Watch};
 use zviz_runtime::{Host, start};
 
-pub fn run(context: &Context, run: &Run) -> anyhow::Result<u8> {
-    let id = run.container.as_deref().ok_or_else(|| anyhow::anyhow!("run: the id of the container is missing"))?;
+pub fn run(context: &Context, run: &Run) -> Result<u8, Failure> {
+    match run.target().map_err(anyhow::Error::msg)? {
+        Target::Container(id) => Ok(container(context, run, id)?),
+        Target::Command(command) => sandbox::run(context, &run.sandbox, command),
+    }
+}
+
+fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
     let bundle = Bundle::load(context, &run.bundled, id, run.detach)?;
     let host = Host::probe()?;
     let store = context.store()?;
