@@ -56,6 +56,10 @@ pub fn exec(request: Request<'_>) -> Result<Running, Error> {
         cgroup_tasks: entrance.take_v1_tasks(),
     };
     let prepared = prepare::prepare(plan, state.id.as_str(), options, !host.rootless, host.last_capability)?;
+    // The namespaces are open by now. If init still lives, they are its own and not those of whoever has its pid next.
+    if state.live_init().is_none() {
+        return Err(Error::Gone(state.id.clone()));
+    }
     let mut steps = Exec { state, plan, console, master: None };
     let launched = launch::launch(plan, prepared, &entrance, &mut steps)?;
     let master = steps.master;

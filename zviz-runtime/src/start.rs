@@ -40,6 +40,9 @@ pub enum Error {
     /// The container is in another state than the command needs.
     #[error("cannot start a container in the {0} state")]
     Status(Status),
+    /// It ended while it was being joined.
+    #[error("container not running: {0}")]
+    Gone(Id),
     /// The spec has no process.
     #[error("process: the container has no program to start")]
     NoProcess,

@@ -4,6 +4,7 @@ mod bundle;
 mod create;
 mod delete;
 mod doctor;
+mod exec;
 mod features;
 mod kill;
 mod list;
@@ -56,6 +57,7 @@ pub fn run(cli: Cli, log: &Log) -> Result<u8, Failure> {
         Command::Create(create) => create::run(&context, &create)?,
         Command::Start(one) => start::run(&context, &one)?,
         Command::Run(run) => return run::run(&context, &run),
+        Command::Exec(exec) => return exec::run(&context, &exec),
         Command::State(one) => state::run(&context, &one)?,
         Command::List(list) => list::run(&context, &list)?,
         Command::Kill(kill) => kill::run(&context, &kill)?,

@@ -1,5 +1,7 @@
 //! Command lines that are wrong: each gives one line that names what is wrong, the right code, and leaves nothing.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 
