@@ -3,12 +3,17 @@
 use crate::bpf::*;
 use crate::{Action, Arch, Compare, Op, SockFilter};
 
-/// Returns `action` if every comparison holds, else runs on behind the code.
-pub fn arm(arch: Arch, compares: &[Compare], action: Action) -> Vec<SockFilter> {
-    let mut code = vec![ret(action)];
+/// Runs `body`, which does not run on behind its end, if every comparison holds, else runs on behind it.
+pub fn arm(arch: Arch, compares: &[Compare], body: Vec<SockFilter>) -> Vec<SockFilter> {
+    // At most six comparisons of at most six instructions: the distance of a jump over them and a short body fits.
+    // Before a long body there is a jump over it, and a comparison that does not hold goes to that.
+    let far = body.len() >= 200;
+    let over = [SockFilter::new(JA, 0, 0, 1), SockFilter::new(JA, 0, 0, body.len() as u32)];
+    let mut rest = if far { 1 } else { body.len() as u8 };
+    let mut code = if far { [&over[..], &body].concat() } else { body };
     for compare in compares.iter().rev() {
-        // At most six comparisons of at most six instructions and a return: the distance fits a jump.
-        let mut head = one(arch, *compare, code.len() as u8);
+        let mut head = one(arch, *compare, rest);
+        rest += head.len() as u8;
         head.append(&mut code);
         code = head;
     }
@@ -81,7 +86,7 @@ mod tests {
     use crate::{Program, SeccompData};
 
     fn program(arch: Arch, compare: Compare) -> Program {
-        let mut code = arm(arch, &[compare], Action::Allow);
+        let mut code = arm(arch, &[compare], vec![ret(Action::Allow)]);
         code.push(ret(Action::Trap));
         Program::new(code).unwrap()
     }
@@ -115,10 +120,33 @@ mod tests {
     }
 
     #[test]
+    fn a_long_body_is_jumped_over() {
+        for length in [1, 199, 200, 254, 255, 256, 1000] {
+            let mut body = vec![SockFilter::new(LD_IMM, 0, 0, 0); length - 1];
+            body.push(ret(Action::Allow));
+            for op in [Op::Eq, Op::Ne, Op::Ge, Op::Lt, Op::MaskedEq(0)] {
+                let compare = Compare { index: 0, op, value: 7 };
+                let mut code = arm(Arch::X86_64, &[compare, compare], body.clone());
+                code.push(ret(Action::Trap));
+                let program = Program::new(code).unwrap();
+                for arg in [6, 7, 8, 7 << 32] {
+                    let args = [arg, 0, 0, 0, 0, 0];
+                    let expected = if compare.holds(Arch::X86_64, &args) { Action::Allow } else { Action::Trap };
+                    assert_eq!(
+                        program.eval(&SeccompData::new(Arch::X86_64, 0, args)),
+                        expected,
+                        "{length} {op:?} {arg}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
     fn comparisons_are_all_needed() {
         let compares: Vec<Compare> =
             (0..6).map(|index| Compare { index, op: Op::MaskedEq(u64::MAX), value: 7 }).collect();
-        let mut code = arm(Arch::X86_64, &compares, Action::Allow);
+        let mut code = arm(Arch::X86_64, &compares, vec![ret(Action::Allow)]);
         code.push(ret(Action::Trap));
         let program = Program::new(code).unwrap();
         let answer = |args| program.eval(&SeccompData::new(Arch::X86_64, 0, args));

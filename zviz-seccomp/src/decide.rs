@@ -7,27 +7,30 @@ use crate::{Action, Arch, Compare, ENOSYS, Policy};
 impl Policy {
     /// The answer to a call. Slow and plain; [`crate::Program::eval`] of the compiled policy gives the same.
     pub fn decide(&self, arch: Arch, nr: u32, args: &[u64; 6]) -> Action {
-        let known = self.known_architectures();
-        let numbering = numbering(arch, nr);
-        if !known.iter().any(|known| known.audit() == arch.audit()) {
-            return self.foreign_arch;
+        let all = self.all();
+        let strictest = |answer: &dyn Fn(&Policy) -> Action| {
+            all.iter().map(|policy| answer(policy)).fold(answer(self), Action::stricter)
+        };
+        let shared = |arch: &Arch| all.iter().all(|policy| policy.known_architectures().contains(arch));
+        if !Arch::all().filter(|known| known.audit() == arch.audit()).any(|known| shared(&known)) {
+            return strictest(&|policy| policy.foreign_arch);
         }
         // A tracer sets the number -1 to have a call skipped (ptrace(2)): no call of any ABI.
         if nr == u32::MAX {
-            return self.default;
+            return strictest(&|policy| policy.default);
         }
-        if !known.contains(&numbering) {
-            return if numbering == Arch::X32 { self.x32 } else { self.foreign_arch };
+        match numbering(arch, nr) {
+            Arch::X32 if !shared(&Arch::X32) => strictest(&|policy| policy.x32),
+            arch => strictest(&|policy| policy.decide_alone(arch, nr, args)),
         }
-        self.decide_known(numbering, nr, args)
     }
 
-    fn decide_known(&self, arch: Arch, nr: u32, args: &[u64; 6]) -> Action {
+    fn decide_alone(&self, arch: Arch, nr: u32, args: &[u64; 6]) -> Action {
         let by_number = |found: &Resolved| found.direct == Some(nr);
         if let Some(always) = self.unconditional(arch, by_number) {
             return always;
         }
-        let mut answer = self.strictest(arch, by_number, |compares| compares.iter().all(|c| c.holds(arch, args)));
+        let answer = self.strictest(arch, by_number, |compares| compares.iter().all(|c| c.holds(arch, args)));
         // Through socketcall and ipc a call's own arguments lie behind a pointer: every condition may hold, or none.
         let operation = Some((nr, args[0] as u32));
         let by_operation = |found: &Resolved| found.through == operation;
@@ -36,15 +39,15 @@ impl Policy {
             let none = self.fallback(arch, by_operation);
             any.map(|any| any.stricter(none.unwrap_or(self.default))).or(none)
         });
-        answer = match (answer, inner) {
+        let answer = match (answer, inner) {
             (Some(a), Some(b)) => Some(a.stricter(b)),
             (a, b) => a.or(b),
         };
         answer.or_else(|| self.fallback(arch, by_number)).unwrap_or_else(|| {
-            let beyond = self.last_number(arch).is_some_and(|last| nr > last);
             // s390's number 0 stands for any call whose number the kernel does not know.
             let unknown = nr == 0 && matches!(arch, Arch::S390 | Arch::S390x);
-            if self.knows_future() && (beyond || unknown) { ENOSYS } else { self.default }
+            let newer = self.last_number(arch).is_some_and(|last| nr > last);
+            if self.knows_future() && (unknown || newer) { ENOSYS } else { self.default }
         })
     }
 
@@ -69,11 +72,9 @@ impl Policy {
         fallbacks.find(|fallback| any_name(&fallback.names, arch, &picks)).map(|fallback| fallback.action)
     }
 
-    /// The highest number that the policy names.
+    /// The highest number that this policy alone names. One that names no call is not old, but meant so.
     pub(crate) fn last_number(&self, arch: Arch) -> Option<u32> {
-        let rules = self.rules.iter().flat_map(|rule| &rule.names);
-        let names = rules.chain(self.fallbacks.iter().flat_map(|fallback| &fallback.names));
-        let numbers = names.filter_map(|name| syscalls::resolve(name, arch)?.highest());
+        let numbers = self.names().filter_map(|name| syscalls::resolve(name, arch)?.highest());
         numbers.max().filter(|last| *last != 0)
     }
 }

@@ -15,6 +15,7 @@ mod check;
 mod compile;
 mod conditions;
 mod decide;
+mod decision;
 mod default;
 mod disassembly;
 mod error;

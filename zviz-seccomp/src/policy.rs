@@ -28,6 +28,10 @@ pub struct Policy {
     pub fallbacks: Vec<Fallback>,
     /// How the filter is loaded.
     pub flags: Flags,
+    /// Policies that this one stays within: the strictest answer of all of them holds, this one's among equals. An
+    /// architecture is known if all know it. Their flags do not count.
+    #[serde(default)]
+    pub within: Vec<Policy>,
 }
 
 /// One action for some calls under conditions.
@@ -199,16 +203,38 @@ impl Policy {
             rules: Vec::new(),
             fallbacks: Vec::new(),
             flags: Flags::default(),
+            within: Vec::new(),
         }
     }
 
-    /// The architectures with the native one, each once, in the order of the list.
+    /// This policy, staying within another: one program, and nothing that either refuses.
+    #[must_use]
+    pub fn within(mut self, other: Policy) -> Policy {
+        self.within.push(other);
+        self
+    }
+
+    /// This policy and all that it stays within.
+    pub(crate) fn all(&self) -> Vec<&Policy> {
+        std::iter::once(self).chain(self.within.iter().flat_map(Policy::all)).collect()
+    }
+
+    /// Every name in the rules of this policy alone.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let fallbacks = self.fallbacks.iter().flat_map(|fallback| &fallback.names);
+        self.rules.iter().flat_map(|rule| &rule.names).chain(fallbacks).map(String::as_str)
+    }
+
+    /// The architectures with the native one, each once, in the order of the list; x32 only beside x86-64.
     pub fn known_architectures(&self) -> Vec<Arch> {
         let mut archs = Vec::new();
         for arch in std::iter::once(Arch::native()).chain(self.architectures.iter().copied()) {
             if !archs.contains(&arch) {
                 archs.push(arch);
             }
+        }
+        if !archs.contains(&Arch::X86_64) {
+            archs.retain(|arch| *arch != Arch::X32);
         }
         archs
     }
@@ -222,6 +248,7 @@ impl Policy {
             .chain(rules)
             .chain(fallbacks)
             .any(|action| action == Action::Notify)
+            || self.within.iter().any(Policy::notifies)
     }
 
     /// Whether calls newer than the policy get ENOSYS, which programs take as "this kernel does not have it", rather than the

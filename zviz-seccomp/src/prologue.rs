@@ -1,5 +1,5 @@
 //! What runs before libseccomp's part of a program: by architecture, the calls that libseccomp is not given, x32, and
-//! ENOSYS for calls newer than the policy.
+//! calls newer than the policy.
 //!
 //! ```text
 //!     A = arch
@@ -7,7 +7,7 @@
 //!         A = number
 //!         -1: to libseccomp's part
 //!         x32's numbers: answered, or their own table of calls
-//!         above the last number named: ENOSYS
+//!         above the last number named: answered
 //!         each call of its own: its code, which returns
 //!         to libseccomp's part
 //!     if arch is the second: …
@@ -16,21 +16,22 @@
 use crate::arch::X32_BIT;
 use crate::bpf::*;
 use crate::conditions::{arm, ret};
-use crate::table::{Call, Table};
-use crate::{Arch, ENOSYS, Policy, SockFilter};
+use crate::decision::Decision;
+use crate::table::Table;
+use crate::{Action, Arch, SockFilter};
 
 /// A jump to the end of the prologue, set right by [`prologue`] when its length is known.
 const TO_LIBRARY: SockFilter = SockFilter::new(JA, 0, 0, u32::MAX);
 
-/// The code; empty where libseccomp's part says it all.
-pub fn prologue(policy: &Policy, tables: &[Table]) -> Vec<SockFilter> {
+/// The code; empty where libseccomp's part says it all. `x32` answers x32's numbers where there is no table of them.
+pub fn prologue(tables: &[Table], x32_answer: Option<Action>) -> Vec<SockFilter> {
     let x32 = tables.iter().find(|table| table.arch == Arch::X32);
     let sections: Vec<(u32, Vec<SockFilter>)> = tables
         .iter()
         .filter(|table| table.arch != Arch::X32)
         .filter_map(|table| {
             let second = (table.arch == Arch::X86_64).then_some(x32).flatten();
-            Some((table.arch.audit(), section(policy, table, second)?))
+            Some((table.arch.audit(), section(table, second, x32_answer)?))
         })
         .collect();
     if sections.is_empty() {
@@ -61,13 +62,12 @@ fn guarded(operation: u16, k: u32, body: Vec<SockFilter>) -> Vec<SockFilter> {
 }
 
 /// One architecture, from the load of the number on.
-fn section(policy: &Policy, table: &Table, x32: Option<&Table>) -> Option<Vec<SockFilter>> {
+fn section(table: &Table, x32: Option<&Table>, x32_answer: Option<Action>) -> Option<Vec<SockFilter>> {
     let own = calls(table);
-    let second = match x32 {
-        Some(x32) => calls(x32),
-        // libseccomp's part answers them as it answers a foreign architecture.
-        None if table.arch == Arch::X86_64 && policy.x32 != policy.foreign_arch => vec![ret(policy.x32)],
-        None => Vec::new(),
+    let second = match (x32, x32_answer) {
+        (Some(x32), _) => calls(x32),
+        (None, Some(answer)) if table.arch == Arch::X86_64 => vec![ret(answer)],
+        _ => Vec::new(),
     };
     if own.is_empty() && second.is_empty() {
         return None;
@@ -82,27 +82,24 @@ fn section(policy: &Policy, table: &Table, x32: Option<&Table>) -> Option<Vec<So
     Some(code)
 }
 
-/// The calls of a table that libseccomp is not given; A holds the number before and, where none matches, after.
+/// The calls of a table; A holds the number before and, where none matches, after.
 fn calls(table: &Table) -> Vec<SockFilter> {
     let mut code = Vec::new();
-    if let Some(last) = table.last {
-        code.extend(guarded(JGT, last, vec![ret(ENOSYS)]));
+    if let Some((last, answer)) = table.newer {
+        code.extend(guarded(JGT, last, vec![ret(answer)]));
     }
-    for (number, call) in table.own() {
-        code.extend(guarded(JEQ, number, decision(table.arch, call)));
+    for (number, decision) in &table.calls {
+        code.extend(guarded(JEQ, *number, body(table.arch, decision)));
     }
     code
 }
 
-fn decision(arch: Arch, call: &Call) -> Vec<SockFilter> {
-    match call {
-        Call::Library => vec![TO_LIBRARY],
-        Call::Always(action) => vec![ret(*action)],
-        Call::Arms(arms, otherwise) => {
-            let mut code: Vec<SockFilter> =
-                arms.iter().flat_map(|(compares, action)| arm(arch, compares, *action)).collect();
-            code.push(ret(*otherwise));
-            code
+fn body(arch: Arch, decision: &Decision) -> Vec<SockFilter> {
+    match decision {
+        Decision::Answer(action) => vec![ret(*action)],
+        Decision::Arms(arms, otherwise) => {
+            let arms = arms.iter().flat_map(|(compares, then)| arm(arch, compares, body(arch, then)));
+            arms.chain(body(arch, otherwise)).collect()
         }
     }
 }

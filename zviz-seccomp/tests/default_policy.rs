@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use zviz_seccomp::{
-    Action, Arch, Compare, ENOSYS, EPERM, Op, Policy, Program, SeccompData, X32_BIT, compile, default_policy, name_of,
-    number_of,
+    Action, Arch, Compare, ENOSYS, EPERM, Op, Policy, Program, Rule, SeccompData, X32_BIT, compile, default_policy,
+    name_of, number_of,
 };
 
 struct Sandbox(Program);
@@ -307,4 +307,36 @@ fn nodes_and_scheduling() {
     }
     assert_eq!(sandbox.call("ioprio_set", &[1, 0, 0x2004]), EPERM);
     assert_eq!(sandbox.call("ioprio_set", &[1, 0, 0x4004]), Action::Allow);
+}
+
+#[test]
+fn another_policy_stays_within_it() {
+    // An engine's list, in shape: one permissive, one that refuses, with conditions on the same calls.
+    let mut engine = Policy::new(EPERM);
+    let names = (0..436).filter_map(|number| name_of(number, Arch::native()));
+    engine.rules = vec![
+        Rule::new(names.filter(|name| !matches!(name.as_str(), "socket" | "clone" | "splice")), Action::Allow),
+        Rule::new(["socket"], Action::Allow).when(0, Op::Ne, 1),
+        Rule::new(["clone"], Action::Allow).when(0, Op::MaskedEq(0x7e02_0000), 0),
+        Rule::new(["ioctl"], Action::Errno(25)).when(1, Op::Eq, 0x5413),
+    ];
+    let open = compile(&Policy::new(Action::Allow).within(default_policy())).unwrap();
+    let (alone, both) = (Sandbox::new(), Sandbox(compile(&engine.clone().within(default_policy())).unwrap().program));
+    for nr in 0..500 {
+        let data = SeccompData::new(Arch::native(), nr, [0; 6]);
+        assert_eq!(open.program.eval(&data), alone.0.eval(&data), "{nr}");
+    }
+    assert_eq!(both.call("socket", &[2, 1, 0]), Action::Allow);
+    assert_eq!(both.call("socket", &[1, 1, 0]), EPERM, "the engine refuses unix sockets");
+    assert_eq!(both.call("socket", &[38, 5, 0]), AFNOSUPPORT, "the default refuses AF_ALG");
+    assert_eq!(both.call("clone", &[0x1000_0011]), EPERM);
+    assert_eq!(both.call("clone", &[0x0120_0011]), Action::Allow);
+    assert_eq!(both.call("splice", &[]), EPERM);
+    assert_eq!(both.call("mount", &[]), EPERM);
+    assert_eq!(both.call("io_uring_setup", &[]), ENOSYS);
+    assert_eq!(both.call("openat2", &[]), ENOSYS, "newer than the engine's list");
+    // A rule without conditions is the engine's word on ioctl; the one with is shadowed, as in runc.
+    assert_eq!(both.call("ioctl", &[0, 0x5413]), Action::Allow);
+    assert_eq!(both.call("ioctl", &[0, 0x5412]), EPERM);
+    assert_eq!(compile(&engine).unwrap().shadowed, ["ioctl"]);
 }
