@@ -88,9 +88,6 @@ fn enter(p: &mut Prepared, sync: &ChildEnd) -> Result<Infallible, Failure> {
         landlock.add_rules(root.as_fd())?;
     }
     drop(root);
-    if p.process.filter_first() {
-        load_filter(p.filter.as_ref(), sync)?;
-    }
     // As the user first; a directory that only root may enter is entered before the rights go.
     let entered = p.process.enter_cwd();
     at(Stage::Credentials, pty::give_stdio(p.process.uid()))?;
@@ -104,13 +101,12 @@ fn enter(p: &mut Prepared, sync: &ChildEnd) -> Result<Infallible, Failure> {
         at(Stage::Session, ids::set_parent_death_signal(signal))?;
     }
     if p.reaper {
-        become_payload(sync)?;
+        become_payload(p, sync)?;
     }
     let program = p.process.find_program()?;
     at(Stage::Descriptors, fd::cloexec_from(3 + p.preserved))?;
-    if !p.process.filter_first() {
-        load_filter(p.filter.as_ref(), sync)?;
-    }
+    load_filter(p.filter.as_ref(), sync)?;
+    p.process.give_up_spare_right()?;
     at(Stage::Sync, sync.ready())?;
     // The filter is on by now, so that a bad one fails `create`. What is left is read, write, execve and exit.
     if let Some(fifo) = &p.fifo {
@@ -146,7 +142,7 @@ fn load_filter(filter: Option<&Filter>, sync: &ChildEnd) -> Result<(), Failure> 
 }
 
 /// Process 1 stays as the reaper; the payload goes on below it.
-fn become_payload(sync: &ChildEnd) -> Result<(), Failure> {
+fn become_payload(p: &Prepared, sync: &ChildEnd) -> Result<(), Failure> {
     // Before the clone, so that a signal that comes meanwhile waits for the reaper instead of being lost.
     at(Stage::Reaper, block_signals())?;
     match at(Stage::Reaper, clone(0, None))? {
@@ -154,6 +150,7 @@ fn become_payload(sync: &ChildEnd) -> Result<(), Failure> {
         Cloned::Parent { pid, pidfd } => {
             at(Stage::Reaper, sync.payload(pidfd.as_fd()))?;
             drop(pidfd);
+            p.process.give_up_spare_right()?;
             // Nothing of the runtime's stays open in, or can be read from, what the payload sees as process 1.
             at(Stage::Reaper, ids::set_dumpable(false))?;
             at(Stage::Reaper, fd::close_from(0))?;

@@ -72,3 +72,15 @@ fn devices_are_moved_into_a_network_namespace_that_is_joined() {
     let refused = plan(patch(json!({ "type": "uts" }))).expect_err("the host's own network");
     assert!(refused.contains("linux.netDevices.e0: needs a network namespace"), "{refused}");
 }
+
+#[test]
+fn a_filter_may_refuse_all_but_the_last_calls_of_init() {
+    let allow = |names: &[&str]| {
+        let rule = json!({ "names": names, "action": "SCMP_ACT_ALLOW" });
+        let seccomp = json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule] });
+        plan(json!({ "process": { "noNewPrivileges": false }, "linux": { "seccomp": seccomp } }))
+    };
+    allow(&["read", "write", "execve", "exit_group", "capset"]).expect("a plan");
+    let refused = allow(&["read", "write", "execve", "exit_group"]).expect_err("capabilities would stay");
+    assert!(refused.contains("capset gets errno"), "{refused}");
+}

@@ -48,23 +48,13 @@ impl Confinement {
             landlock.add_rules(process::open_root()?.as_fd())?;
         }
         self.process.limit()?;
-        if self.process.filter_first() {
-            self.load()?;
-        }
         self.process.become_user()?;
         if let Some(landlock) = &self.landlock {
             landlock.restrict()?;
         }
-        if !self.process.filter_first() {
-            self.load()?;
+        if let Some(filter) = &self.filter {
+            filter.load()?;
         }
-        Ok(())
-    }
-
-    fn load(&self) -> Result<(), Failure> {
-        match &self.filter {
-            Some(filter) => filter.load().map(drop),
-            None => Ok(()),
-        }
+        self.process.give_up_spare_right()
     }
 }

@@ -32,6 +32,9 @@ pub(crate) struct PreparedProcess {
     last_capability: u32,
 }
 
+/// linux/capability.h.
+const CAP_SYS_ADMIN: u32 = 21;
+
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Makes the strings.
@@ -143,9 +146,11 @@ impl PreparedProcess {
         Ok(())
     }
 
-    /// Whether the filter must be loaded before the capabilities go: without no_new_privs it needs CAP_SYS_ADMIN.
-    pub(crate) fn filter_first(&self) -> bool {
-        !self.plan.no_new_privs
+    /// The right to confine itself that the payload does not have: without no_new_privs, loading a filter and enforcing
+    /// Landlock need CAP_SYS_ADMIN. 0 where nothing has to be kept for it.
+    fn spare_right(&self) -> u64 {
+        let right = if self.plan.no_new_privs { 0 } else { 1 << CAP_SYS_ADMIN };
+        right & !self.plan.capabilities.effective
     }
 
     /// The payload's user.
@@ -153,7 +158,8 @@ impl PreparedProcess {
         self.plan.credentials.uid
     }
 
-    /// Becomes the payload's user, with the payload's rights.
+    /// Becomes the payload's user, with the payload's rights and the spare one. It goes with `give_up_spare_right`, the one
+    /// call that is left once the filter is on: older filters refuse the calls of newer kernels.
     pub(crate) fn become_user(&self) -> Result<(), Failure> {
         let caps = &self.plan.capabilities;
         let user = &self.plan.credentials;
@@ -165,7 +171,9 @@ impl PreparedProcess {
         at_item(Stage::Credentials, 1, ids::set_gid(user.gid))?;
         at_item(Stage::Credentials, 2, ids::set_uid(user.uid))?;
         at(Stage::Capabilities, ids::keep_capabilities(false))?;
-        at_item(Stage::Capabilities, 1, ids::set_capabilities(caps.effective, caps.permitted, caps.inheritable))?;
+        let spare = self.spare_right();
+        let set = ids::set_capabilities(caps.effective | spare, caps.permitted | spare, caps.inheritable);
+        at_item(Stage::Capabilities, 1, set)?;
         at_item(Stage::Capabilities, 2, ids::set_ambient(caps.ambient, self.last_capability))?;
         if let Some(mask) = self.plan.umask {
             process::set_umask(mask);
@@ -174,6 +182,15 @@ impl PreparedProcess {
             at(Stage::NoNewPrivs, ids::set_no_new_privs())?;
         }
         Ok(())
+    }
+
+    /// From here on it can confine itself no further.
+    pub(crate) fn give_up_spare_right(&self) -> Result<(), Failure> {
+        let caps = &self.plan.capabilities;
+        if self.spare_right() == 0 {
+            return Ok(());
+        }
+        at_item(Stage::Capabilities, 1, ids::set_capabilities(caps.effective, caps.permitted, caps.inheritable))
     }
 
     /// Enters the working directory and makes sure that it is inside the root: a directory of the host's, reached

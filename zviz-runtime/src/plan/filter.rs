@@ -11,8 +11,8 @@ const ERRNO_MAX: u16 = 4095;
 /// What init does after the filter is loaded, whatever the plan: reports, waits for `start`, runs the payload.
 const INIT_NEEDS: &[&str] = &["write", "read", "execve", "exit_group"];
 
-/// What it does in addition where the filter is loaded early, because loading it takes the rights that go later.
-const INIT_NEEDS_EARLY: &[&str] = &["prctl", "capset", "setresuid", "setresgid", "setgroups", "chdir"];
+/// What it does in addition where loading the filter takes a right that goes only then.
+const INIT_NEEDS_EARLY: &[&str] = &["capset"];
 
 /// Decides the filter: the spec's, the profile's, or the one over the other.
 pub(super) fn plan(input: Input, no_new_privs: bool, found: &mut Findings) -> Option<Seccomp> {
@@ -173,7 +173,7 @@ pub(super) fn lets_init_finish(policy: &Policy, no_new_privs: bool, found: &mut 
     }
     let refused = if no_new_privs { String::new() } else { refusals(INIT_NEEDS_EARLY, hopeless) };
     if !refused.is_empty() {
-        let why = "without noNewPrivileges the filter is loaded before init has done its last steps:";
+        let why = "without noNewPrivileges init gives up CAP_SYS_ADMIN only after the filter is loaded:";
         found.problem("linux.seccomp", format!("{why} {refused}"));
     }
 }
