@@ -9,12 +9,14 @@ use crate::launch::{self, Launched, Steps, call};
 use crate::plan::{Hooks, Plan};
 use crate::prepare::{self, Options};
 use crate::store::{self, Locked, Store};
+use crate::teardown;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use zviz_broker::handover::{self, ContainerProcessState};
 use zviz_seccomp::Cache;
 use zviz_sys::process::pidfd_send_signal;
 use zviz_sys::wait;
@@ -43,6 +45,9 @@ pub enum Error {
     /// It ended while it was being joined.
     #[error("container not running: {0}")]
     Gone(Id),
+    /// What could not be undone.
+    #[error(transparent)]
+    Teardown(#[from] teardown::Error),
     /// The spec has no process.
     #[error("process: the container has no program to start")]
     NoProcess,
@@ -75,8 +80,8 @@ pub struct Request<'a> {
 
 /// A container whose init waits for `start`.
 pub struct Container {
-    /// What is remembered of it, not to be changed by others as long as this lives.
-    pub locked: Locked,
+    /// What is remembered of it, not to be changed by others until `unlock`.
+    locked: Option<Locked>,
     /// The same.
     pub state: State,
     /// Init.
@@ -87,6 +92,13 @@ pub struct Container {
     pub payload: Option<OwnedFd>,
     /// The terminal's master, if no console socket took it.
     pub master: Option<OwnedFd>,
+}
+
+impl Container {
+    /// Lets other commands see and change it while its payload runs.
+    pub fn unlock(&mut self) {
+        self.locked = None;
+    }
 }
 
 /// Where compiled filters are kept: beside the containers, under a name that is no id.
@@ -131,7 +143,7 @@ fn make(request: Request<'_>, waits: bool) -> Result<Container, Error> {
     match build(&locked, &mut state, request, waits) {
         Ok((launched, master)) => {
             let Launched { pid, pidfd, payload, .. } = launched;
-            Ok(Container { locked, state, pid, pidfd, payload, master })
+            Ok(Container { locked: Some(locked), state, pid, pidfd, payload, master })
         }
         Err(error) => {
             // The first error is the one that explains; what could not be undone stays visible in the state.
@@ -249,8 +261,15 @@ pub(crate) fn send_listener(state: &State, plan: &Plan, pid: i32, listener: Owne
     let seccomp = plan.seccomp.as_ref();
     let path = seccomp.and_then(|s| s.listener_path.as_ref());
     let path = call("linux.seccomp.listenerPath", path.ok_or(Errno::EINVAL))?;
-    let _ = (state, pid, listener, path);
-    call("handover", Err(Errno::ENOSYS))
+    let status = if state.creating { Status::Creating } else { Status::Running };
+    let message = ContainerProcessState {
+        oci_version: state.oci_version.clone(),
+        fds: Vec::new(),
+        pid,
+        metadata: seccomp.and_then(|s| s.listener_metadata.clone()).unwrap_or_default(),
+        state: state.oci(status),
+    };
+    handover::send(listener, Path::new(path), message).map_err(step)
 }
 
 /// The namespaces that differ from the runtime's, as setns(2) takes them with a pidfd.
@@ -321,26 +340,41 @@ fn release(
     Ok(call("remove exec.fifo", zviz_sys::path::unlinkat(locked.dir().as_fd(), c"exec.fifo", 0))?)
 }
 
-/// Ends a container that was created here and is not wanted any more.
-pub fn abandon(container: Container) {
-    let _ = pidfd_send_signal(container.pidfd.as_fd(), libc::SIGKILL);
-    let _ = wait::wait(container.pidfd.as_fd());
-    undo(container.locked, &container.state);
+/// Lets a container run that was created here.
+///
+/// # Errors
+/// As `start`; the container is still there then.
+pub fn start_created(store: &Store, container: &Container, last_capability: u32) -> Result<(), Error> {
+    let locked = container.locked.as_ref().ok_or(Error::Status(Status::Running))?;
+    start(store, locked, &container.state, last_capability)
 }
 
-/// Removes a container whose payload has ended.
+/// Ends a container that was created here and is not wanted any more.
+pub fn abandon(store: &Store, mut container: Container) {
+    let _ = pidfd_send_signal(container.pidfd.as_fd(), libc::SIGKILL);
+    let _ = wait::wait(container.pidfd.as_fd());
+    if let Ok(Some(locked)) = lock_again(store, &mut container) {
+        undo(locked, &container.state);
+    }
+}
+
+/// Removes a container whose payload has ended. What went wrong in its poststop hooks comes back.
 ///
 /// # Errors
 /// What could not be undone.
-pub fn finish(container: Container) -> Result<(), Error> {
-    let Container { locked, state, .. } = container;
-    // Without a pid namespace of its own, which ended with it, the payload may have left others behind.
-    if state.plan.namespaces.pid != crate::plan::Namespace::New {
-        cgroup::kill(&state.plan.cgroup, Signal::SIGKILL)?;
+pub fn finish(store: &Store, mut container: Container) -> Result<Vec<hooks::HookError>, Error> {
+    let Some(locked) = lock_again(store, &mut container)? else { return Ok(Vec::new()) };
+    Ok(teardown::remove(locked, &container.state, false)?)
+}
+
+/// None if somebody has deleted it meanwhile, even if another has its name now.
+fn lock_again(store: &Store, container: &mut Container) -> Result<Option<Locked>, Error> {
+    if let Some(locked) = container.locked.take() {
+        return Ok(Some(locked));
     }
-    cgroup::remove(&state.plan.cgroup)?;
-    locked.remove()?;
-    let json = serde_json::to_vec(&state.oci(Status::Stopped)).unwrap_or_default();
-    let bundle = PathBuf::from(&state.bundle);
-    Ok(hooks::run(Kind::Poststop, &state.plan.hooks.poststop, &json, &Within::Runtime { cwd: Some(&bundle) })?)
+    let locked = match store.lock(&container.state.id) {
+        Err(store::Error::Absent(_)) => return Ok(None),
+        other => other?,
+    };
+    Ok((locked.load()?.init == container.state.init).then_some(locked))
 }

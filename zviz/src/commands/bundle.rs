@@ -72,7 +72,7 @@ impl<'a> Bundle<'a> {
         match tell(self.flags.pid_file.as_deref(), self.flags.pidfd_socket.as_deref(), &container) {
             Ok(()) => Ok(container),
             Err(error) => {
-                start::abandon(container);
+                start::abandon(store, container);
                 Err(error)
             }
         }

@@ -27,10 +27,11 @@ fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
     let mut watch = Watch::start(!run.no_subreaper)?;
     let mut container = bundle.create(&store)?;
     let master = container.master.take();
-    if let Err(error) = start::start(&store, &container.locked, &container.state, host.last_capability) {
-        start::abandon(container);
+    if let Err(error) = start::start_created(&store, &container, host.last_capability) {
+        start::abandon(&store, container);
         return Err(error.into());
     }
+    container.unlock();
     if run.detach {
         return Ok(0);
     }
@@ -40,7 +41,9 @@ fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
     payload.relay = relay;
     let outcome = watch.until_end(payload);
     if !run.keep {
-        start::finish(container)?;
+        for error in start::finish(&store, container)? {
+            context.log.warn(&error.to_string());
+        }
     }
     Ok(outcome?.status())
 }

@@ -79,6 +79,7 @@ fn foreground(
         preserve_fds: 0,
         die_with_parent: true,
     })?;
+    container.unlock();
     let (input, output) = (stdin(), stdout());
     let relay = container.master.take().map(|master| Relay::new(master, terminal, input.as_fd(), output.as_fd()));
     let outcome = relay.transpose().map_err(anyhow::Error::from).and_then(|relay| {
@@ -89,18 +90,18 @@ fn foreground(
         payload.deadline = deadline.map(|at| Deadline { at, kill: &mut kill });
         Ok(watch.until_end(payload)?)
     });
-    end(container, outcome)
+    end(store, container, outcome)
 }
 
 /// Leaves nothing behind, whatever became of the wait.
-fn end(container: Container, outcome: anyhow::Result<Outcome>) -> anyhow::Result<Outcome> {
+fn end(store: &Store, container: Container, outcome: anyhow::Result<Outcome>) -> anyhow::Result<Outcome> {
     match outcome {
         Ok(outcome) => {
-            start::finish(container)?;
+            start::finish(store, container)?;
             Ok(outcome)
         }
         Err(error) => {
-            start::abandon(container);
+            start::abandon(store, container);
             Err(error)
         }
     }
