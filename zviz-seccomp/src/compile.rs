@@ -7,17 +7,16 @@ use crate::library::{self, Unconditional};
 use crate::prologue::prologue;
 use crate::syscalls;
 use crate::table::Table;
-use crate::{Action, Arch, Error, Policy, Program};
+use crate::{Action, Error, Policy, Program};
 
 /// A program, and what of the policy it does not carry.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Compiled {
     /// The program.
     pub program: Program,
-    /// Names that no known architecture has: newer than this version, or misspelt. Their rules do nothing; where the
-    /// default refuses, so are the calls.
+    /// [`Policy::unknown_names`].
     pub skipped: Vec<String>,
-    /// Names with conditions that a rule without conditions overrides, as in runc.
+    /// [`Policy::shadowed_names`].
     pub shadowed: Vec<String>,
 }
 
@@ -36,7 +35,11 @@ pub fn compile(policy: &Policy) -> Result<Compiled, Error> {
     // libseccomp's part answers x32's numbers as it answers a foreign architecture.
     let mut instructions = prologue(&tables, Some(x32).filter(|x32| *x32 != foreign_arch));
     instructions.extend(library::compile(default, foreign_arch, &archs, &rules)?);
-    Ok(Compiled { program: Program::new(instructions)?, skipped: skipped(&all), shadowed: shadowed(&all) })
+    Ok(Compiled {
+        program: Program::new(instructions)?,
+        skipped: policy.unknown_names(),
+        shadowed: policy.shadowed_names(),
+    })
 }
 
 fn check_arguments(all: &[&Policy]) -> Result<(), Error> {
@@ -77,21 +80,4 @@ fn for_library<'a>(all: &[&'a Policy], tables: &mut [Table], default: Action) ->
         }
     }
     rules
-}
-
-fn skipped(all: &[&Policy]) -> Vec<String> {
-    let names: BTreeSet<&str> = all.iter().flat_map(|policy| policy.names()).collect();
-    let unknown = names.into_iter().filter(|name| syscalls::resolve(name, Arch::native()).is_none());
-    unknown.map(str::to_owned).collect()
-}
-
-fn shadowed(all: &[&Policy]) -> Vec<String> {
-    let mut names = BTreeSet::new();
-    for policy in all {
-        let decided = policy.rules.iter().filter(|rule| rule.args.is_empty() && rule.action != policy.default);
-        let decided: BTreeSet<&String> = decided.flat_map(|rule| &rule.names).collect();
-        let conditional = policy.rules.iter().filter(|rule| !rule.args.is_empty()).flat_map(|rule| &rule.names);
-        names.extend(conditional.filter(|name| decided.contains(name)).cloned());
-    }
-    names.into_iter().collect()
 }

@@ -2,14 +2,16 @@
 //!
 //! How rules of one call combine (runc's results, made independent of the order in a list where runc's depend on it):
 //! 1. The first rule without conditions speaks for the whole call, unless its action is the default action, in which
-//!    case it says nothing. Rules with conditions on the same call are then [`shadowed`](crate::Compiled::shadowed).
+//!    case it says nothing. Rules with conditions on the same call are then [shadowed](Policy::shadowed_names).
 //! 2. Otherwise, of the rules whose conditions hold, the strictest action.
 //! 3. Otherwise the call's fallback, if the policy has one.
 //! 4. Otherwise ENOSYS for a number above all that the policy names ([`Policy::knows_future`]), else the default.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Action, Arch};
+use crate::{Action, Arch, Compare, Op};
 
 /// A whole filter.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -55,31 +57,6 @@ pub struct Fallback {
     pub action: Action,
 }
 
-/// A condition on one argument register. On 32-bit architectures only the low words are compared.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Compare {
-    /// Which argument, 0 to 5.
-    pub index: u8,
-    /// How.
-    pub op: Op,
-    /// With what. Unsigned.
-    pub value: u64,
-}
-
-/// A comparison.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names are their own explanation")]
-pub enum Op {
-    Ne,
-    Lt,
-    Le,
-    Eq,
-    Ge,
-    Gt,
-    /// Equal in the bits of this mask.
-    MaskedEq(u64),
-}
-
 /// SECCOMP_FILTER_FLAG_*, seccomp(2).
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Flags {
@@ -117,58 +94,6 @@ impl Flags {
     /// Every OCI name, for `features`.
     pub fn oci_names() -> impl Iterator<Item = &'static str> {
         FLAG_NAMES.into_iter()
-    }
-}
-
-impl Op {
-    /// The operator of an OCI name; the mask is the spec's `value`, and `valueTwo` what is compared with it.
-    pub fn from_oci(name: &str, mask: u64) -> Option<Op> {
-        match OPERATORS.iter().find(|(known, _)| *known == name)?.1 {
-            Op::MaskedEq(_) => Some(Op::MaskedEq(mask)),
-            op => Some(op),
-        }
-    }
-
-    /// Every OCI name, for `features`.
-    pub fn oci_names() -> impl Iterator<Item = &'static str> {
-        OPERATORS.iter().map(|(name, _)| *name)
-    }
-}
-
-/// The mask is that of the rule.
-const OPERATORS: &[(&str, Op)] = &[
-    ("SCMP_CMP_NE", Op::Ne),
-    ("SCMP_CMP_LT", Op::Lt),
-    ("SCMP_CMP_LE", Op::Le),
-    ("SCMP_CMP_EQ", Op::Eq),
-    ("SCMP_CMP_GE", Op::Ge),
-    ("SCMP_CMP_GT", Op::Gt),
-    ("SCMP_CMP_MASKED_EQ", Op::MaskedEq(0)),
-];
-
-impl Compare {
-    /// The condition of an OCI `args` entry. `None` for an unknown operator.
-    pub fn from_oci(index: u8, op: &str, value: u64, value_two: u64) -> Option<Compare> {
-        let op = Op::from_oci(op, value)?;
-        let value = if matches!(op, Op::MaskedEq(_)) { value_two } else { value };
-        Some(Compare { index, op, value })
-    }
-
-    /// Whether the condition holds for these arguments.
-    pub fn holds(&self, arch: Arch, args: &[u64; 6]) -> bool {
-        let narrow = |word: u64| if arch.is_32bit() { word & u64::from(u32::MAX) } else { word };
-        let (Some(arg), value) = (args.get(usize::from(self.index)).copied().map(narrow), narrow(self.value)) else {
-            return false;
-        };
-        match self.op {
-            Op::Ne => arg != value,
-            Op::Lt => arg < value,
-            Op::Le => arg <= value,
-            Op::Eq => arg == value,
-            Op::Ge => arg >= value,
-            Op::Gt => arg > value,
-            Op::MaskedEq(mask) => arg & narrow(mask) == value & mask,
-        }
     }
 }
 
@@ -237,6 +162,27 @@ impl Policy {
             archs.retain(|arch| *arch != Arch::X32);
         }
         archs
+    }
+
+    /// Names that no architecture has: newer than this version, or misspelt. Their rules do nothing; runc skips them too,
+    /// since engines' lists name calls that are newer than the libraries they meet.
+    pub fn unknown_names(&self) -> Vec<String> {
+        let all = self.all();
+        let names: BTreeSet<&str> = all.iter().flat_map(|policy| policy.names()).collect();
+        let unknown = names.into_iter().filter(|name| crate::syscalls::resolve(name, Arch::native()).is_none());
+        unknown.map(str::to_owned).collect()
+    }
+
+    /// Names with conditions that a rule without conditions overrides.
+    pub fn shadowed_names(&self) -> Vec<String> {
+        let mut names = BTreeSet::new();
+        for policy in self.all() {
+            let decided = policy.rules.iter().filter(|rule| rule.args.is_empty() && rule.action != policy.default);
+            let decided: BTreeSet<&String> = decided.flat_map(|rule| &rule.names).collect();
+            let conditional = policy.rules.iter().filter(|rule| !rule.args.is_empty()).flat_map(|rule| &rule.names);
+            names.extend(conditional.filter(|name| decided.contains(name)).cloned());
+        }
+        names.into_iter().collect()
     }
 
     /// Whether some call is answered by a supervisor: the filter is then loaded with a listener (NEW_LISTENER).
