@@ -1,0 +1,44 @@
+# make run    builds zviz and runs a real program in a sandbox
+# make test   checks and tests everything that this machine can show
+# make bench  compares start-up times with runc, crun and bubblewrap
+# make test-vm  tests limits, systemd and AppArmor in a virtual machine
+# make fuzz   fuzzes the parsers for FUZZ_SECONDS
+
+TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
+ZVIZ := target/$(TARGET)/release/zviz
+VM ?= ../shared/vm/run
+FUZZ_SECONDS ?= 60
+
+# To build; to run the tests; to compare with. Names of Debian packages.
+BUILD_PACKAGES := gcc g++ pkg-config libseccomp-dev
+TEST_PACKAGES := busybox-static uidmap git make perl python3 nodejs postgresql redis-server nginx-light \
+	docker.io containerd podman strace iproute2 util-linux
+BENCH_PACKAGES := busybox-static runc crun bubblewrap python3 strace
+
+.PHONY: build run test test-vm bench fuzz lint packages-build packages-test packages-bench
+
+build: packages-build
+	cargo build --release --locked
+
+run: build
+	sh bench/tour $(ZVIZ)
+
+lint: packages-build
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+test: lint packages-test
+	ZVIZ_MUST_RUN=$(CURDIR)/tests/must-run cargo test --workspace --locked --no-fail-fast
+
+test-vm: packages-build
+	sh tests/vm $(VM)
+
+bench: packages-bench build
+	python3 bench/startup.py $(ZVIZ)
+
+fuzz: packages-build
+	sh fuzz/run $(FUZZ_SECONDS)
+
+packages-build: ; @.ci/packages $(BUILD_PACKAGES)
+packages-test: ; @.ci/packages $(BUILD_PACKAGES) $(TEST_PACKAGES)
+packages-bench: ; @.ci/packages $(BENCH_PACKAGES)
