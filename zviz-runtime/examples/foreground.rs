@@ -62,6 +62,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         root: None,
         cwd: None,
         cgroup: None,
+        tasks: &[],
         confine: Some(&place),
     })?;
 

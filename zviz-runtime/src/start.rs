@@ -237,8 +237,12 @@ impl Steps for Create<'_> {
         }
         let pidfd = call("pidfd_open", zviz_sys::process::pidfd_open(pid))?;
         let join = [(pidfd.as_fd(), container_namespaces(&self.state.plan))];
-        let inside = Within::Container(Inside { join: &join, ..Inside::default() });
-        hooks::run(Kind::CreateContainer, &create_container, &json, &inside).map_err(step)
+        let way = cgroup::enter(&self.state.plan.cgroup).map_err(step)?;
+        // As runc's init, whose children its hooks are, stands in the root before it enters it.
+        let rootfs = self.state.plan.rootfs.as_ref().map(|rootfs| Path::new(&rootfs.path));
+        let cwd = rootfs.filter(|path| path.is_absolute());
+        let inside = Inside { join: &join, cwd, cgroup: way.v2(), tasks: way.v1_tasks(), ..Inside::default() };
+        hooks::run(Kind::CreateContainer, &create_container, &json, &Within::Container(inside)).map_err(step)
     }
 
     fn console(&mut self, master: OwnedFd) -> Result<(), launch::Error> {
@@ -327,7 +331,16 @@ fn release(
         let join = [(pidfd, container_namespaces(&state.plan))];
         let confinement = confine::prepare(&state.plan, state.id.as_str(), cache, last_capability)?;
         let take = || confinement.take();
-        let inside = Within::Container(Inside { join: &join, confine: Some(&take), ..Inside::default() });
+        // A program of the image: outside of the cgroup, devices that the container is denied would be open to it.
+        let way = cgroup::enter(&state.plan.cgroup)?;
+        let inside = Within::Container(Inside {
+            join: &join,
+            root: None,
+            cwd: Some(Path::new(&state.plan.process.cwd)),
+            cgroup: way.v2(),
+            tasks: way.v1_tasks(),
+            confine: Some(&take),
+        });
         hooks::run(Kind::StartContainer, start_container, &json, &inside)?;
     }
     // Not waited for: if init has gone, nobody reads and the kernel says so.

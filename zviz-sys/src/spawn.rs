@@ -37,6 +37,8 @@ pub struct Program<'a> {
     pub cwd: Option<&'a CStr>,
     /// The cgroup to start in. CLONE_INTO_CGROUP.
     pub cgroup: Option<BorrowedFd<'a>>,
+    /// `tasks` files of cgroups of version 1 to enter, before anything else.
+    pub tasks: &'a [OwnedFd],
     /// The last thing before exec: rights to give up. It runs in the child and must not allocate, lock or log.
     pub confine: Option<&'a dyn Fn() -> Result<()>>,
 }
@@ -63,6 +65,8 @@ pub enum Step {
     Start,
     /// Moving descriptors, resetting signals.
     Prepare,
+    /// Writing to a `tasks` file.
+    Cgroup,
     /// setns(2).
     Join,
     /// The second clone, into the pid namespace.
@@ -81,9 +85,10 @@ pub enum Step {
     Exec,
 }
 
-const STEPS: [(Step, &str); 10] = [
+const STEPS: [(Step, &str); 11] = [
     (Step::Start, "start a process"),
     (Step::Prepare, "prepare"),
+    (Step::Cgroup, "enter the cgroup"),
     (Step::Join, "join namespaces"),
     (Step::EnterPid, "enter the pid namespace"),
     (Step::Root, "change root"),
@@ -237,6 +242,9 @@ fn run(program: &Program<'_>, report: BorrowedFd<'_>) -> std::result::Result<Inf
     // If the caller was started without standard streams, pipes may have their numbers.
     let report = at(Step::Prepare, above_stdio(report))?;
     at(Step::Prepare, process::reset_signals())?;
+    for tasks in program.tasks {
+        at(Step::Cgroup, fd::write_all(tasks.as_fd(), b"0"))?;
+    }
     for (namespace, which) in program.join {
         at(Step::Join, process::setns(*namespace, *which))?;
     }

@@ -28,6 +28,7 @@ fn sh(script: &str, join: &[(BorrowedFd<'_>, u64)]) -> (String, Exit) {
         root: None,
         cwd: Some(c"/usr"),
         cgroup: None,
+        tasks: &[],
         confine: None,
     })
     .unwrap();
@@ -62,6 +63,7 @@ fn a_failure_has_its_step() {
         root: None,
         cwd: None,
         cgroup: None,
+        tasks: &[],
         confine: None,
     };
     let failure = spawn(&program).unwrap_err();
@@ -102,6 +104,7 @@ fn a_script_opened_beforehand_keeps_its_name() {
             root: None,
             cwd: None,
             cgroup: None,
+            tasks: &[],
             confine: None,
         })
         .unwrap();
@@ -158,6 +161,7 @@ fn namespaces_of_a_container_are_entered() {
         root: None,
         cwd: None,
         cgroup: None,
+        tasks: &[],
         confine: None,
     });
     assert_eq!(failure.unwrap_err().step, Step::Exec);

@@ -9,7 +9,7 @@ use crate::plan::Hook;
 use std::ffi::CString;
 use std::fmt;
 use std::io::{Seek, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use zviz_sys::Errno;
@@ -80,8 +80,10 @@ pub struct Inside<'a> {
     pub root: Option<BorrowedFd<'a>>,
     /// After the root was entered. Joining a mount namespace leaves a process in its root directory.
     pub cwd: Option<&'a Path>,
-    /// The container's cgroup, so that its limits hold for the hook.
+    /// The container's cgroup, so that its limits, and which devices it may use, hold for the hook.
     pub cgroup: Option<BorrowedFd<'a>>,
+    /// The `tasks` files of its cgroups of version 1.
+    pub tasks: &'a [OwnedFd],
     /// Gives up, in the child and without allocating, every right that the payload does not have. A startContainer
     /// hook is a program out of the image: without this it would run with all rights of the runtime.
     pub confine: Option<&'a dyn Fn() -> Result<(), Errno>>,
@@ -206,6 +208,7 @@ fn run_one(kind: Kind, hook: &Hook, state: &[u8], within: &Within<'_>) -> Result
         root: inside.root,
         cwd: cwd.as_deref(),
         cgroup: inside.cgroup,
+        tasks: inside.tasks,
         confine: inside.confine,
     })
     .map_err(|failure| quiet(Fault::Start(failure)))?;

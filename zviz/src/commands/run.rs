@@ -26,7 +26,17 @@ fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
     };
     let mut watch = Watch::start(!run.no_subreaper)?;
     let mut container = bundle.create(&store)?;
+    let (input, output) = (stdin(), stdout());
     let master = container.master.take();
+    // Before the payload runs: its first bytes meet the settings of all others.
+    let tied = master.map(|m: OwnedFd| Relay::new(m, terminal, input.as_fd(), output.as_fd())).transpose();
+    let relay = match tied {
+        Ok(relay) => relay,
+        Err(error) => {
+            start::abandon(&store, container);
+            return Err(error.into());
+        }
+    };
     if let Err(error) = start::start_created(&store, &container, host.last_capability) {
         start::abandon(&store, container);
         return Err(error.into());
@@ -35,8 +45,6 @@ fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
     if run.detach {
         return Ok(0);
     }
-    let (input, output) = (stdin(), stdout());
-    let relay = master.map(|m: OwnedFd| Relay::new(m, terminal, input.as_fd(), output.as_fd())).transpose()?;
     let mut payload = Payload::new(container.pid, container.pidfd.as_fd());
     payload.relay = relay;
     let outcome = watch.until_end(payload);
