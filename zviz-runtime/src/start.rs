@@ -167,7 +167,9 @@ fn build(
     waits: bool,
 ) -> Result<(Launched, Option<OwnedFd>), Error> {
     let Request { store, plan, host, console, preserve_fds, die_with_parent, .. } = request;
-    let Created { cgroup, mut entrance } = cgroup::create(&state.plan.cgroup)?;
+    // Until it is made it is not ours, and may be another container's: undoing must not touch it.
+    let planned = std::mem::take(&mut state.plan.cgroup);
+    let Created { cgroup, mut entrance } = cgroup::create(&planned)?;
     state.plan.cgroup = cgroup;
     let options = Options {
         preserve_fds,
