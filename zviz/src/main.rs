@@ -16,6 +16,13 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    // Before anything else is done twice. A name that stands where no verb does costs an exec, and nothing else.
+    if arguments.iter().any(|argument| argument == "create" || argument == "run" || argument == "exec")
+        && let Err(error) = zviz_runtime::sealed::ensure()
+    {
+        eprintln!("zviz: seal the runtime's binary: {error}");
+        return ExitCode::FAILURE;
+    }
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(refuse(&arguments, &error)),

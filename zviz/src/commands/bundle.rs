@@ -55,6 +55,11 @@ impl<'a> Bundle<'a> {
         self.plan.process.terminal
     }
 
+    /// The kernel's highest capability.
+    pub fn last_capability(&self) -> u32 {
+        self.host.last_capability
+    }
+
     /// Creates the container, and tells the caller its pid.
     pub fn create(self, store: &Store) -> anyhow::Result<Container> {
         let console = self.console.map(|socket| -> TakeMaster<'_> { Box::new(|master| Ok(socket.send(master)?)) });

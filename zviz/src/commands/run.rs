@@ -7,7 +7,7 @@ use std::io::{stdin, stdout};
 use std::os::fd::{AsFd, OwnedFd};
 use zviz_runtime::console::{Relay, Terminal};
 use zviz_runtime::foreground::{Payload, Watch};
-use zviz_runtime::{Host, start};
+use zviz_runtime::start;
 
 pub fn run(context: &Context, run: &Run) -> Result<u8, Failure> {
     match run.target().map_err(anyhow::Error::msg)? {
@@ -18,7 +18,7 @@ pub fn run(context: &Context, run: &Run) -> Result<u8, Failure> {
 
 fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
     let bundle = Bundle::load(context, &run.bundled, id, run.detach)?;
-    let host = Host::probe()?;
+    let last_capability = bundle.last_capability();
     let store = context.store()?;
     let terminal = match bundle.terminal() && !run.detach {
         true => Some(Terminal::find()?),
@@ -37,7 +37,7 @@ fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
             return Err(error.into());
         }
     };
-    if let Err(error) = start::start_created(&store, &container, host.last_capability) {
+    if let Err(error) = start::start_created(&store, &container, last_capability) {
         start::abandon(&store, container);
         return Err(error.into());
     }
