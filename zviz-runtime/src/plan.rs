@@ -83,9 +83,6 @@ pub struct Plan {
 pub struct Seccomp {
     /// Which call gets which answer.
     pub policy: zviz_seccomp::Policy,
-    /// Loaded before it: the profile's own, where the spec has one too. The kernel takes the strictest answer of all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub beneath: Option<zviz_seccomp::Policy>,
     /// The Unix socket that the listener is sent to, where a rule notifies. Absolute, on the host.
     pub listener_path: Option<String>,
     /// Sent with it, as given.

@@ -27,15 +27,14 @@ fn within(inner: Capabilities, outer: Capabilities) -> bool {
     pairs.iter().all(|(inner, outer)| inner & !outer == 0)
 }
 
-/// The strictest answer of all filters of a plan, as the kernel combines them.
+/// How strict a plan's filter is to a call: less is stricter.
 fn answer(plan: &Plan, name: &str, args: &[u64; 6]) -> u8 {
     let number = number_of(name, Arch::native()).expect("a call of this machine");
-    let policies = plan.seccomp.iter().flat_map(|s| s.beneath.iter().chain([&s.policy]));
-    policies.map(|policy| policy.decide(Arch::native(), number, args).rank()).min().unwrap_or(u8::MAX)
+    plan.seccomp.as_ref().map_or(u8::MAX, |s| s.policy.decide(Arch::native(), number, args).rank())
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     /// Parsed anew, every hash map and set has another order: none of it may show.
     #[test]
@@ -127,8 +126,8 @@ proptest! {
         let host: Host = serde_json::from_str(include_str!("plans/host.json")).expect("facts of a host");
         let profile = Profile { seccomp: own, no_new_privs: own, ..Profile::none() };
         let Ok(plan) = plan(&config, &profile, &host) else { return Ok(()) };
-        for policy in plan.seccomp.iter().flat_map(|s| s.beneath.iter().chain([&s.policy])) {
-            let program = compile(policy).expect("a program").program;
+        for seccomp in &plan.seccomp {
+            let program = compile(&seccomp.policy).expect("a program").program;
             let needed = ["write", "read", "execve", "exit_group"].map(|name| (name, args));
             prop_assert_eq!(may_finish_init(&program, &needed), Ok(()));
         }

@@ -273,8 +273,8 @@ fn capabilities(f: &mut Formatter<'_>, c: Capabilities) -> fmt::Result {
 }
 
 fn seccomp(f: &mut Formatter<'_>, s: &Seccomp) -> fmt::Result {
-    s.beneath.iter().try_for_each(|beneath| policy(f, beneath))?;
     policy(f, &s.policy)?;
+    s.policy.within.iter().try_for_each(|outer| policy(f, outer))?;
     if let Some(path) = &s.listener_path {
         writeln!(f, "  listener to {}", quoted(path))?;
     }

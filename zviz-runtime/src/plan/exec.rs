@@ -62,9 +62,7 @@ impl Plan {
             Exec::Changes(changes) => changed(container, changes, host, &mut found),
         };
         if let Some(seccomp) = &container.seccomp {
-            for policy in seccomp.beneath.iter().chain([&seccomp.policy]) {
-                filter::lets_init_finish(policy, process.no_new_privs, &mut found);
-            }
+            filter::lets_init_finish(&seccomp.policy, process.no_new_privs, &mut found);
         }
         let plan = Plan {
             namespaces: join(&container.namespaces, init),

@@ -14,18 +14,18 @@ const INIT_NEEDS: &[&str] = &["write", "read", "execve", "exit_group"];
 /// What it does in addition where loading the filter takes a right that goes only then.
 const INIT_NEEDS_EARLY: &[&str] = &["capset"];
 
-/// Decides the filter: the spec's, the profile's, or the one over the other.
+/// Decides the filter: the spec's, the profile's, or the one within the other.
 pub(super) fn plan(input: Input, no_new_privs: bool, found: &mut Findings) -> Option<Seccomp> {
     let own = of_spec(input, found);
     let default = input.profile.seccomp.then(default_policy);
-    for policy in own.iter().map(|own| &own.policy).chain(&default) {
-        lets_init_finish(policy, no_new_privs, found);
-    }
-    match (own, default) {
-        (Some(own), beneath) => Some(Seccomp { beneath, ..own }),
-        (None, Some(policy)) => Some(Seccomp { policy, beneath: None, listener_path: None, listener_metadata: None }),
-        (None, None) => None,
-    }
+    let seccomp = match (own, default) {
+        (Some(own), Some(default)) => Seccomp { policy: own.policy.within(default), ..own },
+        (Some(own), None) => own,
+        (None, Some(policy)) => Seccomp { policy, listener_path: None, listener_metadata: None },
+        (None, None) => return None,
+    };
+    lets_init_finish(&seccomp.policy, no_new_privs, found);
+    Some(seccomp)
 }
 
 fn of_spec(input: Input, found: &mut Findings) -> Option<Seccomp> {
@@ -46,7 +46,6 @@ fn of_spec(input: Input, found: &mut Findings) -> Option<Seccomp> {
     let listener_path = listener(given, &policy, found);
     Some(Seccomp {
         policy,
-        beneath: None,
         listener_path,
         listener_metadata: given.listener_metadata().clone().filter(|m| !m.is_empty()),
     })
@@ -160,11 +159,17 @@ pub(super) fn lets_init_finish(policy: &Policy, no_new_privs: bool, found: &mut 
     if policy.default == Action::Notify {
         return;
     }
-    let stopped = |name: &&str| answers(policy, name).into_iter().find(|action| !passes(*action, name));
+    // It must pass this policy and those that it stays within.
+    let all: Vec<&Policy> = std::iter::once(policy).chain(&policy.within).collect();
+    let stopped = |name: &&str| {
+        let mut answers = all.iter().flat_map(|policy| answers(policy, name));
+        answers.find(|action| !passes(*action, name))
+    };
     // Of those for the early loading, an argument may save a call; that none can is what is refused.
     let hopeless = |name: &&str| {
-        let answers = answers(policy, name);
-        answers.first().copied().filter(|_| !answers.iter().any(|action| passes(*action, name)))
+        let mut answers = all.iter().map(|policy| answers(policy, name));
+        let refused = answers.find(|answers| !answers.iter().any(|action| passes(*action, name)));
+        refused.and_then(|answers| answers.first().copied())
     };
     let refused = refusals(INIT_NEEDS, stopped);
     if !refused.is_empty() {
@@ -193,7 +198,7 @@ fn passes(action: Action, name: &str) -> bool {
     }
 }
 
-/// Every answer that a call can get, by its arguments.
+/// Every answer that a call can get from this policy alone, by its arguments.
 fn answers(policy: &Policy, name: &str) -> Vec<Action> {
     let named = |names: &[String]| names.iter().any(|known| known == name);
     let rules: Vec<&Rule> = policy.rules.iter().filter(|rule| named(&rule.names)).collect();
