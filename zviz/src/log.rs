@@ -65,7 +65,7 @@ impl Log {
     /// Something that the caller should know but that does not stop us.
     pub fn warn(&self, message: &str) {
         if self.file.is_none() && !self.formatted {
-            eprintln!("zviz: warning: {message}");
+            tell(&format!("zviz: warning: {message}\n"));
         } else {
             self.line(Level::Warning, message);
         }
@@ -77,7 +77,7 @@ impl Log {
             self.line(Level::Error, message);
         }
         if self.file.is_some() || !self.formatted {
-            eprintln!("zviz: error: {message}");
+            tell(&format!("zviz: error: {message}\n"));
         }
     }
 
@@ -92,6 +92,11 @@ impl Log {
             eprintln!("zviz: write to the log: {error}");
         }
     }
+}
+
+/// In one write, so that lines of several programs at one terminal do not mix. If it is closed, there is nobody to tell.
+fn tell(line: &str) {
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 fn render(format: LogFormat, level: Level, message: &str, time: &str) -> String {
