@@ -206,7 +206,7 @@ mod tests {
         let spec = parse(text, "/b").expect("only a note");
         assert_eq!(
             spec.notes[0].to_string(),
-            "process.capabilities.bounding[1]: unknown capability \"CAP_TIMELORD\" left out"
+            "process.capabilities: ignoring unknown or unavailable capabilities: [CAP_TIMELORD]"
         );
     }
 

@@ -84,3 +84,13 @@ fn a_filter_may_refuse_all_but_the_last_calls_of_init() {
     let refused = allow(&["read", "write", "execve", "exit_group"]).expect_err("capabilities would stay");
     assert!(refused.contains("capset gets errno"), "{refused}");
 }
+
+#[test]
+fn a_hook_in_the_container_has_the_environment_of_the_payload_if_none_is_given() {
+    let start = json!([{ "path": "/bin/a" }, { "path": "/bin/b", "env": ["OWN=1"] }, { "path": "/bin/c", "env": [] }]);
+    let hooks = json!({ "startContainer": start, "createRuntime": [{ "path": "/bin/d" }] });
+    let plan = plan(json!({ "process": { "env": ["ONE=two"] }, "hooks": hooks })).expect("a plan");
+    let env: Vec<_> = plan.hooks.start_container.iter().map(|hook| hook.env.join(" ")).collect();
+    assert_eq!(env, ["ONE=two", "OWN=1", ""]);
+    assert!(plan.hooks.create_runtime[0].env.is_empty());
+}

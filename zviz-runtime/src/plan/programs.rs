@@ -13,11 +13,19 @@ pub(super) fn plan(input: Input, found: &mut Findings) -> Hooks {
     // Deprecated by the specification, and what Docker and the NVIDIA toolkit still write.
     #[allow(deprecated)]
     let prestart = given.prestart();
+    // These run in the container, and as runc has it in the payload's environment, if they are given none.
+    let of_process = input.spec.oci.process().as_ref().and_then(|process| process.env().as_deref()).unwrap_or_default();
+    let mut start_container: Vec<Hook> = kind(given.start_container(), "startContainer");
+    for (hook, given) in start_container.iter_mut().zip(given.start_container().iter().flatten()) {
+        if given.env().is_none() {
+            hook.env = of_process.to_vec();
+        }
+    }
     Hooks {
         prestart: kind(prestart, "prestart"),
         create_runtime: kind(given.create_runtime(), "createRuntime"),
         create_container: kind(given.create_container(), "createContainer"),
-        start_container: kind(given.start_container(), "startContainer"),
+        start_container,
         poststart: kind(given.poststart(), "poststart"),
         poststop: kind(given.poststop(), "poststop"),
     }

@@ -59,6 +59,7 @@ fn drop_empty_seccomp(raw: &mut Value) {
 /// config.md has an unknown capability logged and left out; the crate would fail the whole config.
 fn drop_unknown_capabilities(process: &mut Map<String, Value>, notes: &mut Vec<Note>, problems: &mut Problems) {
     let Some(sets) = process.get_mut("capabilities").and_then(Value::as_object_mut) else { return };
+    let mut unknown: Vec<String> = Vec::new();
     for set in SETS {
         let Some(names) = sets.get_mut(*set).and_then(Value::as_array_mut) else { continue };
         let mut place = 0;
@@ -68,7 +69,9 @@ fn drop_unknown_capabilities(process: &mut Map<String, Value>, notes: &mut Vec<N
             match name.as_str() {
                 Some(name) if capabilities::number(name).is_some() => true,
                 Some(name) => {
-                    notes.push(Note(format!("{at}: unknown capability {name:?} left out")));
+                    if !unknown.iter().any(|known| known == name) {
+                        unknown.push(name.to_owned());
+                    }
                     false
                 }
                 None => {
@@ -77,6 +80,11 @@ fn drop_unknown_capabilities(process: &mut Map<String, Value>, notes: &mut Vec<N
                 }
             }
         });
+    }
+    if !unknown.is_empty() {
+        // The words are runc's.
+        let list = unknown.join(" ").escape_debug().to_string();
+        notes.push(Note(format!("process.capabilities: ignoring unknown or unavailable capabilities: [{list}]")));
     }
 }
 

@@ -36,8 +36,13 @@ impl<'a> Bundle<'a> {
         let request = Request { pivot: !flags.no_pivot, new_keyring: !flags.no_new_keyring, ..context.request(&id) };
         let mut plan = Plan::build(&spec, &Profile::none(), &host, request)?;
         for note in &plan.notes {
-            // Not on standard error, where callers take anything for a failure; `zviz plan` prints them.
-            context.log.debug(|| note.to_string());
+            if spec.notes.contains(note) {
+                // What could not even be read. config.md has a warning of unknown capabilities.
+                context.log.warn(&note.to_string());
+            } else {
+                // Not on standard error, where callers take anything for a failure; `zviz plan` prints them.
+                context.log.debug(|| note.to_string());
+            }
         }
         let listen = std::env::var("LISTEN_PID").ok().zip(std::env::var("LISTEN_FDS").ok());
         let listen = listen.as_ref().map(|(pid, fds)| (pid.as_str(), fds.as_str()));
