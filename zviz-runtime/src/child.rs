@@ -126,6 +126,8 @@ fn take_terminal(p: &Prepared, root: BorrowedFd<'_>, sync: &ChildEnd) -> Result<
         at(Stage::Console, pty::set_size(peer.as_fd(), size))?;
     }
     at(Stage::Console, sync.console(master.as_fd()))?;
+    // Until its holder has set size and line ends, which the program may look at first of all.
+    at(Stage::Sync, sync.wait())?;
     at(Stage::Console, pty::make_controlling(peer.as_fd()))?;
     at(Stage::Console, pty::make_stdio(peer.as_fd()))
 }

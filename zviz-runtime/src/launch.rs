@@ -116,7 +116,10 @@ pub(crate) fn launch(
                 steps.mounted(pid)?;
                 call("sync", sync.go())?;
             }
-            FromInit::Console(master) => steps.console(master)?,
+            FromInit::Console(master) => {
+                steps.console(master)?;
+                call("sync", sync.go())?;
+            }
             FromInit::Listener(number) => {
                 let listener = call("take the seccomp listener", fd::pidfd_getfd(pidfd, number))?;
                 steps.listener(pid, listener)?;

@@ -10,6 +10,7 @@
 //!    ◄────────────────────────────────── Mounted ──  prestart, createRuntime and createContainer hooks run
 //!    ── Go ───────────────────────────────────────►  masks, pivot, console ...
 //!    ◄──────────────────────────── Console + fd ───  where a terminal was asked for
+//!    ── Go ───────────────────────────────────────►  its master is where it belongs
 //!    ◄─────────────────────────── Listener(number)─  where the filter notifies
 //!    ── Go ───────────────────────────────────────►  the listener is in the agent's hands
 //!    ◄──────────────────────────── Payload + fd ───  where a reaper is process 1: a pidfd of the payload

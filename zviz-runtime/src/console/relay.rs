@@ -92,7 +92,7 @@ impl<'a> Relay<'a> {
         input: BorrowedFd<'a>,
         output: BorrowedFd<'a>,
     ) -> Result<Self, Error> {
-        // The child has closed its copy, so the flag is ours alone; those of the caller's streams are shared, and stay.
+        // Init's copy is closed before it could be read; the caller's streams are shared with others, and stay as they are.
         fcntl(&master, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))
             .map_err(|errno| Error::Setting { what: "set the payload's terminal", errno })?;
         if !output.is_terminal() {

@@ -52,15 +52,25 @@ fn inside(context: &Context, flags: &Flags) -> anyhow::Result<u8> {
         false => None,
     };
     let mut watch = if flags.detach { None } else { Some(Watch::start(false)?) };
+    let (input, output) = (stdin(), stdout());
+    let mut relay = None;
+    let console: TakeMaster<'_> = match console {
+        Some(socket) => Box::new(|master| Ok(socket.send(master)?)),
+        // Before the program runs: its first bytes, and its first look at the size, meet what holds for all others.
+        None => Box::new(|master| {
+            relay = Some(Relay::new(master, terminal, input.as_fd(), output.as_fd())?);
+            Ok(())
+        }),
+    };
     let running = exec::exec(exec::Request {
         store: &store,
         state: &state,
         plan: &plan,
         host: &host,
-        console: console.map(|socket| -> TakeMaster<'_> { Box::new(|master| Ok(socket.send(master)?)) }),
+        console: Some(console),
         preserve_fds: descriptors.count(),
     })?;
-    match attend(flags, running, terminal, watch.as_mut()) {
+    match attend(flags, running, relay, watch.as_mut()) {
         Ok(code) => Ok(code),
         Err((running, error)) => {
             // Nobody would know of it.
@@ -75,10 +85,10 @@ fn inside(context: &Context, flags: &Flags) -> anyhow::Result<u8> {
 fn attend(
     flags: &Flags,
     running: Running,
-    terminal: Option<Terminal>,
+    relay: Option<Relay<'_>>,
     watch: Option<&mut Watch>,
 ) -> Result<u8, (OwnedFd, anyhow::Error)> {
-    let Running { pid, pidfd, master } = running;
+    let Running { pid, pidfd, .. } = running;
     let wait = || -> anyhow::Result<u8> {
         if let Some(path) = &flags.pid_file {
             pidfile::write(path, pid)?;
@@ -87,9 +97,8 @@ fn attend(
             console::send_pidfd(path, pidfd.as_fd())?;
         }
         let Some(watch) = watch else { return Ok(0) };
-        let (input, output) = (stdin(), stdout());
         let mut payload = Payload::new(pid, pidfd.as_fd());
-        payload.relay = master.map(|m| Relay::new(m, terminal, input.as_fd(), output.as_fd())).transpose()?;
+        payload.relay = relay;
         Ok(watch.until_end(payload)?.status())
     };
     let waited = wait();

@@ -12,7 +12,7 @@ use zviz_runtime::container::Id;
 use zviz_runtime::foreground::{Deadline, Outcome, Payload, Watch};
 use zviz_runtime::plan::Plan;
 use zviz_runtime::sandbox::{self, Flags, subids};
-use zviz_runtime::start::{self, Container};
+use zviz_runtime::start::{self, Container, TakeMaster};
 use zviz_runtime::store::Store;
 use zviz_runtime::{Host, Profile};
 
@@ -68,6 +68,13 @@ fn foreground(
 ) -> anyhow::Result<Outcome> {
     let terminal = has_terminal.then(Terminal::find).transpose()?;
     let mut watch = Watch::start(false)?;
+    let (input, output) = (stdin(), stdout());
+    let mut relay = None;
+    // While init waits: the command's first bytes, and its first look at the size, meet what holds for all others.
+    let tie: TakeMaster<'_> = Box::new(|master| {
+        relay = Some(Relay::new(master, terminal, input.as_fd(), output.as_fd())?);
+        Ok(())
+    });
     let mut container = start::run(start::Request {
         store,
         id,
@@ -75,21 +82,17 @@ fn foreground(
         bundle: Path::new("/"),
         plan,
         host,
-        console: None,
+        console: Some(tie),
         preserve_fds: 0,
         die_with_parent: true,
     })?;
     container.unlock();
-    let (input, output) = (stdin(), stdout());
-    let relay = container.master.take().map(|master| Relay::new(master, terminal, input.as_fd(), output.as_fd()));
-    let outcome = relay.transpose().map_err(anyhow::Error::from).and_then(|relay| {
-        let pidfd = container.pidfd.as_fd();
-        let mut kill = || zviz_sys::process::pidfd_send_signal(pidfd, Signal::SIGKILL as i32);
-        let mut payload = Payload::new(container.pid, pidfd);
-        payload.relay = relay;
-        payload.deadline = deadline.map(|at| Deadline { at, kill: &mut kill });
-        Ok(watch.until_end(payload)?)
-    });
+    let pidfd = container.pidfd.as_fd();
+    let mut kill = || zviz_sys::process::pidfd_send_signal(pidfd, Signal::SIGKILL as i32);
+    let mut payload = Payload::new(container.pid, pidfd);
+    payload.relay = relay;
+    payload.deadline = deadline.map(|at| Deadline { at, kill: &mut kill });
+    let outcome = watch.until_end(payload).map_err(anyhow::Error::from);
     end(store, container, outcome)
 }
 
