@@ -76,8 +76,9 @@ pub fn run(cli: Cli, log: &Log) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// 125 where the codes below it belong to the command in a sandbox, else 1 as with runc.
-pub fn usage_error_code(arguments: &[OsString]) -> u8 {
+/// The code of an error before the verb has its say: 125 where the codes below belong to the command in a sandbox, else
+/// 1 as with runc.
+pub fn own_error_code(arguments: &[OsString]) -> u8 {
     let verb = arguments.iter().skip(1).find(|argument| *argument == "run");
     if verb.is_some() && arguments.iter().any(|argument| argument == "--") { 125 } else { 1 }
 }

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         && let Err(error) = zviz_runtime::sealed::ensure()
     {
         eprintln!("zviz: seal the runtime's binary: {error}");
-        return ExitCode::FAILURE;
+        return ExitCode::from(commands::own_error_code(&arguments));
     }
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
                 "zviz: error: {}",
                 words(&anyhow::Error::from(error).context(format!("open log {}", path.display())))
             );
-            return ExitCode::FAILURE;
+            return ExitCode::from(commands::own_error_code(&arguments));
         }
     };
     match commands::run(cli, &log) {
@@ -65,7 +65,7 @@ fn refuse(arguments: &[OsString], error: &clap::Error) -> u8 {
         Ok(log) => log.error(&message),
         Err(_) => eprintln!("zviz: error: {message}"),
     }
-    commands::usage_error_code(arguments)
+    commands::own_error_code(arguments)
 }
 
 /// The first paragraph of what clap says, as one line, and where to read on.

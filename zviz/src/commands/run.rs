@@ -10,7 +10,8 @@ use zviz_runtime::foreground::{Payload, Watch};
 use zviz_runtime::start;
 
 pub fn run(context: &Context, run: &Run) -> Result<u8, Failure> {
-    match run.target().map_err(anyhow::Error::msg)? {
+    let mixed = |what| Failure { error: anyhow::Error::msg(what), code: if run.command.is_empty() { 1 } else { 125 } };
+    match run.target().map_err(mixed)? {
         Target::Container(id) => Ok(container(context, run, id)?),
         Target::Command(command) => sandbox::run(context, &run.sandbox, command),
     }
