@@ -2,126 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+mod support;
+
+use serde_json::json;
+use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
-
-/// A bundle of busybox and a state root, with ids that no other test has.
-struct Bundle {
-    dir: tempfile::TempDir,
-    name: String,
-}
-
-/// None where a container cannot be made here; the reason is printed.
-fn bundle(name: &str, args: &[&str]) -> Option<Bundle> {
-    if !nix::unistd::geteuid().is_root() {
-        eprintln!("skipped: needs root");
-        return None;
-    }
-    let busybox = ["/bin/busybox", "/usr/bin/busybox"].iter().map(PathBuf::from).find(|path| path.exists());
-    let Some(busybox) = busybox else {
-        eprintln!("skipped: needs busybox");
-        return None;
-    };
-    let dir = tempfile::tempdir().unwrap();
-    let bin = dir.path().join("rootfs/bin");
-    std::fs::create_dir_all(&bin).unwrap();
-    std::fs::copy(busybox, bin.join("busybox")).unwrap();
-    for applet in ["sh", "sleep", "cat", "echo", "true"] {
-        std::os::unix::fs::symlink("busybox", bin.join(applet)).unwrap();
-    }
-    let bundle = Bundle { name: format!("zviz-test-{name}-{}", std::process::id()), dir };
-    assert!(bundle.zviz(&["spec", "--bundle", bundle.path()]).status.success());
-    bundle.edit(|spec| {
-        spec["process"]["terminal"] = json!(false);
-        spec["process"]["args"] = json!(args);
-    });
-    Some(bundle)
-}
-
-impl Bundle {
-    fn path(&self) -> &str {
-        self.dir.path().to_str().unwrap()
-    }
-
-    fn edit(&self, change: impl FnOnce(&mut Value)) {
-        let path = self.dir.path().join("config.json");
-        let mut spec = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        change(&mut spec);
-        std::fs::write(path, spec.to_string()).unwrap();
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_zviz"));
-        command.arg("--root").arg(self.dir.path().join("root")).args(arguments).stdin(Stdio::null());
-        command
-    }
-
-    fn zviz(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.zviz(arguments);
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn refused(&self, arguments: &[&str], words: &str) {
-        let output = self.zviz(arguments);
-        let error = String::from_utf8(output.stderr).unwrap();
-        assert!(!output.status.success() && error.contains(words), "{arguments:?}: {error}");
-    }
-
-    fn create(&self) {
-        // Init keeps standard output and error.
-        let status = self
-            .command(&["create", "--bundle", self.path(), "--pid-file", &self.file("pid"), &self.name])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        assert!(status.unwrap().success());
-    }
-
-    fn file(&self, name: &str) -> String {
-        self.dir.path().join(name).to_str().unwrap().to_owned()
-    }
-
-    fn state(&self) -> Value {
-        serde_json::from_str(&self.ok(&["state", &self.name])).unwrap()
-    }
-
-    fn wait_for(&self, status: &str) {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while self.state()["status"] != status {
-            assert!(Instant::now() < deadline, "{} is not {status}", self.state());
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    fn leaves_nothing(&self) {
-        assert_eq!(self.ok(&["list", "-q"]), "");
-        let left: Vec<String> = std::fs::read_dir(self.dir.path().join("root"))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| !name.starts_with('.'))
-            .collect();
-        assert!(left.is_empty(), "{left:?}");
-        for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap() {
-            assert!(!hierarchy.unwrap().path().join(&self.name).exists());
-        }
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-        assert!(!mounts.contains(self.path()));
-    }
-}
-
-impl Drop for Bundle {
-    fn drop(&mut self) {
-        // What a failed test leaves.
-        let _ = self.zviz(&["delete", "--force", &self.name]);
-    }
-}
+use support::bundle;
 
 #[test]
 fn a_container_is_created_started_paused_and_deleted() {

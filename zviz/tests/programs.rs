@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod callers;
+mod support;
 
-use callers::{Caller, missing, skip};
+use callers::Caller;
 use std::path::PathBuf;
 use std::process::Command;
+use support::{missing, skip};
 
 /// Runs a script as both callers. Its last word must be `done`.
 fn program(test: &str, needs: &[&'static str], script: &str, as_root: &[&str]) {

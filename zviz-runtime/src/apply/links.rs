@@ -11,7 +11,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use zviz_sys::{path, process};
 
 /// ifinfomsg, which the attributes of a link follow.
-const LINK: usize = 16;
 /// ifaddrmsg, which the attributes of an address follow.
 const ADDRESS: usize = 8;
 

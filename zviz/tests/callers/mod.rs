@@ -8,20 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex, Weak};
 
-/// Says why a test does not run. A skip is no pass: where ZVIZ_MUST_RUN names the test (or is `all`) it is a failure.
-pub fn skip(test: &str, why: &str) {
-    let must = std::env::var("ZVIZ_MUST_RUN").unwrap_or_default();
-    assert!(!must.split(',').any(|name| name == test || name == "all"), "{test} must run here, and cannot: {why}");
-    eprintln!("SKIP {test}: {why}");
-}
-
-/// The first of the programs that is not installed.
-pub fn missing(programs: &[&'static str]) -> Option<&'static str> {
-    let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-    let installed = |program: &str| folders.iter().any(|folder| Path::new(folder).join(program).exists());
-    programs.iter().copied().find(|program| !installed(program))
-}
-
 /// The binary and folders, below one temporary folder that every user may enter.
 pub struct Place {
     folder: tempfile::TempDir,

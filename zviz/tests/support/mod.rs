@@ -1,0 +1,140 @@
+//! What the tests of the real binary share: bundles of busybox, and skipping out loud.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Says why a test does not run. A skip is no pass: where the file that ZVIZ_MUST_RUN names has a line with the test's
+/// name, it is a failure.
+pub fn skip(test: &str, why: &str) {
+    let listed = std::env::var_os("ZVIZ_MUST_RUN").and_then(|path| std::fs::read_to_string(path).ok());
+    let must = listed.unwrap_or_default().lines().any(|line| line == test);
+    assert!(!must, "{test} must run here, and cannot: {why}");
+    eprintln!("SKIP {test}: {why}");
+}
+
+/// The first of the programs that is not installed.
+pub fn missing(programs: &[&'static str]) -> Option<&'static str> {
+    let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+    let installed = |program: &str| folders.iter().any(|folder| Path::new(folder).join(program).exists());
+    programs.iter().copied().find(|program| !installed(program))
+}
+
+/// A bundle of busybox and a state root, with ids that no other test has.
+pub struct Bundle {
+    dir: tempfile::TempDir,
+    /// The container's id, and its cgroup's name.
+    pub name: String,
+}
+
+/// A bundle whose payload is a command of busybox. None where a container cannot be made here; the reason is printed.
+pub fn bundle(name: &str, args: &[&str]) -> Option<Bundle> {
+    if !nix::unistd::geteuid().is_root() {
+        skip(name, "needs root");
+        return None;
+    }
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"].iter().map(PathBuf::from).find(|path| path.exists());
+    let Some(busybox) = busybox else {
+        skip(name, "busybox is not installed (package busybox-static)");
+        return None;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let bin = dir.path().join("rootfs/bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    std::fs::copy(busybox, bin.join("busybox")).unwrap();
+    for applet in ["sh", "sleep", "cat", "echo", "true"] {
+        std::os::unix::fs::symlink("busybox", bin.join(applet)).unwrap();
+    }
+    let bundle = Bundle { name: format!("zviz-test-{name}-{}", std::process::id()), dir };
+    assert!(bundle.zviz(&["spec", "--bundle", bundle.path()]).status.success());
+    bundle.edit(|spec| {
+        spec["process"]["terminal"] = json!(false);
+        spec["process"]["args"] = json!(args);
+    });
+    Some(bundle)
+}
+
+impl Bundle {
+    pub fn path(&self) -> &str {
+        self.dir.path().to_str().unwrap()
+    }
+
+    pub fn edit(&self, change: impl FnOnce(&mut Value)) {
+        let path = self.dir.path().join("config.json");
+        let mut spec = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        change(&mut spec);
+        std::fs::write(path, spec.to_string()).unwrap();
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_zviz"));
+        command.arg("--root").arg(self.dir.path().join("root")).args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    pub fn zviz(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.zviz(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub fn refused(&self, arguments: &[&str], words: &str) {
+        let output = self.zviz(arguments);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && error.contains(words), "{arguments:?}: {error}");
+    }
+
+    pub fn create(&self) {
+        // Init keeps standard output and error.
+        let status = self
+            .command(&["create", "--bundle", self.path(), "--pid-file", &self.file("pid"), &self.name])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    pub fn file(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    pub fn state(&self) -> Value {
+        serde_json::from_str(&self.ok(&["state", &self.name])).unwrap()
+    }
+
+    pub fn wait_for(&self, status: &str) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.state()["status"] != status {
+            assert!(Instant::now() < deadline, "{} is not {status}", self.state());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn leaves_nothing(&self) {
+        assert_eq!(self.ok(&["list", "-q"]), "");
+        let left: Vec<String> = std::fs::read_dir(self.dir.path().join("root"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !name.starts_with('.'))
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+        for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap() {
+            assert!(!hierarchy.unwrap().path().join(&self.name).exists());
+        }
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(!mounts.contains(self.path()));
+    }
+}
+
+impl Drop for Bundle {
+    fn drop(&mut self) {
+        // What a failed test leaves.
+        let _ = self.zviz(&["delete", "--force", &self.name]);
+    }
+}
