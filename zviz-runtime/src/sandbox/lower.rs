@@ -64,6 +64,11 @@ pub fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problems> {
         masked.extend(facts.readable_secrets.iter().cloned());
     }
     let entries = merge(folders::base(facts), private, asked, &mut problems);
+    // Whether it exists in a folder that is shared is found out there; elsewhere nothing else can be.
+    let there = |entry: &Entry| paths::within(&cwd, &entry.inside) || paths::within(&entry.inside, &cwd);
+    if sandbox.cwd.is_some() && !entries.iter().any(there) {
+        problems.add(format!("--cwd {cwd}"), "there is no such folder inside");
+    }
     let env = environment::lower(sandbox, &facts.environment, &home, |folder| visible(&entries, folder), &mut problems);
     if sandbox.network == Network::Host {
         notes.push(Note("the network is the host's (--net host): its local services can be reached".into()));

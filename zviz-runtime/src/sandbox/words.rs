@@ -6,6 +6,7 @@ use super::ids::Ids;
 use super::lower::Lowered;
 use super::{Network, Sandbox, limits, masks};
 use crate::host::Host;
+use crate::plan::cgroup::{Cgroup, Driver, Group};
 use crate::plan::mounts::IdmapSource;
 use crate::plan::{Attributes, IdMap, Mount, MountKind, Plan, Problems, Request};
 use crate::profile::Profile;
@@ -132,6 +133,7 @@ impl Lowered {
             }
         }
         plan.mounts.splice(..0, links);
+        lean(&mut plan.cgroup);
     }
 
     /// The system's own folders stay as they are: their owners are nobody's inside, and what they keep from others
@@ -143,6 +145,29 @@ impl Lowered {
             bind.idmap = Some(IdmapSource::Container { recursive: true, best_effort: !writable });
         }
     }
+}
+
+/// Only the hierarchies that enforce a limit, and that of devices with them: every other one costs a directory, made and
+/// removed, and its end is the end of the pid namespace. Where nothing is limited there is no cgroup at all; nodes of
+/// devices can then be made or opened as little, by the user namespace and `nodev` everywhere.
+fn lean(cgroup: &mut Cgroup) {
+    let limits = &cgroup.resources;
+    let wanted = [
+        ("memory", limits.memory != Default::default()),
+        ("pids", limits.pids.is_some()),
+        ("cpu", limits.cpu != Default::default()),
+    ];
+    let limiting = |group: &Group| {
+        let has = |name: &str| group.controllers.iter().any(|controller| controller == name);
+        wanted.iter().any(|(name, wanted)| *wanted && has(name))
+    };
+    cgroup.v2 = cgroup.v2.take().filter(limiting);
+    if cgroup.v2.is_none() && !cgroup.v1.iter().any(limiting) {
+        cgroup.v1.clear();
+        cgroup.devices = None;
+        cgroup.driver = Driver::None;
+    }
+    cgroup.v1.retain(|group| limiting(group) || group.controllers.iter().any(|controller| controller == "devices"));
 }
 
 fn link(entry: &Entry, target: &str) -> Mount {

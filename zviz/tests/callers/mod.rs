@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 
 /// The binary and folders, below one temporary folder that every user may enter.
 pub struct Place {
@@ -47,27 +47,38 @@ impl User {
     }
 }
 
-impl Drop for User {
-    fn drop(&mut self) {
-        let _ = Command::new("userdel").arg(&self.name).stderr(Stdio::null()).status();
+/// The one user of all tests of a file, and how many hold it. Made and removed under the lock: neither useradd(8) nor
+/// userdel(8) likes company.
+static USER: Mutex<Option<(Arc<User>, usize)>> = Mutex::new(None);
+
+/// A hold on it.
+struct Hold(Arc<User>);
+
+impl Hold {
+    fn new() -> Self {
+        let mut user = USER.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let (user, holds) = user.get_or_insert_with(|| (Arc::new(User::new()), 0));
+        *holds += 1;
+        Hold(Arc::clone(user))
     }
 }
 
-static USER: Mutex<Weak<User>> = Mutex::new(Weak::new());
-
-fn shared_user() -> Arc<User> {
-    let mut user = USER.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    user.upgrade().unwrap_or_else(|| {
-        let new = Arc::new(User::new());
-        *user = Arc::downgrade(&new);
-        new
-    })
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut user = USER.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some((_, holds)) = user.as_mut() {
+            *holds -= 1;
+        }
+        if let Some((last, _)) = user.take_if(|(_, holds)| *holds == 0) {
+            let _ = Command::new("userdel").arg(&last.name).stderr(Stdio::null()).status();
+        }
+    }
 }
 
 /// One who calls, with a folder to work in and a home.
 pub struct Caller {
     pub place: Place,
-    user: Arc<User>,
+    user: Hold,
     pub root: bool,
     pub work: PathBuf,
     pub home: PathBuf,
@@ -80,12 +91,12 @@ impl Caller {
     }
 
     pub fn new(root: bool) -> Caller {
-        let (place, user) = (Place::new(), shared_user());
+        let (place, user) = (Place::new(), Hold::new());
         let make = |name: &str| {
             let path = place.path().join(name);
             fs::create_dir(&path).unwrap();
             if !root {
-                chown(&path, Some(user.uid), Some(user.gid)).unwrap();
+                chown(&path, Some(user.0.uid), Some(user.0.gid)).unwrap();
             }
             path
         };
@@ -100,12 +111,12 @@ impl Caller {
 
     /// The ordinary user's name, whoever calls.
     pub fn user(&self) -> &str {
-        &self.user.name
+        &self.user.0.name
     }
 
     /// The caller's own ids.
     pub fn ids(&self) -> (u32, u32) {
-        if self.root { (0, 0) } else { (self.user.uid, self.user.gid) }
+        if self.root { (0, 0) } else { (self.user.0.uid, self.user.0.gid) }
     }
 
     /// A program as this caller, with an environment of its own.
@@ -115,7 +126,7 @@ impl Caller {
         command.env("HOME", &self.home).env("USER", self.user()).env("LANG", "C.UTF-8");
         command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         if !self.root {
-            command.uid(self.user.uid).gid(self.user.gid);
+            command.uid(self.user.0.uid).gid(self.user.0.gid);
         }
         command
     }
