@@ -47,7 +47,7 @@ pub fn exec(request: Request<'_>) -> Result<Running, Error> {
     // What joins a container can be seen there before it has become harmless (CVE-2016-9962): nobody inside may trace
     // it, or reach its descriptors through proc, until the payload's own execve.
     call("prctl PR_SET_DUMPABLE", ids::set_dumpable(false))?;
-    let mut entrance = cgroup::enter(&state.plan.cgroup)?;
+    let mut entrance = cgroup::enter(&state.plan.cgroup, state.init.and_then(|init| u32::try_from(init.pid).ok()))?;
     let options = Options {
         preserve_fds,
         die_with_parent: false,
@@ -75,8 +75,8 @@ struct Exec<'a> {
 }
 
 impl Steps for Exec<'_> {
-    fn cloned(&mut self, _pid: i32) -> Result<(), launch::Error> {
-        Ok(())
+    fn cloned(&mut self, pid: i32) -> Result<(), launch::Error> {
+        cgroup::admit(&self.state.plan.cgroup, pid.unsigned_abs()).map_err(|e| launch::Error::Step(Box::new(e)))
     }
 
     fn mounted(&mut self, _pid: i32) -> Result<(), launch::Error> {

@@ -219,7 +219,7 @@ impl Create<'_> {
 impl Steps for Create<'_> {
     fn cloned(&mut self, pid: i32) -> Result<(), launch::Error> {
         self.state.init = Init::of(pid);
-        Ok(())
+        cgroup::settle(&mut self.state.plan.cgroup, pid.unsigned_abs()).map_err(step)
     }
 
     fn mounted(&mut self, pid: i32) -> Result<(), launch::Error> {
@@ -239,7 +239,7 @@ impl Steps for Create<'_> {
         }
         let pidfd = call("pidfd_open", zviz_sys::process::pidfd_open(pid))?;
         let join = [(pidfd.as_fd(), container_namespaces(&self.state.plan))];
-        let way = cgroup::enter(&self.state.plan.cgroup).map_err(step)?;
+        let way = cgroup::enter(&self.state.plan.cgroup, None).map_err(step)?;
         // As runc's init, whose children its hooks are, stands in the root before it enters it.
         let rootfs = self.state.plan.rootfs.as_ref().map(|rootfs| Path::new(&rootfs.path));
         let cwd = rootfs.filter(|path| path.is_absolute());
@@ -334,7 +334,7 @@ fn release(
         let confinement = confine::prepare(&state.plan, state.id.as_str(), cache, last_capability)?;
         let take = || confinement.take();
         // A program of the image: outside of the cgroup, devices that the container is denied would be open to it.
-        let way = cgroup::enter(&state.plan.cgroup)?;
+        let way = cgroup::enter(&state.plan.cgroup, None)?;
         let inside = Within::Container(Inside {
             join: &join,
             root: None,

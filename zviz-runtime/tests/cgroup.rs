@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use zviz_runtime::apply::cgroup as apply;
 use zviz_runtime::host::cgroup::{self as host, CgroupHost, Mode};
 use zviz_runtime::plan::Problems;
-use zviz_runtime::plan::cgroup::{self as plan, Cgroup};
+use zviz_runtime::plan::cgroup::{self as plan, Cgroup, Driver};
 
 fn skip(why: &str) {
     eprintln!("skipped: {why}");
@@ -51,9 +51,12 @@ struct Running {
 
 impl Running {
     fn start(cgroup: &Cgroup, mut command: Command) -> Self {
-        let created = apply::create(cgroup).unwrap_or_else(|e| panic!("{}", chain(&e)));
+        let mut created = apply::create(cgroup).unwrap_or_else(|e| panic!("{}", chain(&e)));
         let child = command.spawn().unwrap();
-        created.entrance.add(child.id()).unwrap_or_else(|e| panic!("{}", chain(&e)));
+        apply::settle(&mut created.cgroup, child.id()).unwrap_or_else(|e| panic!("{}", chain(&e)));
+        if created.cgroup.driver == Driver::Cgroupfs {
+            created.entrance.add(child.id()).unwrap_or_else(|e| panic!("{}", chain(&e)));
+        }
         Self { cgroup: created.cgroup, child }
     }
 
@@ -72,6 +75,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = apply::kill(&self.cgroup, Signal::SIGKILL);
+        let _ = apply::thaw(&self.cgroup);
         let _ = self.child.kill();
         let _ = self.child.wait();
         apply::remove(&self.cgroup).unwrap();
@@ -102,6 +106,15 @@ fn unified_view() -> Option<CgroupHost> {
     let host = host::probe().unwrap();
     assert_eq!(host.mode, Mode::V2);
     Some(host)
+}
+
+/// The host, if it has hierarchies of version 1.
+fn version_1() -> Option<CgroupHost> {
+    let host = host::probe().unwrap();
+    if host.v1.is_empty() {
+        skip("no cgroup v1");
+    }
+    (root() && !host.v1.is_empty()).then_some(host)
 }
 
 fn has(host: &CgroupHost, controller: &str) -> bool {
@@ -135,8 +148,8 @@ fn a_process_is_in_every_hierarchy() {
 
 #[test]
 fn limits_are_in_force_on_version_1() {
-    let host = host::probe().unwrap();
-    if !root() || host.v1.is_empty() || !has(&host, "memory") || !has(&host, "pids") || !has(&host, "cpuset") {
+    let Some(host) = version_1() else { return };
+    if !has(&host, "memory") || !has(&host, "pids") || !has(&host, "cpuset") {
         return;
     }
     let running = Running::sleeping(&planned(
@@ -195,6 +208,156 @@ fn a_limit_without_its_file_fails_and_leaves_nothing() {
     let error = apply::create(&cgroup).unwrap_err();
     assert!(matches!(error, apply::Error::NoSuchLimit { .. }), "{error}");
     assert!(!cgroup.v2.unwrap().dir().parent().unwrap().exists());
+}
+
+fn updated(running: &Running, host: &CgroupHost, resources: Value) -> Cgroup {
+    let asked = serde_json::from_value(resources).unwrap();
+    let update = plan::update::update(&running.cgroup, &asked, host, false, &mut Vec::new()).unwrap();
+    apply::update(&update).unwrap_or_else(|e| panic!("{}", chain(&e)));
+    update.cgroup
+}
+
+#[test]
+fn limits_can_be_changed_in_any_order() {
+    let host = host::probe().unwrap();
+    if !root() || !has(&host, "memory") || !has(&host, "cpu") || !has(&host, "pids") {
+        return;
+    }
+    let first =
+        json!({ "memory": { "limit": 64 << 20, "swap": 64 << 20 }, "cpu": { "quota": 20000, "period": 50000 } });
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "read -r go; sleep 60"]).stdin(std::process::Stdio::piped());
+    let mut running = Running::start(&planned(&host, json!({ "resources": first })), shell);
+    let unified = running.cgroup.is_unified();
+    let (max, file) = if unified { ("memory.max", "cpu.max") } else { ("memory.limit_in_bytes", "cpu.cfs_quota_us") };
+    // Up beyond the old sum with swap, down below everything, quota alone, burst beyond the old quota.
+    running.cgroup = updated(&running, &host, json!({ "memory": { "limit": 128 << 20, "swap": 256 << 20 } }));
+    assert_eq!(running.read("memory", max), (128 << 20).to_string());
+    running.cgroup = updated(&running, &host, json!({ "memory": { "limit": 32 << 20, "swap": 32 << 20 } }));
+    assert_eq!(running.read("memory", max), (32 << 20).to_string());
+    running.cgroup =
+        updated(&running, &host, json!({ "cpu": { "quota": 40000, "burst": 30000 }, "pids": { "limit": 12 } }));
+    assert_eq!(running.read("cpu", file), if unified { "40000 50000" } else { "40000" });
+    running.cgroup = updated(&running, &host, json!({ "cpu": { "quota": 10000, "burst": 5000 } }));
+    assert_eq!(running.read("pids", "pids.max"), "12");
+    // What a process has is charged to where it was born: have one born here.
+    std::io::Write::write_all(&mut running.child.stdin.take().unwrap(), b"go\n").unwrap();
+    while apply::stats(&running.cgroup).unwrap().memory.usage.usage <= 8192 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let asked = json!({ "memory": { "limit": 4096, "swap": 8192, "checkBeforeUpdate": true } });
+    let update =
+        plan::update::update(&running.cgroup, &serde_json::from_value(asked).unwrap(), &host, false, &mut vec![]);
+    let error = apply::update(&update.unwrap()).unwrap_err();
+    assert!(matches!(error, apply::Error::MemoryInUse { .. }), "{error}");
+    running.cgroup = updated(&running, &host, json!({ "memory": { "limit": -1 } }));
+    assert!(["max", "9223372036854771712"].contains(&running.read("memory", max).as_str()));
+}
+
+#[test]
+fn what_is_used_is_counted() {
+    let host = host::probe().unwrap();
+    if !root() || !has(&host, "memory") || !has(&host, "pids") {
+        return;
+    }
+    let resources = json!({ "memory": { "limit": 64 << 20 }, "pids": { "limit": 9 } });
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "read -r go; i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; dd if=/dev/zero of=/dev/null bs=8M count=1 2>&-; sleep 60"]);
+    shell.stdin(std::process::Stdio::piped());
+    let mut running = Running::start(&planned(&host, json!({ "resources": resources })), shell);
+    std::io::Write::write_all(&mut running.child.stdin.take().unwrap(), b"go\n").unwrap();
+    let counted = |stats: &apply::Stats| stats.cpu.usage.total > 0 && stats.memory.usage.max > 4 << 20;
+    let mut stats = apply::stats(&running.cgroup).unwrap();
+    for _ in 0..500 {
+        if counted(&stats) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        stats = apply::stats(&running.cgroup).unwrap();
+    }
+    assert!(counted(&stats), "{stats:?}");
+    assert_eq!(stats.pids.limit, 9);
+    assert!(stats.pids.current >= 1);
+    assert_eq!(stats.memory.usage.limit, 64 << 20);
+    let text = serde_json::to_value(&stats).unwrap();
+    assert!(text["memory"]["raw"].as_object().unwrap().len() > 10);
+    assert!(text["intel_rdt"].is_object() && text["network_interfaces"].is_null() && text["cpuset"].is_object());
+}
+
+#[test]
+fn killing_for_memory_is_told() {
+    let host = host::probe().unwrap();
+    if !root() || !has(&host, "memory") {
+        return;
+    }
+    let mut shell = Command::new("sh");
+    // tail keeps what it reads of a line without an end.
+    shell.args(["-c", "read -r go; tail /dev/zero"]).stdin(std::process::Stdio::piped());
+    let limits = json!({ "memory": { "limit": 16 << 20, "swap": 16 << 20 } });
+    let mut running = Running::start(&planned(&host, json!({ "resources": limits })), shell);
+    let mut watch = apply::oom::Watch::open(&running.cgroup).unwrap();
+    assert_eq!(apply::oom::kills(&running.cgroup).unwrap(), 0);
+    std::io::Write::write_all(&mut running.child.stdin.take().unwrap(), b"go\n").unwrap();
+    let mut told = Vec::new();
+    for _ in 0..1000 {
+        told.extend(watch.next().unwrap());
+        if told.contains(&apply::oom::Event::Oom) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(told.contains(&apply::oom::Event::Oom));
+    assert!(apply::oom::kills(&running.cgroup).unwrap() >= 1);
+}
+
+/// Where systemd runs (the virtual machine with `--systemd`).
+#[test]
+fn systemd_makes_a_scope() {
+    let host = host::probe().unwrap();
+    if !host.systemd {
+        return skip("systemd does not run here");
+    }
+    let rootless = !nix::unistd::geteuid().is_root();
+    let slice = if rootless { "user.slice" } else { "system.slice" };
+    let name = fresh();
+    let linux = json!({ "cgroupsPath": format!("{slice}:zviz:{name}"), "resources": {
+        "memory": { "limit": 67108864, "reservation": 33554432 }, "pids": { "limit": 17 },
+        "cpu": { "quota": 12345, "shares": 512 }, "devices": [{ "allow": false, "access": "rwm" }],
+    }});
+    let linux: Linux = serde_json::from_value(linux).unwrap();
+    let mut problems = Problems::default();
+    let cgroup = plan::plan(Some(&linux), &host, true, rootless, "id", &mut problems, &mut Vec::new());
+    assert!(problems.is_empty(), "{problems}");
+    let mut running = Running::sleeping(&cgroup);
+    let path = fs::read_to_string(format!("/proc/{}/cgroup", running.child.id())).unwrap();
+    assert!(path.contains(&format!("{slice}/zviz-{name}.scope")), "{path}");
+    assert_eq!(apply::pids(&running.cgroup).unwrap(), [running.child.id()]);
+    assert_eq!(running.read("memory", "memory.max"), "67108864");
+    assert_eq!(running.read("pids", "pids.max"), "17");
+    // The exact quota, where systemd keeps whole percents.
+    assert_eq!(running.read("cpu", "cpu.max"), "12345 100000");
+    let show = |property: &str| {
+        let mut command = Command::new("systemctl");
+        command.args(if rootless { &["--user"][..] } else { &[] });
+        let output = command.args(["show", "-P", property, &format!("zviz-{name}.scope")]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!(show("MemoryMax"), "67108864");
+    assert_eq!(show("TasksMax"), "17");
+    assert_eq!(show("CPUWeight"), "59");
+    assert_eq!(show("CPUQuotaPerSecUSec"), "130ms");
+    assert_eq!(show("Delegate"), "yes");
+    running.cgroup = updated(&running, &host, json!({ "memory": { "limit": 134217728 } }));
+    assert_eq!((running.read("memory", "memory.max").as_str(), show("MemoryMax").as_str()), ("134217728", "134217728"));
+    // A second process, as exec brings it.
+    let mut second = Command::new("sleep").arg("60").spawn().unwrap();
+    apply::enter(&running.cgroup, Some(running.child.id())).unwrap().add(second.id()).unwrap();
+    assert_eq!(apply::pids(&running.cgroup).unwrap().len(), 2);
+    apply::freeze(&running.cgroup).unwrap();
+    apply::kill(&running.cgroup, Signal::SIGKILL).unwrap();
+    second.wait().unwrap();
+    drop(running);
+    assert_ne!(show("ActiveState"), "active");
 }
 
 #[test]
@@ -288,8 +451,7 @@ fn devices_are_filtered(host: &CgroupHost) {
 
 #[test]
 fn devices_are_filtered_on_version_1() {
-    let host = host::probe().unwrap();
-    if root() && !host.v1.is_empty() && has(&host, "devices") {
+    if let Some(host) = version_1().filter(|host| has(host, "devices")) {
         devices_are_filtered(&host);
     }
 }
@@ -342,10 +504,7 @@ fn a_process_is_born_inside() {
 
 #[test]
 fn nothing_of_this_is_left_by_a_refusal() {
-    let host = host::probe().unwrap();
-    if !root() || host.v1.is_empty() || !has(&host, "cpuset") {
-        return;
-    }
+    let Some(host) = version_1().filter(|host| has(host, "cpuset")) else { return };
     let cgroup = planned(&host, json!({ "resources": { "cpu": { "cpus": "4000" } } }));
     let error = apply::create(&cgroup).unwrap_err();
     assert!(chain(&error).contains("cpuset.cpus"), "{}", chain(&error));

@@ -4,9 +4,10 @@
 //!
 //! ```text
 //! parent                                             init
-//!   create() -> Created
-//!   clone3(CLONE_INTO_CGROUP, entrance.v2()) ──────►   write "0" to each of entrance.v1_tasks()
-//!   entrance.add(pid), for systemd                      unshare(CLONE_NEWCGROUP), where the plan has one
+//!   create() -> Created, or enter() for exec
+//!   clone3(CLONE_INTO_CGROUP, entrance.v2()) ──────►   wait
+//!   settle(pid), or admit(pid) for exec    ── Go ──►   write "0" to each of entrance.v1_tasks()
+//!   state: the settled cgroup                          unshare(CLONE_NEWCGROUP), where the plan has one
 //! ```
 //!
 //! Writing `0` into `tasks` moves the one thread that writes. It is twenty times faster than having the parent write a
@@ -22,16 +23,27 @@ mod entrance;
 mod error;
 mod freeze;
 mod kill;
+pub mod oom;
 mod remove;
+pub mod stats;
+mod stats_v1;
+mod stats_v2;
+#[cfg(feature = "systemd")]
+mod systemd;
+#[cfg(feature = "systemd")]
+mod unit;
+mod update;
 #[cfg(feature = "cgroup-v1")]
 mod v1;
 mod v2;
 
-pub use entrance::{Entrance, enter};
+pub use entrance::{Entrance, admit, enter};
 pub use error::Error;
 pub use freeze::{freeze, is_frozen, thaw};
 pub use kill::{kill, pids};
 pub use remove::remove;
+pub use stats::{Stats, stats};
+pub use update::update;
 
 use crate::plan::cgroup::{Cgroup, Driver};
 use std::path::PathBuf;
@@ -45,16 +57,34 @@ pub struct Created {
     pub entrance: Entrance,
 }
 
+/// Has systemd make the cgroup around a process that waits, and fills in where that is. For the other drivers everything
+/// is done already. If it fails, [`remove`] takes away what there is.
+///
+/// # Errors
+/// Where systemd refuses, or a limit is refused.
+#[cfg_attr(not(feature = "systemd"), expect(unused_variables, reason = "only systemd moves it"))]
+pub fn settle(cgroup: &mut Cgroup, pid: u32) -> Result<(), Error> {
+    match cgroup.driver.clone() {
+        #[cfg(feature = "systemd")]
+        Driver::Systemd(unit) => unit::start(&unit, cgroup, pid),
+        #[cfg(not(feature = "systemd"))]
+        Driver::Systemd(_) => Err(Error::LeftOut("systemd")),
+        Driver::None | Driver::Cgroupfs => Ok(()),
+    }
+}
+
 /// Makes the directories, sets the limits, and opens the way in. What it made is removed again if any of it is refused.
-/// For systemd nothing happens yet: a scope cannot be without a process, so [`Entrance::add`] makes it.
+/// For systemd nothing happens yet: a scope cannot be without a process, so [`settle`] makes it.
 ///
 /// # Errors
 /// A directory that cannot be made or is in use, a limit that cannot be set.
 pub fn create(planned: &Cgroup) -> Result<Created, Error> {
     let cgroup = planned.clone();
     match &cgroup.driver {
-        Driver::None => return Ok(Created { cgroup, entrance: Entrance::none() }),
-        Driver::Systemd(_) => return Err(Error::NoSystemd),
+        Driver::None | Driver::Systemd(_) => {
+            let entrance = Entrance::closed(&cgroup);
+            return Ok(Created { cgroup, entrance });
+        }
         Driver::Cgroupfs => {}
     }
     let mut made = Vec::new();
@@ -71,6 +101,9 @@ pub fn create(planned: &Cgroup) -> Result<Created, Error> {
 }
 
 fn make(cgroup: &Cgroup, made: &mut Vec<PathBuf>) -> Result<Entrance, Error> {
+    if !cfg!(feature = "cgroup-v1") && !cgroup.is_unified() {
+        return Err(Error::LeftOut("cgroup v1"));
+    }
     let unified = match &cgroup.v2 {
         Some(group) if cgroup.is_unified() => Some(v2::make(group, made)?),
         // Beside version 1 it only helps to kill and to freeze, and may not be ours to write; a limit that needs it

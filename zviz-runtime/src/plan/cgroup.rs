@@ -8,6 +8,8 @@ pub mod mounts;
 pub mod path;
 mod request;
 pub mod resources;
+pub mod systemd;
+pub mod update;
 pub mod v1;
 pub mod v2;
 

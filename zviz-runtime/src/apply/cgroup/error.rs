@@ -81,12 +81,38 @@ pub enum Error {
         /// `PATH: reason`.
         left: Vec<String>,
     },
-    /// A build without the feature, or a host without the daemon.
-    #[error("systemd's driver is not available")]
-    NoSystemd,
+    /// A limit below what is in use.
+    #[error("cgroup {} uses {usage} bytes, more than the new limit of {limit}", path.display())]
+    MemoryInUse {
+        /// The directory.
+        path: PathBuf,
+        /// Bytes.
+        limit: u64,
+        /// Bytes.
+        usage: u64,
+    },
+    /// systemd does not do what it is asked for.
+    #[error("systemd: {call}")]
+    Systemd {
+        /// The method and the unit.
+        call: String,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// This program was built without what the cgroup was made with.
+    #[error("this build of zviz leaves out {0}")]
+    LeftOut(&'static str),
 }
 
 impl Error {
+    /// Whether it is D-Bus's error of systemd's with this name.
+    #[cfg(feature = "systemd")]
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        let Error::Systemd { source, .. } = self else { return false };
+        matches!(source.downcast_ref::<zbus::Error>(),
+            Some(zbus::Error::MethodError(full, ..)) if full.as_str().rsplit('.').next() == Some(name))
+    }
+
     /// The kernel's error number, where there is one.
     pub fn errno(&self) -> Option<i32> {
         match self {

@@ -1,6 +1,7 @@
 //! Takes a cgroup away.
 
 use super::{Error, dir, dir::Dir, freeze};
+use crate::plan::cgroup::path::Unit;
 use crate::plan::cgroup::{Cgroup, Driver};
 use nix::errno::Errno;
 use std::path::Path;
@@ -17,8 +18,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub fn remove(cgroup: &Cgroup) -> Result<(), Error> {
     let until = Instant::now() + PATIENCE;
     let mut left = Vec::new();
-    if let Driver::Systemd(_) = &cgroup.driver {
-        left.push(Error::NoSystemd.to_string());
+    if let Driver::Systemd(unit) = &cgroup.driver
+        && let Err(error) = stop(unit)
+    {
+        let source = std::error::Error::source(&error).map_or(String::new(), |source| format!(": {source}"));
+        left.push(format!("{}: {error}{source}", unit.name));
     }
     let groups = cgroup.v1.iter().map(|group| (group, false)).chain(cgroup.v2.iter().map(|group| (group, true)));
     for (group, unified) in groups {
@@ -27,6 +31,16 @@ pub fn remove(cgroup: &Cgroup) -> Result<(), Error> {
         }
     }
     if left.is_empty() { Ok(()) } else { Err(Error::Left { left }) }
+}
+
+#[cfg(feature = "systemd")]
+fn stop(unit: &Unit) -> Result<(), Error> {
+    super::systemd::Manager::connect(unit)?.stop()
+}
+
+#[cfg(not(feature = "systemd"))]
+fn stop(_: &Unit) -> Result<(), Error> {
+    Err(Error::LeftOut("systemd"))
 }
 
 fn rmdir(path: &Path) -> Result<(), Errno> {

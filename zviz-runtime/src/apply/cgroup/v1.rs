@@ -29,8 +29,8 @@ use std::path::{Path, PathBuf};
 /// Where one cannot be made, or is in use.
 pub fn make(cgroup: &Cgroup, made: &mut Vec<PathBuf>) -> Result<(), Error> {
     for group in &cgroup.v1 {
-        let path = group.dir();
-        if !dir::make(&group.mount, &path, made)? {
+        if !make_one(group, made)? {
+            let path = group.dir();
             let processes = kill::pids_below(&path)?.len();
             if processes > 0 {
                 return Err(Error::InUse { path, processes });
@@ -40,11 +40,21 @@ pub fn make(cgroup: &Cgroup, made: &mut Vec<PathBuf>) -> Result<(), Error> {
                 return Err(Error::Frozen { path });
             }
         }
-        if group.controllers.iter().any(|c| c == "cpuset") {
-            fill_cpuset(&group.mount, &path)?;
-        }
     }
     Ok(())
+}
+
+/// Makes one directory, such that a process can enter. Whether it was made.
+///
+/// # Errors
+/// Where it cannot be made.
+pub fn make_one(group: &Group, made: &mut Vec<PathBuf>) -> Result<bool, Error> {
+    let path = group.dir();
+    let fresh = dir::make(&group.mount, &path, made)?;
+    if group.controllers.iter().any(|c| c == "cpuset") {
+        fill_cpuset(&group.mount, &path)?;
+    }
+    Ok(fresh)
 }
 
 /// A new cpuset is empty, and takes no process until it has processors and nodes: its parent's, if not its own.

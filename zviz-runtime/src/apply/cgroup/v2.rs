@@ -30,7 +30,7 @@ pub fn make(group: &Group, made: &mut Vec<PathBuf>) -> Result<Dir, Error> {
 
 /// Enables controllers on the way to the cgroup. One that cannot be (not delegated, or processes are in the way) is
 /// found out where a limit needs it: many containers have none.
-fn enable(group: &Group) -> Result<(), Error> {
+pub fn enable(group: &Group) -> Result<(), Error> {
     if group.controllers.is_empty() {
         return Ok(());
     }
