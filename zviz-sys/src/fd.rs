@@ -82,8 +82,9 @@ pub fn filesystem_magic(fd: BorrowedFd<'_>) -> Result<i64> {
     // SAFETY: the buffer is as large as the kernel's structure.
     ret(unsafe { libc::fstatfs(fd.as_raw_fd(), buffer.as_mut_ptr()) }.into())?;
     // SAFETY: the call succeeded, so the kernel has filled the buffer.
+    let buffer = unsafe { buffer.assume_init() };
     #[allow(clippy::unnecessary_cast, clippy::useless_conversion)] // the field's type differs between architectures
-    Ok(unsafe { buffer.assume_init() }.f_type as i64)
+    Ok(buffer.f_type as i64)
 }
 
 /// Closes every descriptor from `first` up, whoever owns it: for a process that will use none of them again, nor run a

@@ -25,8 +25,9 @@ pub fn set_groups(groups: &[u32]) -> Result<()> {
 /// prctl(2) with up to four integers.
 fn prctl(option: i32, a: u64, b: u64, c: u64, d: u64) -> Result<i64> {
     // SAFETY: only operations that take integers are called through here.
+    let value = unsafe { libc::syscall(libc::SYS_prctl, option, a, b, c, d) };
     #[allow(clippy::useless_conversion)] // c_long is i32 on 32-bit targets
-    ret(unsafe { libc::syscall(libc::SYS_prctl, option, a, b, c, d) }).map(i64::from)
+    ret(value).map(i64::from)
 }
 
 /// Nothing that execs from here on gains rights. PR_SET_NO_NEW_PRIVS.
