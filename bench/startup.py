@@ -34,8 +34,17 @@ def bundle(folder):
         config = json.load(file)
     config["process"]["args"] = ["true"]
     config["process"]["terminal"] = False
-    with open(path, "w") as file:
-        json.dump(config, file)
+
+    def write():
+        with open(path, "w") as file:
+            json.dump(config, file)
+
+    write()
+    if subprocess.run(["crun", "run", "probe"], cwd=folder, capture_output=True).returncode != 0:
+        # crun raises RLIMIT_MEMLOCK before it loads a device program, which takes CAP_SYS_RESOURCE.
+        print("crun cannot load a device program here: linux.resources is left out for all")
+        del config["linux"]["resources"]
+        write()
 
 
 def once(argv, cwd):

@@ -101,7 +101,7 @@ fn enter(p: &mut Prepared, sync: &ChildEnd) -> Result<Infallible, Failure> {
         at(Stage::Session, ids::set_parent_death_signal(signal))?;
     }
     if p.reaper {
-        become_payload(p, sync)?;
+        become_payload(p)?;
     }
     let program = p.process.find_program()?;
     at(Stage::Descriptors, fd::cloexec_from(3 + p.preserved))?;
@@ -144,14 +144,12 @@ fn load_filter(filter: Option<&Filter>, sync: &ChildEnd) -> Result<(), Failure> 
 }
 
 /// Process 1 stays as the reaper; the payload goes on below it.
-fn become_payload(p: &Prepared, sync: &ChildEnd) -> Result<(), Failure> {
+fn become_payload(p: &Prepared) -> Result<(), Failure> {
     // Before the clone, so that a signal that comes meanwhile waits for the reaper instead of being lost.
     at(Stage::Reaper, block_signals())?;
     match at(Stage::Reaper, clone(0, None))? {
         Cloned::Child => at(Stage::Reaper, unblock_signals()),
-        Cloned::Parent { pid, pidfd } => {
-            at(Stage::Reaper, sync.payload(pidfd.as_fd()))?;
-            drop(pidfd);
+        Cloned::Parent { pid, .. } => {
             p.process.give_up_spare_right()?;
             // Nothing of the runtime's stays open in, or can be read from, what the payload sees as process 1.
             at(Stage::Reaper, ids::set_dumpable(false))?;

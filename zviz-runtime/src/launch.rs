@@ -71,8 +71,6 @@ pub(crate) trait Steps {
 pub(crate) struct Launched {
     pub pid: i32,
     pub pidfd: OwnedFd,
-    /// Of the payload, where a reaper is process 1.
-    pub payload: Option<OwnedFd>,
     sync: ParentEnd,
 }
 
@@ -109,7 +107,6 @@ pub(crate) fn launch(
     steps.cloned(pid)?;
     furnish(plan, &prepared, pid)?;
     call("sync", sync.go())?;
-    let mut payload = None;
     loop {
         match call("sync", sync.receive())? {
             FromInit::Mounted => {
@@ -125,14 +122,13 @@ pub(crate) fn launch(
                 steps.listener(pid, listener)?;
                 call("sync", sync.go())?;
             }
-            FromInit::Payload(pidfd) => payload = Some(pidfd),
             FromInit::Ready => break,
             other => return Err(ended(other, plan, init)),
         }
     }
     let mut init = init;
     let (pid, pidfd) = init.0.take().ok_or_else(|| Error::Died("already reaped".into()))?;
-    Ok(Launched { pid, pidfd, payload, sync })
+    Ok(Launched { pid, pidfd, sync })
 }
 
 /// Clones init, through the trampoline where something is joined.

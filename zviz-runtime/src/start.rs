@@ -88,8 +88,6 @@ pub struct Container {
     pub pid: i32,
     /// Init.
     pub pidfd: OwnedFd,
-    /// Of the payload, where a reaper is process 1.
-    pub payload: Option<OwnedFd>,
     /// The terminal's master, if no console socket took it.
     pub master: Option<OwnedFd>,
 }
@@ -142,8 +140,8 @@ fn make(request: Request<'_>, waits: bool) -> Result<Container, Error> {
     let mut state = State::new(request.oci_version, request.id.clone(), bundle, request.plan.clone());
     match build(&locked, &mut state, request, waits) {
         Ok((launched, master)) => {
-            let Launched { pid, pidfd, payload, .. } = launched;
-            Ok(Container { locked: Some(locked), state, pid, pidfd, payload, master })
+            let Launched { pid, pidfd, .. } = launched;
+            Ok(Container { locked: Some(locked), state, pid, pidfd, master })
         }
         Err(error) => {
             // The first error is the one that explains; what could not be undone stays visible in the state.

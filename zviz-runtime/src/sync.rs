@@ -13,7 +13,6 @@
 //!    ── Go ───────────────────────────────────────►  its master is where it belongs
 //!    ◄─────────────────────────── Listener(number)─  where the filter notifies
 //!    ── Go ───────────────────────────────────────►  the listener is in the agent's hands
-//!    ◄──────────────────────────── Payload + fd ───  where a reaper is process 1: a pidfd of the payload
 //!    ◄──────────────────────────────────── Ready ──  only the wait for `start` (create) and execve are left
 //!    ◄────────────────────── end of file: it runs ─  or Failed(stage, item, errno), at any point
 //! ```
@@ -34,8 +33,6 @@ pub enum FromInit {
     Console(OwnedFd),
     /// The listener's number in init's table.
     Listener(i32),
-    /// A pidfd of the payload comes along.
-    Payload(OwnedFd),
     /// Nothing is left but the wait and execve.
     Ready,
     /// It cannot go on.
@@ -48,10 +45,9 @@ const CLONED: u8 = 1;
 const MOUNTED: u8 = 2;
 const CONSOLE: u8 = 3;
 const LISTENER: u8 = 4;
-const PAYLOAD: u8 = 5;
-const READY: u8 = 6;
-const FAILED: u8 = 7;
-const GO: u8 = 8;
+const READY: u8 = 5;
+const FAILED: u8 = 6;
+const GO: u8 = 7;
 
 /// The child's end. Nothing here allocates.
 pub(crate) struct ChildEnd(pub OwnedFd);
@@ -106,10 +102,6 @@ impl ChildEnd {
         self.send_with(CONSOLE, master)
     }
 
-    pub fn payload(&self, pidfd: BorrowedFd<'_>) -> Result<(), Errno> {
-        self.send_with(PAYLOAD, pidfd)
-    }
-
     /// Says why; there is nobody to tell if this fails too.
     pub fn failed(&self, failure: Failure) {
         let _ = self.send(FAILED, failure.to_bytes());
@@ -150,7 +142,6 @@ impl ParentEnd {
             (MOUNTED, None) => Ok(FromInit::Mounted),
             (CONSOLE, Some(master)) => Ok(FromInit::Console(master)),
             (LISTENER, None) => Ok(FromInit::Listener(number)),
-            (PAYLOAD, Some(pidfd)) => Ok(FromInit::Payload(pidfd)),
             (READY, None) => Ok(FromInit::Ready),
             (FAILED, None) => Failure::from_bytes(payload).map(FromInit::Failed).ok_or(Errno::EPROTO),
             _ => Err(Errno::EPROTO),

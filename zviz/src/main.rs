@@ -16,12 +16,13 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    // Before anything else is done twice. A name that stands where no verb does costs an exec, and nothing else.
-    if arguments.iter().any(|argument| argument == "create" || argument == "run" || argument == "exec")
+    // Before anything is done twice. A command in a sandbox decides later, since it may not need it.
+    let said = |word: &str| arguments.iter().any(|argument| argument == word);
+    if (said("create") || said("exec") || said("run") && !said("--"))
         && let Err(error) = zviz_runtime::sealed::ensure()
     {
         eprintln!("zviz: seal the runtime's binary: {error}");
-        return ExitCode::from(commands::own_error_code(&arguments));
+        return ExitCode::FAILURE;
     }
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,

@@ -10,7 +10,6 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use zviz_sys::{path, process};
 
-/// ifinfomsg, which the attributes of a link follow.
 /// ifaddrmsg, which the attributes of an address follow.
 const ADDRESS: usize = 8;
 

@@ -14,7 +14,7 @@ use zviz_runtime::plan::Plan;
 use zviz_runtime::sandbox::{self, Flags, subids};
 use zviz_runtime::start::{self, Container, TakeMaster};
 use zviz_runtime::store::Store;
-use zviz_runtime::{Host, Profile};
+use zviz_runtime::{Host, Profile, sealed};
 
 /// What a shell answers where the sandbox itself is at fault: not the command's own code.
 const NO_SANDBOX: u8 = 125;
@@ -41,6 +41,10 @@ fn sandboxed(context: &Context, flags: &cli::Sandbox, command: &[String]) -> any
     let store = context.store()?;
     // Ids of its own take a root that may map any: that of the first user namespace.
     let own_ids = !host.rootless && !host.user_namespace;
+    if !own_ids {
+        // With ids of its own, nobody inside is one who may write the runtime's binary.
+        sealed::ensure()?;
+    }
     let range = own_ids.then(|| subids::take(&store.path().join(SUBIDS))).transpose()?;
     let facts = sandbox::probe(&sandbox, limits, range.as_ref().map(subids::Range::base));
     let lowered = sandbox::lower(&sandbox, &facts)?;
