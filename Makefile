@@ -28,7 +28,7 @@ lint: packages-build
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 test: lint packages-test
-	ZVIZ_MUST_RUN=$(CURDIR)/tests/must-run cargo test --workspace --locked --no-fail-fast
+	sh tests/all
 
 test-vm: packages-build
 	sh tests/vm $(VM)

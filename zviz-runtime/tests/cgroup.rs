@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use oci_spec::runtime::Linux;
 use serde_json::{Value, json};
 use std::fs;
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command};
@@ -17,7 +18,9 @@ use zviz_runtime::plan::Problems;
 use zviz_runtime::plan::cgroup::{self as plan, Cgroup, Driver};
 
 fn skip(why: &str) {
-    eprintln!("skipped: {why}");
+    // Not by eprintln, which a test that passes keeps to itself.
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    let _ = writeln!(std::io::stderr(), "SKIP {test}: {why}");
 }
 
 fn root() -> bool {
