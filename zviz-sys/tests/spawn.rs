@@ -134,6 +134,7 @@ fn namespaces_of_a_container_are_entered() {
     BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
     if line.is_empty() {
         eprintln!("skipped: unshare(1) cannot make a user namespace here");
+        holder.wait().unwrap();
         return;
     }
     // unshare forks: the namespaces are those of its child.
