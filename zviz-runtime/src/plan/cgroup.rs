@@ -294,3 +294,6 @@ fn enforceable(cgroup: &Cgroup, host: &CgroupHost, rootless: bool, problems: &mu
         problems.add("linux.resources.cpu.shares", "must be between 2 and 262144");
     }
 }
+
+#[cfg(test)]
+mod tests;

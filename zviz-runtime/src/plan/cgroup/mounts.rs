@@ -1,13 +1,14 @@
 //! A mount of type `cgroup` in a config.json, as the mounts that it takes on this host.
 
-use super::Cgroup;
+use super::{Cgroup, Group};
 use crate::host::cgroup::{CgroupHost, ROOT};
 use crate::plan::mounts::{Bind, Filesystem, MountKind};
 use std::path::Path;
 
 /// The mounts, in order: (place below the destination, empty for the destination itself; what goes there). In a new
-/// cgroup namespace they are fresh mounts, which show the container its own cgroup as the root; else binds of the
-/// host's directories, of which version 1 shows only our own.
+/// cgroup namespace they are fresh mounts, which show the container its own cgroup as the root; else binds, on version
+/// 1 of the container's own directory, on version 2 of all that the host has (as runc does both). The unified hierarchy
+/// of a hybrid host is not shown: it has nothing for the container, and runc shows none.
 pub fn mounts(cgroup: &Cgroup, host: &CgroupHost, new_namespace: bool) -> Vec<(String, MountKind)> {
     if host.v1.is_empty() {
         let kind = match (new_namespace, &host.v2) {
@@ -26,18 +27,15 @@ pub fn mounts(cgroup: &Cgroup, host: &CgroupHost, new_namespace: bool) -> Vec<(S
             let named = hierarchy.controllers.iter().any(|c| c == "name=systemd");
             filesystem("cgroup", if named { "systemd" } else { "cgroup" }, &options)
         } else {
-            bind(&hierarchy.own)
+            // Without one of its own, the container is where its maker is.
+            let own = hierarchy.controllers.first().and_then(|c| cgroup.v1(c)).map(Group::dir);
+            bind(own.as_ref().unwrap_or(&hierarchy.own))
         };
         out.push((name.clone(), kind));
         // Programs look for each controller under its own name.
         for controller in hierarchy.controllers.iter().filter(|c| hierarchy.controllers.len() > 1 && **c != name) {
             out.push((controller.clone(), MountKind::Symlink { target: name.clone() }));
         }
-    }
-    // A container that has a cgroup there may see it; without one, the whole tree would be the host's.
-    if let Some(v2) = host.v2.as_ref().filter(|_| cgroup.v2.is_some()) {
-        let kind = if new_namespace { filesystem("cgroup2", "cgroup", &[]) } else { bind(&v2.own) };
-        out.push((base(&v2.mount), kind));
     }
     out
 }
@@ -64,4 +62,66 @@ fn filesystem(fstype: &str, source: &str, options: &[(&str, Option<&str>)]) -> M
         options,
         copy_up: false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{hybrid, unified};
+    use super::*;
+
+    fn lines(host: &CgroupHost, cgroup: &Cgroup, new_namespace: bool) -> Vec<String> {
+        let line = |(place, kind): (String, MountKind)| match kind {
+            MountKind::Bind(bind) => format!("{place}: bind {}", bind.source),
+            MountKind::Filesystem(fs) => {
+                let options: Vec<_> = fs
+                    .options
+                    .iter()
+                    .map(|(k, v)| [&[k.clone()], &v.clone().into_iter().collect::<Vec<_>>()[..]].concat().join("="))
+                    .collect();
+                format!("{place}: {} {}", fs.fstype, options.join(","))
+            }
+            MountKind::Symlink { target } => format!("{place}: -> {target}"),
+            other => format!("{place}: {other:?}"),
+        };
+        mounts(cgroup, host, new_namespace).into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn version_1_has_a_directory_of_hierarchies() {
+        let host = hybrid();
+        let group = |name: &str| Group {
+            controllers: vec![name.to_owned()],
+            mount: format!("/c/{name}").into(),
+            path: "x/y".into(),
+        };
+        let cgroup = Cgroup { v1: vec![group("memory"), group("name=systemd")], ..Cgroup::none() };
+        assert_eq!(
+            lines(&host, &cgroup, true),
+            [
+                ": tmpfs mode=755",
+                "cpu,cpuacct: cgroup cpu,cpuacct",
+                "cpu: -> cpu,cpuacct",
+                "cpuacct: -> cpu,cpuacct",
+                "memory: cgroup memory",
+                "systemd: cgroup name=systemd",
+            ]
+        );
+        assert_eq!(
+            lines(&host, &cgroup, false),
+            [
+                ": tmpfs mode=755",
+                "cpu,cpuacct: bind /sys/fs/cgroup/cpu,cpuacct/own",
+                "cpu: -> cpu,cpuacct",
+                "cpuacct: -> cpu,cpuacct",
+                "memory: bind /c/memory/x/y",
+                "systemd: bind /c/name=systemd/x/y",
+            ]
+        );
+    }
+
+    #[test]
+    fn version_2_is_one_mount() {
+        assert_eq!(lines(&unified(), &Cgroup::none(), true), [": cgroup2 "]);
+        assert_eq!(lines(&unified(), &Cgroup::none(), false), [": bind /sys/fs/cgroup"]);
+    }
 }
