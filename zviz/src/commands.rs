@@ -4,6 +4,7 @@ mod bundle;
 mod create;
 mod delete;
 mod doctor;
+mod events;
 mod exec;
 mod features;
 mod kill;
@@ -17,6 +18,7 @@ mod sandbox;
 mod spec;
 mod start;
 mod state;
+mod update;
 
 use crate::cli::{Cli, Command, Global};
 use crate::log::Log;
@@ -71,7 +73,8 @@ pub fn run(cli: Cli, log: &Log) -> Result<u8, Failure> {
         Command::Doctor(arguments) => return Ok(doctor::run(&arguments)?),
         Command::Checkpoint(_) => refused::run("checkpoint")?,
         Command::Restore(_) => refused::run("restore")?,
-        _ => return Err(anyhow::anyhow!("this verb is not built in").into()),
+        Command::Update(update) => update::run(&context, &update)?,
+        Command::Events(events) => events::run(&context, &events)?,
     }
     Ok(0)
 }
