@@ -2,7 +2,7 @@
 # make test   checks and tests everything that this machine can show
 # make bench  compares start-up times with runc, crun and bubblewrap
 # make test-vm  tests limits, systemd and AppArmor in a virtual machine
-# make fuzz   fuzzes the parsers for FUZZ_SECONDS
+# make fuzz   fuzzes the reading of config.json for FUZZ_SECONDS
 
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 ZVIZ := target/$(TARGET)/release/zviz
@@ -37,7 +37,7 @@ bench: packages-bench build
 	python3 bench/startup.py $(ZVIZ)
 
 fuzz: packages-build
-	sh fuzz/run $(FUZZ_SECONDS)
+	sh fuzz/run config $(FUZZ_SECONDS)
 
 packages-build: ; @.ci/packages $(BUILD_PACKAGES)
 packages-test: ; @.ci/packages $(BUILD_PACKAGES) $(TEST_PACKAGES)
