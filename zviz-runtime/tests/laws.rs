@@ -128,7 +128,10 @@ proptest! {
         let Ok(plan) = plan(&config, &profile, &host) else { return Ok(()) };
         for seccomp in &plan.seccomp {
             let program = compile(&seccomp.policy).expect("a program").program;
-            let needed = ["write", "read", "execve", "exit_group"].map(|name| (name, args));
+            let mut needed = ["write", "read", "execve", "exit_group"].map(|name| (name, args)).to_vec();
+            if !plan.process.no_new_privs {
+                needed.push(("capset", args));
+            }
             prop_assert_eq!(may_finish_init(&program, &needed), Ok(()));
         }
     }

@@ -165,18 +165,12 @@ pub(super) fn lets_init_finish(policy: &Policy, no_new_privs: bool, found: &mut 
         let mut answers = all.iter().flat_map(|policy| answers(policy, name));
         answers.find(|action| !passes(*action, name))
     };
-    // Of those for the early loading, an argument may save a call; that none can is what is refused.
-    let hopeless = |name: &&str| {
-        let mut answers = all.iter().map(|policy| answers(policy, name));
-        let refused = answers.find(|answers| !answers.iter().any(|action| passes(*action, name)));
-        refused.and_then(|answers| answers.first().copied())
-    };
-    let refused = refusals(INIT_NEEDS, stopped);
+    let refused = refusals(INIT_NEEDS, &stopped);
     if !refused.is_empty() {
         found.problem("linux.seccomp", format!("init could not start the payload: {refused}"));
         return;
     }
-    let refused = if no_new_privs { String::new() } else { refusals(INIT_NEEDS_EARLY, hopeless) };
+    let refused = if no_new_privs { String::new() } else { refusals(INIT_NEEDS_EARLY, &stopped) };
     if !refused.is_empty() {
         let why = "without noNewPrivileges init gives up CAP_SYS_ADMIN only after the filter is loaded:";
         found.problem("linux.seccomp", format!("{why} {refused}"));

@@ -181,4 +181,5 @@ pub const CASES: &[(&str, &str, &str)] = &[
     ("/linux/resources/memory", "[1]", "linux.resources.memory: must be an object, not a list"),
     ("/mounts/-", r#"{"destination":"/x","type":"cgroup","options":["bind"]}"#, "mounts[3].source: is required for a bind mount"),
     ("/process/args", r#"{"0":"sh"}"#, "process.args: invalid type: map, expected a sequence"),
+    ("/linux/netDevices", r#"{"a":{"name":"x"},"b":{},"c":{"name":"x"}}"#, r#"linux.netDevices.c.name: a second device "x""#),
 ];

@@ -112,7 +112,7 @@ fn uts(input: Input, asked: Namespace, found: &mut Findings) -> Uts {
 }
 
 fn net(input: Input, asked: Namespace, found: &mut Findings) -> Net {
-    let mut devices = Vec::new();
+    let mut devices: Vec<(String, String)> = Vec::new();
     let given: BTreeMap<_, _> = input.linux().and_then(|l| l.net_devices().as_ref()).into_iter().flatten().collect();
     for (outside, device) in given {
         let place = format!("linux.netDevices.{outside}");
@@ -128,13 +128,10 @@ fn net(input: Input, asked: Namespace, found: &mut Findings) -> Net {
                 break;
             }
         }
-        devices.push((outside.clone(), inside));
-    }
-    devices.sort();
-    for pair in devices.windows(2) {
-        if pair[0].1 == pair[1].1 {
-            found.problem(format!("linux.netDevices.{}.name", pair[1].0), format!("a second device {:?}", pair[1].1));
+        if devices.iter().any(|(_, taken)| *taken == inside) {
+            found.problem(format!("{place}.name"), format!("a second device {inside:?}"));
         }
+        devices.push((outside.clone(), inside));
     }
     match asked {
         Namespace::New => Net::New { devices },
