@@ -2,14 +2,16 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod callers;
+mod support;
 
-use callers::{Caller, missing, skip};
+use callers::Caller;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
+use support::{missing, skip};
 
 fn each(test: &str, check: impl Fn(&Caller)) {
     if !nix::unistd::geteuid().is_root() {

@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod callers;
+mod support;
 
-use callers::{Caller, skip};
+use callers::Caller;
 use std::fs;
 use std::net::TcpListener;
 use std::os::linux::fs::MetadataExt;
@@ -12,6 +13,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::Command;
 use std::time::{Duration, Instant};
+use support::skip;
 
 fn each(test: &str, check: impl Fn(&Caller)) {
     if !nix::unistd::geteuid().is_root() {
@@ -130,7 +132,7 @@ fn the_network_is_its_own() {
         let tcp = format!("import socket; socket.create_connection(('127.0.0.1', {port}), 5)");
         let local = format!("import socket; socket.socket(socket.AF_UNIX).connect('\\0{name}')");
         assert_eq!(caller.says(&[], "ls /proc/sys/net/ipv4/conf | xargs"), "all default lo");
-        if callers::missing(&["python3"]).is_some() {
+        if support::missing(&["python3"]).is_some() {
             return skip("the_network_is_its_own", "python3 is not installed");
         }
         for code in [&tcp, &local] {
