@@ -1,6 +1,7 @@
 //! The five capability sets: names to masks, and which the host can give.
 
 use super::input::Findings;
+use super::namespaces::User;
 use super::process::Capabilities;
 use crate::host::Host;
 use crate::profile::Profile;
@@ -66,20 +67,29 @@ pub fn names(mask: u64) -> Vec<String> {
         .collect()
 }
 
-/// Decides the five sets. An absent list is an empty set: nothing is inherited from the runtime.
+/// What can be given at all: a user namespace brings every capability, and without one nothing beyond the runtime's own.
+/// user_namespaces(7), "Capabilities".
+pub(super) fn grantable(host: &Host, user: &User) -> u64 {
+    if *user == User::Host { host.capabilities } else { u64::MAX }
+}
+
+/// Decides the five sets. An absent list is an empty set: nothing is inherited from the runtime. What cannot be given is
+/// left out with a word, as config.md, "Linux Process", wants it: a runtime may itself be in a container.
 pub(super) fn plan(
     host: &Host,
     profile: &Profile,
+    user: &User,
     given: Option<&oci::LinuxCapabilities>,
     found: &mut Findings,
 ) -> Capabilities {
     let Some(given) = given else { return Capabilities::default() };
     let known = mask_upto(host.last_capability);
-    let mut missing = 0;
+    let grantable = grantable(host, user);
+    let mut asked = 0;
     let mut set = |list: &Option<oci::Capabilities>| {
         let mask = list.iter().flatten().filter_map(|c| number(&c.to_string())).fold(0, |mask, n| mask | 1 << n);
-        missing |= mask & !known;
-        mask & known & profile.capabilities
+        asked |= mask;
+        mask & known & grantable & profile.capabilities
     };
     let sets = Capabilities {
         bounding: set(given.bounding()),
@@ -88,8 +98,13 @@ pub(super) fn plan(
         inheritable: set(given.inheritable()),
         ambient: set(given.ambient()),
     };
-    if missing != 0 {
-        found.note("process.capabilities", format!("this kernel has no {}, left out", names(missing).join(", ")));
+    let unknown = asked & !known;
+    if unknown != 0 {
+        found.note("process.capabilities", format!("this kernel has no {}, left out", names(unknown).join(", ")));
+    }
+    let lacking = asked & known & !grantable;
+    if lacking != 0 {
+        found.note("process.capabilities", format!("{} not ours to give, left out", names(lacking).join(", ")));
     }
     checked(sets, found)
 }

@@ -144,7 +144,7 @@ fn changed(container: &Plan, changes: &Changes, host: &Host, found: &mut Finding
         process.cwd = cwd.clone();
     }
     user(container, changes, &mut process, found);
-    add_capabilities(changes, host, &mut process, found);
+    add_capabilities(container, changes, host, &mut process, found);
     process.no_new_privs = changes.no_new_privs.unwrap_or(process.no_new_privs);
     if let Some(profile) = &changes.apparmor_profile {
         if !host.apparmor {
@@ -183,13 +183,17 @@ fn own_groups_denied(container: &Plan) -> bool {
 }
 
 /// As runc: an added capability is ambient too where the container has inheritable ones, since without those it cannot be.
-fn add_capabilities(changes: &Changes, host: &Host, process: &mut Process, found: &mut Findings) {
+fn add_capabilities(container: &Plan, changes: &Changes, host: &Host, process: &mut Process, found: &mut Findings) {
     let mut added = 0_u64;
     for name in &changes.capabilities {
         match capabilities::number(name).filter(|number| *number <= host.last_capability) {
             Some(number) => added |= 1 << number,
             None => found.problem("--cap", format!("unknown capability {name:?}")),
         }
+    }
+    let lacking = added & !capabilities::grantable(host, &container.namespaces.user);
+    if lacking != 0 {
+        found.problem("--cap", format!("{} not ours to give", capabilities::names(lacking).join(", ")));
     }
     let sets = &mut process.capabilities;
     sets.bounding |= added;

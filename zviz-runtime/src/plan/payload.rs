@@ -7,6 +7,7 @@ use super::{capabilities, idmap, labels, rlimits, scheduling};
 use crate::host::Host;
 use crate::profile::Profile;
 use oci_spec::runtime as oci;
+use std::collections::BTreeSet;
 
 /// NGROUPS_MAX. setgroups(2).
 const GROUPS_MAX: usize = 65_536;
@@ -45,7 +46,7 @@ pub(super) fn process(
         found.problem("process.args[0]", "is empty");
     }
     let terminal = given.terminal().unwrap_or(false);
-    let capabilities = capabilities::plan(host, profile, given.capabilities().as_ref(), found);
+    let capabilities = capabilities::plan(host, profile, user, given.capabilities().as_ref(), found);
     Process {
         args,
         env: env(given.env().iter().flatten(), found),
@@ -113,7 +114,9 @@ pub(super) fn credentials(given: &oci::User, user: &User, found: &mut Findings) 
     if additional.len() > GROUPS_MAX {
         found.problem("process.user.additionalGids", format!("more than {GROUPS_MAX} groups"));
     }
-    let mut groups = Some(additional.to_vec());
+    // Docker lists a group twice that both the image and its caller name; the kernel would show it twice.
+    let mut seen = BTreeSet::new();
+    let mut groups = Some(additional.iter().copied().filter(|gid| seen.insert(*gid)).collect());
     if let User::New { uids, gids, setgroups, .. } = user {
         unmapped(uids, given.uid(), "process.user.uid", "linux.uidMappings", found);
         unmapped(gids, given.gid(), "process.user.gid", "linux.gidMappings", found);
