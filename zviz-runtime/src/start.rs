@@ -164,7 +164,9 @@ fn build(
     request: Request<'_>,
     waits: bool,
 ) -> Result<(Launched, Option<OwnedFd>), Error> {
-    let Request { store, plan, host, console, preserve_fds, die_with_parent, .. } = request;
+    let Request { store, mut plan, host, console, preserve_fds, die_with_parent, .. } = request;
+    // execCPUAffinity is not for init (config.md); exec takes it from the state.
+    (plan.process.initial_affinity, plan.process.final_affinity) = (None, None);
     // Until it is made it is not ours, and may be another container's: undoing must not touch it.
     let planned = std::mem::take(&mut state.plan.cgroup);
     let Created { cgroup, mut entrance } = cgroup::create(&planned)?;

@@ -42,6 +42,11 @@ fn inside(context: &Context, flags: &Flags) -> anyhow::Result<u8> {
     for note in &plan.notes {
         context.log.warn(&note.to_string());
     }
+    if let Some(cpus) = &plan.process.initial_affinity {
+        // As a mask, which is how the kernel and the other runtimes show it.
+        let mask = cpus.iter().filter(|cpu| **cpu < u128::BITS).fold(0u128, |mask, cpu| mask | 1 << cpu);
+        context.log.debug(|| format!("initial CPU affinity: {mask:#x}"));
+    }
     go_below(&mut state.plan.cgroup, &flags.cgroup)?;
     let descriptors = Descriptors::decide(None, std::process::id(), flags.preserve_fds)?;
     descriptors.check()?;
