@@ -466,6 +466,18 @@ fn devices_are_filtered_on_version_2() {
     }
 }
 
+#[test]
+fn a_delegated_cgroup_belongs_to_its_user() {
+    use std::os::unix::fs::MetadataExt;
+    let Some(host) = unified_view() else { return };
+    let cgroup = Cgroup { owner: Some(4321), ..planned(&host, json!({})) };
+    let running = Running::sleeping(&cgroup);
+    let dir = running.cgroup.v2.as_ref().unwrap().dir();
+    let owner = |file: &str| fs::metadata(dir.join(file)).unwrap().uid();
+    assert_eq!((owner("."), owner("cgroup.procs"), owner("cgroup.subtree_control")), (4321, 4321, 4321));
+    assert_eq!((owner("cgroup.kill"), owner("cgroup.freeze")), (0, 0), "not what delegation is about");
+}
+
 /// The way in that `create` uses: cloned into the unified cgroup, and into the rest by its own hand.
 #[test]
 fn a_process_is_born_inside() {

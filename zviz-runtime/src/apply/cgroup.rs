@@ -113,9 +113,19 @@ fn make(cgroup: &Cgroup, made: &mut Vec<PathBuf>) -> Result<Entrance, Error> {
     };
     #[cfg(feature = "cgroup-v1")]
     v1::make(cgroup, made)?;
-    limit(cgroup, unified.as_ref())?;
-    devices::set(cgroup, unified.as_ref())?;
+    furnish(cgroup, unified.as_ref())?;
     Entrance::open(cgroup, unified)
+}
+
+/// Puts everything of the plan into force.
+fn furnish(cgroup: &Cgroup, unified: Option<&dir::Dir>) -> Result<(), Error> {
+    limit(cgroup, unified)?;
+    devices::set(cgroup, unified)?;
+    match (unified, cgroup.owner) {
+        // Version 1 is never given away: its files are not safe in other hands.
+        (Some(dir), Some(uid)) if cgroup.is_unified() => v2::delegate(dir, uid),
+        _ => Ok(()),
+    }
 }
 
 /// Sets every limit of the plan.

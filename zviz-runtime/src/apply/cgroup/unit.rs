@@ -27,8 +27,7 @@ pub fn start(unit: &Unit, cgroup: &mut Cgroup, pid: u32) -> Result<(), Error> {
         Some(group) => Some(Dir::open(&group.dir())?),
         None => None,
     };
-    super::limit(cgroup, unified.as_ref())?;
-    super::devices::set(cgroup, unified.as_ref())
+    super::furnish(cgroup, unified.as_ref())
 }
 
 /// Hierarchies and controllers that systemd does not look after. A slice has no processes of its own making.

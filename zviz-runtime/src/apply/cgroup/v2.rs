@@ -4,6 +4,8 @@ use super::{Error, dir, dir::Dir, kill};
 use crate::plan::cgroup::Group;
 use crate::plan::cgroup::v2::{Absent, Write};
 use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::unistd::{Uid, fchownat};
 use std::path::{Path, PathBuf};
 
 /// Makes the cgroup with its controllers enabled.
@@ -26,6 +28,25 @@ pub fn make(group: &Group, made: &mut Vec<PathBuf>) -> Result<Dir, Error> {
     enable(group)?;
     domain(group, &leaf)?;
     Ok(leaf)
+}
+
+/// Gives the directory, and those files in it that delegation is about, to a user. config-linux.md, "Cgroup ownership".
+/// The specification leaves it to the runtime; one that may not give (a user without privilege) keeps it.
+///
+/// # Errors
+/// Any but a lack of privilege.
+pub fn delegate(leaf: &Dir, uid: u32) -> Result<(), Error> {
+    let files = std::fs::read_to_string("/sys/kernel/cgroup/delegate");
+    // Before Linux 4.15 the kernel does not list them.
+    let files = files.as_deref().unwrap_or("cgroup.procs cgroup.subtree_control cgroup.threads");
+    for file in std::iter::once(".").chain(files.split_ascii_whitespace()) {
+        match fchownat(leaf, file, Some(Uid::from_raw(uid)), None, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(Errno::EPERM) => return Ok(()),
+            Err(errno) => return Err(dir::call("give away", &leaf.path().join(file), errno)),
+        }
+    }
+    Ok(())
 }
 
 /// Enables controllers on the way to the cgroup. One that cannot be (not delegated, or processes are in the way) is
