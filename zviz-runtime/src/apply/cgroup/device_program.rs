@@ -1,92 +1,121 @@
 //! The device rules as a program of the kernel's virtual machine, for cgroup v2.
 //!
 //! The kernel runs it for each open or mknod of a device node with `struct bpf_cgroup_dev_ctx`: the sort of node in the
-//! low half of the first word and the accesses asked for in the high half, then major and minor. 0 denies. Rules are
-//! tried from the last to the first; each settles the accesses that it speaks of, and what none settles is denied.
+//! low half of the first word and the accesses asked for in the high half, then major and minor. 0 denies.
+//!
+//! There is no jump in it. What a rule speaks of is made a mask, which is empty where the node is another, and each rule
+//! in turn adds its mask to what is granted or takes it away; so the last that speaks of an access decides. The kernel
+//! follows both ways of every jump when it verifies a program: with jumps, loading the default rules took 112 µs of each
+//! start, and takes 43 µs without.
 
-use crate::plan::cgroup::devices::{Access, Node, Rule};
+use crate::plan::cgroup::devices::{Node, Rule};
 use zviz_sys::bpf::Insn;
 
 const RESULT: u8 = 0;
 const CONTEXT: u8 = 1;
-const NODE: u8 = 2;
+/// The accesses granted so far.
+const GRANTED: u8 = 2;
 const WANTED: u8 = 3;
 const MAJOR: u8 = 4;
 const MINOR: u8 = 5;
+/// 0 if it is a character device, a block device.
+const NOT_CHAR: u8 = 6;
+const NOT_BLOCK: u8 = 7;
+/// Of one rule.
+const MASK: u8 = 8;
+const PART: u8 = 9;
 
 /// `BPF_LDX | BPF_MEM | BPF_W`.
 const LOAD: u8 = 0x61;
-/// `BPF_ALU64 | BPF_MOV`, of a register and of a constant.
-const MOVE: u8 = 0xbf;
+/// `BPF_ALU`: 32 bits wide with a constant; the upper half becomes 0.
+const AND_32: u8 = 0x54;
+const SHIFT_32: u8 = 0x74;
+const XOR_32: u8 = 0xa4;
+/// `BPF_ALU64`: with a constant, which is sign-extended.
 const SET: u8 = 0xb7;
-/// `BPF_ALU | BPF_AND | BPF_K` and `BPF_ALU | BPF_RSH | BPF_K`: 32 bits wide.
-const AND: u8 = 0x54;
-const SHIFT: u8 = 0x74;
-/// `BPF_JMP32` with a constant, so that a number above 2^31 is not extended: not equal, any bit set.
-const UNEQUAL: u8 = 0x56;
-const ANY_BIT: u8 = 0x46;
-/// `BPF_JMP | BPF_JA`.
-const SKIP: u8 = 0x05;
+const ADD: u8 = 0x07;
+const MULTIPLY: u8 = 0x27;
+const XOR: u8 = 0xa7;
+const SHIFT: u8 = 0x77;
+/// `BPF_ALU64`: with a register.
+const MOVE: u8 = 0xbf;
+const OR_WITH: u8 = 0x4f;
+const AND_WITH: u8 = 0x5f;
 /// `BPF_JMP | BPF_EXIT`.
 const EXIT: u8 = 0x95;
 
-fn insn(code: u8, to: u8, from: u8, offset: i16, immediate: u32) -> Insn {
-    Insn { code, registers: to | from << 4, offset, immediate: immediate as i32 }
+/// `BPF_DEVCG_DEV_BLOCK`, `BPF_DEVCG_DEV_CHAR`.
+const BLOCK: u32 = 1;
+const CHAR: u32 = 2;
+
+fn insn(code: u8, to: u8, immediate: u32) -> Insn {
+    Insn { code, registers: to, offset: 0, immediate: immediate as i32 }
+}
+
+fn with(code: u8, to: u8, from: u8) -> Insn {
+    Insn { code, registers: to | from << 4, offset: 0, immediate: 0 }
+}
+
+fn load(to: u8, offset: i16) -> Insn {
+    Insn { code: LOAD, registers: to | CONTEXT << 4, offset, immediate: 0 }
 }
 
 /// Assembles the program.
 pub fn assemble(rules: &[Rule]) -> Vec<Insn> {
-    let mut program = vec![
-        insn(LOAD, NODE, CONTEXT, 0, 0),
-        insn(MOVE, WANTED, NODE, 0, 0),
-        insn(SHIFT, WANTED, 0, 0, 16),
-        insn(AND, NODE, 0, 0, 0xffff),
-        insn(LOAD, MAJOR, CONTEXT, 4, 0),
-        insn(LOAD, MINOR, CONTEXT, 8, 0),
-    ];
     let total = rules.iter().rposition(Rule::is_total);
     let (default, rest) = total.map_or((false, rules), |i| (rules[i].allow, &rules[i + 1..]));
-    for rule in rest.iter().rev() {
+    let mut program = vec![
+        load(WANTED, 0),
+        with(MOVE, NOT_CHAR, WANTED),
+        insn(AND_32, NOT_CHAR, 0xffff),
+        with(MOVE, NOT_BLOCK, NOT_CHAR),
+        insn(XOR_32, NOT_CHAR, CHAR),
+        insn(XOR_32, NOT_BLOCK, BLOCK),
+        insn(SHIFT_32, WANTED, 16),
+        load(MAJOR, 4),
+        load(MINOR, 8),
+        insn(SET, GRANTED, if default { u32::MAX } else { 0 }),
+    ];
+    for rule in rest {
         append(rule, &mut program);
     }
-    answer(default, &mut program);
+    program.extend([
+        // What was wanted and is not granted; 1 is the answer if that is nothing.
+        insn(XOR, GRANTED, u32::MAX),
+        with(AND_WITH, WANTED, GRANTED),
+        with(MOVE, RESULT, WANTED),
+        insn(ADD, RESULT, u32::MAX),
+        insn(SHIFT, RESULT, 63),
+        insn(EXIT, 0, 0),
+    ]);
     program
 }
 
 fn append(rule: &Rule, program: &mut Vec<Insn>) {
-    let mut body = Vec::new();
-    let bits = u32::from(rule.access.bits());
-    match (rule.allow, rule.access == Access::ALL) {
-        (allow, true) => answer(allow, &mut body),
-        (true, false) => {
-            body.push(insn(AND, WANTED, 0, 0, !bits));
-            body.push(insn(UNEQUAL, WANTED, 0, 2, 0));
-            answer(true, &mut body);
-        }
-        (false, false) => {
-            body.push(insn(ANY_BIT, WANTED, 0, 1, bits));
-            body.push(insn(SKIP, 0, 0, 2, 0));
-            answer(false, &mut body);
-        }
-    }
-    let node = match rule.node {
-        Node::All => None,
-        Node::Block => Some(1),
-        Node::Char => Some(2),
+    // 0 where the node is the rule's: the bits in which it differs.
+    let differs = match rule.node {
+        Node::All => insn(SET, MASK, 0),
+        Node::Char => with(MOVE, MASK, NOT_CHAR),
+        Node::Block => with(MOVE, MASK, NOT_BLOCK),
     };
-    let tests = [(NODE, node), (MAJOR, rule.major), (MINOR, rule.minor)];
-    let tests: Vec<(u8, u32)> = tests.into_iter().filter_map(|(register, value)| Some((register, value?))).collect();
-    for (i, (register, value)) in tests.iter().enumerate() {
-        // Over the tests that follow and the body: at most seven.
-        let distance = (tests.len() - 1 - i + body.len()) as i16;
-        program.push(insn(UNEQUAL, *register, 0, distance, *value));
+    program.push(differs);
+    for (register, number) in [(MAJOR, rule.major), (MINOR, rule.minor)] {
+        if let Some(number) = number {
+            program.extend([with(MOVE, PART, register), insn(XOR_32, PART, number), with(OR_WITH, MASK, PART)]);
+        }
     }
-    program.append(&mut body);
-}
-
-fn answer(allow: bool, program: &mut Vec<Insn>) {
-    program.push(insn(SET, RESULT, 0, 0, u32::from(allow)));
-    program.push(insn(EXIT, 0, 0, 0, 0));
+    // Less than 2^32, so that one less is negative for 0 alone: 1 then, else 0, times the accesses. (A signed shift and
+    // an `and` would do too, but the verifier of Linux 6.18 goes both ways at those, as at a jump: 10 ms.)
+    program.extend([
+        insn(ADD, MASK, u32::MAX),
+        insn(SHIFT, MASK, 63),
+        insn(MULTIPLY, MASK, u32::from(rule.access.bits())),
+    ]);
+    if rule.allow {
+        program.push(with(OR_WITH, GRANTED, MASK));
+    } else {
+        program.extend([insn(XOR, MASK, u32::MAX), with(AND_WITH, GRANTED, MASK)]);
+    }
 }
 
 #[cfg(test)]
@@ -101,25 +130,26 @@ mod tests {
     fn run(program: &[Insn], node: u32, access: u32, major: u32, minor: u32) -> u64 {
         let context = [node | access << 16, major, minor];
         let mut r = [0u64; 11];
-        let mut at = 0usize;
-        for _ in 0..100_000 {
-            let i = program[at];
+        for i in program {
             let (to, from) = (usize::from(i.registers & 15), usize::from(i.registers >> 4));
             let (low, constant) = (r[to] as u32, i.immediate as u32);
-            let mut jump = false;
-            match i.code {
-                LOAD => r[to] = u64::from(context[i.offset as usize / 4]),
-                MOVE => r[to] = r[from],
-                SET => r[to] = i64::from(i.immediate) as u64,
-                AND => r[to] = u64::from(low & constant),
-                SHIFT => r[to] = u64::from(low >> constant),
-                UNEQUAL => jump = low != constant,
-                ANY_BIT => jump = low & constant != 0,
-                SKIP => jump = true,
+            let wide = i64::from(i.immediate) as u64;
+            r[to] = match i.code {
+                LOAD => u64::from(context[i.offset as usize / 4]),
+                AND_32 => u64::from(low & constant),
+                SHIFT_32 => u64::from(low >> constant),
+                XOR_32 => u64::from(low ^ constant),
+                SET => wide,
+                ADD => r[to].wrapping_add(wide),
+                MULTIPLY => r[to].wrapping_mul(wide),
+                XOR => r[to] ^ wide,
+                SHIFT => r[to] >> constant,
+                MOVE => r[from],
+                OR_WITH => r[to] | r[from],
+                AND_WITH => r[to] & r[from],
                 EXIT => return r[0],
                 other => panic!("{other:#x}"),
-            }
-            at += 1 + if jump { usize::try_from(i.offset).unwrap() } else { 0 };
+            };
         }
         panic!("no end");
     }
