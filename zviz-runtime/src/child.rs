@@ -66,8 +66,10 @@ fn enter(p: &mut Prepared, sync: &ChildEnd) -> Result<Infallible, Failure> {
             let root = rootfs.attach(place.as_fd())?;
             mounts::make_all(&mut p.mounts, root.as_fd())?;
             devices::make_all(&p.devices, &p.links, root.as_fd())?;
-            at(Stage::Sync, sync.mounted())?;
-            at(Stage::Sync, sync.wait())?;
+            if p.hooked {
+                at(Stage::Sync, sync.mounted())?;
+                at(Stage::Sync, sync.wait())?;
+            }
             p.paths.apply(root.as_fd())?;
             p.process.make_cwd(root.as_fd())?;
             root

@@ -118,6 +118,8 @@ pub(crate) struct Prepared {
     pub cgroup_tasks: Vec<OwnedFd>,
     pub terminal: bool,
     pub console_size: Option<(u16, u16)>,
+    /// Hooks run between the mounts and the change of the root: init waits for them.
+    pub hooked: bool,
     pub parent_death_signal: Option<i32>,
     pub reaper: bool,
     pub preserved: u32,
@@ -148,6 +150,9 @@ pub(crate) fn prepare(
         cgroup_tasks: options.cgroup_tasks,
         terminal: plan.process.terminal,
         console_size: plan.process.console_size,
+        hooked: [&plan.hooks.prestart, &plan.hooks.create_runtime, &plan.hooks.create_container]
+            .iter()
+            .any(|hooks| !hooks.is_empty()),
         parent_death_signal: options.die_with_parent.then_some(libc::SIGKILL),
         reaper: plan.process.reaper,
         preserved: options.preserve_fds,

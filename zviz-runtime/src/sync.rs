@@ -7,7 +7,7 @@
 //!
 //! parent                                         init
 //!    ── Go ───────────────────────────────────────►  id maps, cgroup and links are in place
-//!    ◄────────────────────────────────── Mounted ──  prestart, createRuntime and createContainer hooks run
+//!    ◄────────────────────────────────── Mounted ──  where there are prestart, createRuntime or createContainer hooks
 //!    ── Go ───────────────────────────────────────►  masks, pivot, console ...
 //!    ◄──────────────────────────── Console + fd ───  where a terminal was asked for
 //!    ── Go ───────────────────────────────────────►  its master is where it belongs
