@@ -165,12 +165,12 @@ pub(super) fn lets_init_finish(policy: &Policy, no_new_privs: bool, found: &mut 
         let mut answers = all.iter().flat_map(|policy| answers(policy, name));
         answers.find(|action| !passes(*action, name))
     };
-    let refused = refusals(INIT_NEEDS, &stopped);
+    let refused = refusals(INIT_NEEDS, stopped);
     if !refused.is_empty() {
         found.problem("linux.seccomp", format!("init could not start the payload: {refused}"));
         return;
     }
-    let refused = if no_new_privs { String::new() } else { refusals(INIT_NEEDS_EARLY, &stopped) };
+    let refused = if no_new_privs { String::new() } else { refusals(INIT_NEEDS_EARLY, stopped) };
     if !refused.is_empty() {
         let why = "without noNewPrivileges init gives up CAP_SYS_ADMIN only after the filter is loaded:";
         found.problem("linux.seccomp", format!("{why} {refused}"));
