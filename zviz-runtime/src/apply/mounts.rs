@@ -35,10 +35,20 @@ pub(crate) struct PreparedMount {
 enum What {
     Tree(OwnedFd),
     Source { path: CString, recursive: bool, nofollow: bool },
-    New { fstype: CString, options: Vec<(CString, Option<CString>)>, copy_up: bool, attributes: u64 },
+    New { fstype: CString, options: Vec<(CString, Option<CString>)>, copy_up: bool, attributes: u64, mode: Mode },
     Remount,
     Symlink(CString),
     Directory(u32),
+}
+
+/// The permission bits of a new file system's root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// As its options, or the kernel, have it.
+    Given,
+    /// Those of the directory that it is mounted on, if there is one: what the image says of /run or /tmp holds for a
+    /// tmpfs there too. runc does the same, and engines count on it.
+    OfPlace,
 }
 
 /// A path inside the container as the kernel resolves it from the root's descriptor.
@@ -120,6 +130,11 @@ fn filesystem(fs: &Filesystem, attributes: Attributes) -> Result<What, Error> {
         options,
         copy_up: fs.copy_up,
         attributes: attributes.set & !mount::attr::IDMAP,
+        mode: if fs.fstype == "tmpfs" && fs.options.iter().all(|(key, _)| key != "mode") {
+            Mode::OfPlace
+        } else {
+            Mode::Given
+        },
     })
 }
 
@@ -183,8 +198,13 @@ impl PreparedMount {
             What::Source { path, recursive, nofollow } => {
                 Ok((mount::clone_tree_at(path, *recursive, *nofollow)?, false))
             }
-            What::New { fstype, options, attributes, .. } => {
+            What::New { fstype, options, attributes, mode, .. } => {
                 let fs = mount::Filesystem::open(fstype)?;
+                if *mode == Mode::OfPlace
+                    && let Ok(place) = inroot::open(root, &self.place, libc::O_DIRECTORY)
+                {
+                    fs.set(c"mode", Some(octal(fd::stat(&place)?.st_mode & 0o7777, &mut [0; 5])))?;
+                }
                 for (key, value) in options {
                     fs.set(key, value.as_deref())?;
                 }
@@ -207,6 +227,14 @@ impl PreparedMount {
             other => other,
         }
     }
+}
+
+/// A number of at most four octal digits as the kernel reads it, without allocating.
+fn octal(bits: u32, digits: &mut [u8; 5]) -> &CStr {
+    for (i, digit) in digits[..4].iter_mut().enumerate() {
+        *digit = b'0' + (bits >> (9 - 3 * i) & 7) as u8;
+    }
+    CStr::from_bytes_until_nul(digits).unwrap_or(c"0755")
 }
 
 fn is_directory(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
@@ -240,4 +268,16 @@ pub(crate) fn clone_device(path: &CStr, major: u32, minor: u32) -> Result<OwnedF
     let stat = fd::stat(tree.as_fd())?;
     let is = stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == libc::makedev(major, minor);
     if is { Ok(tree) } else { Err(Errno::ENODEV) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permission_bits_in_octal() {
+        for (bits, want) in [(0o1777, c"1777"), (0o755, c"0755"), (0, c"0000"), (0o7777, c"7777")] {
+            assert_eq!(octal(bits, &mut [0; 5]), want);
+        }
+    }
 }
