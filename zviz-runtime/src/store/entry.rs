@@ -53,7 +53,8 @@ impl Entry {
             Err(Errno::ENOENT) => return Err(Error::Absent(self.id.clone())),
             Err(errno) => return Err(self.failed("open state.json", errno)),
         };
-        let mut text = Vec::new();
+        // Room for most, so that it is read at once.
+        let mut text = Vec::with_capacity(32 << 10);
         file.take(MAX_STATE).read_to_end(&mut text).map_err(|error| self.failed("read state.json", error))?;
         let state: State =
             serde_json::from_slice(&text).map_err(|source| Error::State { id: self.id.clone(), source })?;
@@ -157,14 +158,31 @@ impl Locked {
     /// Forgets the container: removes its files and its directory. Others that wait for the lock will find it gone.
     ///
     /// # Errors
-    /// `Entry` if something cannot be removed; state.json is the last file to go, so that it can be tried again.
+    /// `Entry` if something cannot be removed.
     pub fn remove(self) -> Result<(), Error> {
+        match unlinkat(&self.dir, STATE, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(self.failed("remove state.json", errno)),
+        }
+        match self.remove_directory() {
+            // A container that ended before it was started has its fifo still.
+            Err(Errno::ENOTEMPTY) => self.empty()?,
+            removed => return removed.map_err(|errno| self.failed("remove its directory", errno)),
+        }
+        self.remove_directory().map_err(|errno| self.failed("remove its directory", errno))
+    }
+
+    fn remove_directory(&self) -> Result<(), Errno> {
+        unlinkat(&*self.root, self.id.as_str(), UnlinkatFlags::RemoveDir)
+    }
+
+    fn empty(&self) -> Result<(), Error> {
         let broken = |errno: Errno| self.failed("list its directory", errno);
         let mut dir = Dir::openat(&self.dir, ".", super::DIRECTORY, Mode::empty()).map_err(broken)?;
         let mut names = Vec::new();
         for entry in dir.iter() {
             let name = entry.map_err(broken)?.file_name().to_owned();
-            if !matches!(name.to_bytes(), b"." | b"..") && name.to_bytes() != STATE.as_bytes() {
+            if !matches!(name.to_bytes(), b"." | b"..") {
                 names.push(name);
             }
         }
@@ -172,12 +190,7 @@ impl Locked {
             unlinkat(&self.dir, name.as_c_str(), UnlinkatFlags::NoRemoveDir)
                 .map_err(|errno| self.failed("remove a file", errno))?;
         }
-        match unlinkat(&self.dir, STATE, UnlinkatFlags::NoRemoveDir) {
-            Ok(()) | Err(Errno::ENOENT) => {}
-            Err(errno) => return Err(self.failed("remove state.json", errno)),
-        }
-        unlinkat(&*self.root, self.id.as_str(), UnlinkatFlags::RemoveDir)
-            .map_err(|errno| self.failed("remove its directory", errno))
+        Ok(())
     }
 }
 

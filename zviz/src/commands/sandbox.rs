@@ -82,7 +82,7 @@ fn foreground(
     let mut container = start::run(start::Request {
         store,
         id,
-        oci_version: "1.2.0",
+        oci_version: zviz_runtime::features::OCI_VERSION_MAX,
         bundle: Path::new("/"),
         plan,
         host,
