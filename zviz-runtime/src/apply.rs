@@ -15,3 +15,4 @@ pub(crate) mod paths;
 pub(crate) mod process;
 pub(crate) mod rootfs;
 mod rtnetlink;
+pub(crate) mod shared;

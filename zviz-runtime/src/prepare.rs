@@ -6,7 +6,7 @@ use crate::apply::namespaces::PreparedNamespaces;
 use crate::apply::paths::PreparedPaths;
 use crate::apply::process::PreparedProcess;
 use crate::apply::rootfs::PreparedRoot;
-use crate::apply::{devices, landlock, mounts, namespaces, paths, process, rootfs};
+use crate::apply::{devices, landlock, mounts, namespaces, paths, process, rootfs, shared};
 use crate::failure::{Failure, Stage, at};
 use crate::plan::{Plan, Seccomp};
 use nix::errno::Errno;
@@ -30,6 +30,14 @@ pub enum Error {
         /// Why.
         #[source]
         errno: Errno,
+    },
+    /// A kernel parameter of a joined namespace that is the runtime's own.
+    #[error("linux.sysctl.{parameter}: the namespace {path} is the host's own")]
+    SharedParameter {
+        /// Its name.
+        parameter: String,
+        /// The namespace.
+        path: String,
     },
     /// The source of a bind.
     #[error("{origin}: bind source {path}")]
@@ -133,6 +141,7 @@ pub(crate) fn prepare(
     privileged: bool,
     last_capability: u32,
 ) -> Result<Prepared, Error> {
+    shared::check(plan)?;
     let opener = if privileged { Opener::Parent } else { Opener::Init };
     let inherited = plan.rootfs.as_ref().map_or(MountAttr::default(), |r| rootfs::outer_propagation(r).0);
     Ok(Prepared {
