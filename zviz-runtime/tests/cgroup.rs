@@ -20,7 +20,7 @@ use zviz_runtime::plan::cgroup::{self as plan, Cgroup, Driver};
 fn skip(why: &str) {
     // Not by eprintln, which a test that passes keeps to itself.
     let test = std::thread::current().name().unwrap_or_default().to_owned();
-    let _ = writeln!(std::io::stderr(), "SKIP {test}: {why}");
+    let _ = std::io::stderr().write_all(format!("SKIP {test}: {why}\n").as_bytes());
 }
 
 fn root() -> bool {

@@ -123,9 +123,11 @@ fn others_may_have_a_container_that_runs_in_the_foreground() {
 fn a_cgroup_of_another_container_is_left_alone() {
     let Some(first) = bundle("first", &["sleep", "1000"]) else { return };
     let Some(second) = bundle("second", &["true"]) else { return };
+    for bundle in [&first, &second] {
+        bundle.edit(|spec| spec["linux"]["cgroupsPath"] = json!(format!("/{}", first.name)));
+    }
     first.create();
     first.ok(&["start", &first.name]);
-    second.edit(|spec| spec["linux"]["cgroupsPath"] = json!(format!("/{}", first.name)));
     second.refused(&["run", "--bundle", second.path(), &second.name], "process(es) already");
     assert_eq!(first.state()["status"], "running");
     first.ok(&["delete", "--force", &first.name]);
