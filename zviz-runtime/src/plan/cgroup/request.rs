@@ -69,7 +69,8 @@ fn cpu(c: &oci::LinuxCpu, p: &mut At<'_>) -> Cpu {
     if period.is_some_and(|n| !(1_000..=1_000_000).contains(&n)) {
         p.add("cpu.period", "must be between 1000 and 1000000 microseconds".to_owned());
     }
-    let quota = p.limit("cpu.quota", c.quota());
+    // The kernel takes any negative quota for none (cpu.cfs_quota_us), and so does every runtime.
+    let quota = p.limit("cpu.quota", c.quota().map(|quota| quota.max(-1)));
     if quota.is_some_and(|q| (1..1_000).contains(&q)) {
         p.add("cpu.quota", "must be at least 1000 microseconds".to_owned());
     }

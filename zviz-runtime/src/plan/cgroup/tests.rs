@@ -146,6 +146,7 @@ fn zero_is_not_set_and_minus_one_is_no_limit() {
     let lifted = json!({ "memory": { "limit": -1 }, "cpu": { "quota": -1 } });
     assert_eq!(writes(&resources(&unified(), lifted)), ["memory.swap.max=max", "memory.max=max", "cpu.max=max 100000"]);
     assert_eq!(writes(&resources(&unified(), json!({ "pids": { "limit": 0 } }))), ["pids.max=1"]);
+    assert_eq!(writes(&resources(&unified(), json!({ "cpu": { "quota": -5 } }))), ["cpu.max=max 100000"]);
     let only_a_period = json!({ "cpu": { "period": 50000 } });
     assert_eq!(writes(&resources(&unified(), only_a_period)), ["cpu.max=max 50000"]);
 }
@@ -175,7 +176,6 @@ fn what_is_wrong_has_a_place() {
         (json!({ "cpu": { "cpus": "3-1" } }), "cpu.cpus: \"3-1\" is not a list such as \"0-2,7\""),
         (json!({ "cpu": { "mems": "0;1" } }), "cpu.mems: \"0;1\" is not a list such as \"0-2,7\""),
         (json!({ "cpu": { "period": 999 } }), "cpu.period: must be between 1000 and 1000000 microseconds"),
-        (json!({ "cpu": { "quota": -5 } }), "cpu.quota: -5 is negative; no limit is -1"),
         (json!({ "cpu": { "idle": 2 } }), "cpu.idle: must be 0 or 1"),
         (json!({ "cpu": { "realtimeRuntime": 5 } }), "cpu.realtimeRuntime: cgroup v2 has no such limit"),
         (json!({ "pids": { "limit": -7 } }), "pids.limit: -7 is negative; no limit is -1"),
