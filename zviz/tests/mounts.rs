@@ -61,3 +61,31 @@ fn attributes_are_those_of_the_options() {
     assert!(["rw", "nodev"].iter().all(|word| options(&seen, "/late/inside").contains(word)));
     bundle.leaves_nothing();
 }
+
+/// Every option that config.md wants, each on a tmpfs and on a bind mount of its own, is taken by this kernel.
+#[test]
+fn every_option_of_the_specification_is_taken() {
+    let Some(bundle) = bundle("options", &["cat", "/proc/self/mountinfo"]) else { return };
+    let source = bundle.file("source");
+    fs::create_dir_all(&source).unwrap();
+    let of_others = ["bind", "rbind", "remount", "idmap", "ridmap"];
+    let words = zviz_runtime::plan::mounts::KNOWN_OPTIONS.iter().filter(|word| !of_others.contains(word));
+    let words: Vec<&str> = words.copied().collect();
+    bundle.edit(|spec| {
+        for word in &words {
+            let place = |kind: &str| format!("/{kind}-{word}");
+            mount(spec, json!({ "destination": place("t"), "type": "tmpfs", "source": "tmpfs", "options": [word] }));
+            if !["tmpcopyup", "src-nofollow"].contains(word) {
+                mount(spec, json!({ "destination": place("b"), "source": source, "options": ["bind", word] }));
+            }
+        }
+    });
+    let seen = bundle.ok(&["run", "--bundle", bundle.path(), &bundle.name]);
+    for (word, attribute) in [("ro", "ro"), ("rro", "ro"), ("nosuid", "nosuid"), ("rnoatime", "noatime")] {
+        for kind in ["t", "b"] {
+            assert!(options(&seen, &format!("/{kind}-{word}")).contains(&attribute), "{kind} {word}");
+        }
+    }
+    assert!(seen.lines().any(|line| line.contains(" /t-sync ") && line.contains("sync")));
+    bundle.leaves_nothing();
+}

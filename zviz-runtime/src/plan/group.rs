@@ -5,6 +5,7 @@ use super::idmap;
 use super::input::{Findings, Input};
 use super::mounts::place;
 use super::namespaces::{Namespace, Namespaces, User};
+use crate::host::cgroup::Mode;
 
 /// Decides the cgroup.
 pub(super) fn plan(input: Input, namespaces: &Namespaces, found: &mut Findings) -> Cgroup {
@@ -25,8 +26,10 @@ pub(super) fn plan(input: Input, namespaces: &Namespaces, found: &mut Findings) 
 /// A container that sees its own cgroup as the root of a writable tree may divide it: its directory then belongs to the
 /// payload's user. config-linux.md, "Cgroup ownership".
 fn owner(input: Input, namespaces: &Namespaces) -> Option<u32> {
-    let delegated =
-        namespaces.cgroup == Namespace::New && input.spec.oci.mounts().iter().flatten().any(is_writable_tree);
+    // Never in version 1: whoever may write there may leave it.
+    let delegated = input.host.cgroup.mode == Mode::V2
+        && namespaces.cgroup == Namespace::New
+        && input.spec.oci.mounts().iter().flatten().any(is_writable_tree);
     let uid = input.spec.oci.process().as_ref().map_or(0, |process| process.user().uid());
     match &namespaces.user {
         _ if !delegated => None,

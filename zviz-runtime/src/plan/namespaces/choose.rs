@@ -128,7 +128,8 @@ fn net(input: Input, asked: Namespace, found: &mut Findings) -> Net {
                 break;
             }
         }
-        if devices.iter().any(|(_, taken)| *taken == inside) {
+        // `%d` is for the kernel to fill in, with a number that is free.
+        if !inside.contains("%d") && devices.iter().any(|(_, taken)| *taken == inside) {
             found.problem(format!("{place}.name"), format!("a second device {inside:?}"));
         }
         devices.push((outside.clone(), inside));
