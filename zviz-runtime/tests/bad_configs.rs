@@ -104,3 +104,22 @@ fn what_is_no_json_names_line_and_column() {
     assert_eq!(answer("null"), ["the whole file: must be an object"]);
     assert_eq!(answer("[]"), ["the whole file: must be an object"]);
 }
+
+/// The typed form holds hash maps, whose order is another one each time they are filled.
+#[test]
+fn faults_are_said_in_one_order() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let of = |value: Value| names.iter().map(|name| ((*name).to_owned(), value.clone())).collect::<Value>();
+    let mut config = good();
+    config["linux"]["sysctl"] = of(json!("1"));
+    config["linux"]["timeOffsets"] = of(json!({ "secs": 1 }));
+    config["linux"]["netDevices"] = of(json!({ "name": "x/y" }));
+    config["linux"]["resources"]["unified"] = of(json!("1"));
+    config["linux"]["resources"]["rdma"] = json!({ "a b": {}, "c d": {}, "e f": {}, "g h": {} });
+    let text = config.to_string();
+    let first = answer(&text);
+    assert!(first.len() > 40, "{first:?}");
+    for _ in 0..20 {
+        assert_eq!(answer(&text), first);
+    }
+}

@@ -3,6 +3,7 @@
 use super::resources::{BlockDevice, BlockIo, Cpu, Memory, Rate, Resources, Throttle, WeightDevice};
 use crate::plan::{Note, Problems};
 use oci_spec::runtime as oci;
+use std::collections::{BTreeMap, HashMap};
 
 const PLACE: &str = "linux.resources";
 
@@ -27,7 +28,7 @@ pub fn read(asked: &oci::LinuxResources, problems: &mut Problems, notes: &mut Ve
             Err(_) => p.add(&place, format!("a limit of {} is negative", limit.limit())),
         }
     }
-    for (device, limits) in asked.rdma().iter().flatten() {
+    for (device, limits) in in_order(asked.rdma()) {
         p.word(&format!("rdma[{device:?}]"), device);
         resources.rdma.insert(device.clone(), (limits.hca_handles(), limits.hca_objects()));
     }
@@ -38,11 +39,16 @@ pub fn read(asked: &oci::LinuxResources, problems: &mut Problems, notes: &mut Ve
             resources.priorities.insert(priority.name().clone(), priority.priority());
         }
     }
-    for (file, value) in asked.unified().iter().flatten() {
+    for (file, value) in in_order(asked.unified()) {
         unified(file, value, &mut p);
         resources.unified.insert(file.clone(), value.clone());
     }
     resources
+}
+
+/// A hash map has another order each time; what is said of its faults is to have one.
+fn in_order<T>(map: &Option<HashMap<String, T>>) -> BTreeMap<&String, &T> {
+    map.iter().flatten().collect()
 }
 
 fn memory(m: &oci::LinuxMemory, p: &mut At<'_>, notes: &mut Vec<Note>) -> Memory {
