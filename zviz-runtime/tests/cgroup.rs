@@ -485,6 +485,25 @@ fn a_delegated_cgroup_belongs_to_its_user() {
     assert_eq!((owner("cgroup.kill"), owner("cgroup.freeze")), (0, 0), "not what delegation is about");
 }
 
+/// A container that has divided its cgroup: its own takes no process any more.
+#[test]
+fn a_new_process_goes_where_init_is() {
+    let Some(host) = unified_view() else { return };
+    let running = Running::sleeping(&planned(&host, json!({})));
+    let dir = running.cgroup.v2.as_ref().unwrap().dir();
+    let controllers = fs::read_to_string(dir.join("cgroup.controllers")).unwrap();
+    let Some(controller) = controllers.split_whitespace().next() else { return skip("no controller to divide") };
+    fs::create_dir(dir.join("init")).unwrap();
+    fs::write(dir.join("init/cgroup.procs"), running.child.id().to_string()).unwrap();
+    fs::write(dir.join("cgroup.subtree_control"), format!("+{controller}")).unwrap();
+    let mut second = Command::new("sleep").arg("60").spawn().unwrap();
+    apply::enter(&running.cgroup, Some(running.child.id())).unwrap().add(second.id()).unwrap();
+    let path = fs::read_to_string(format!("/proc/{}/cgroup", second.id())).unwrap();
+    second.kill().unwrap();
+    second.wait().unwrap();
+    assert!(path.lines().any(|line| line.starts_with("0::") && line.ends_with("/leaf/init")), "{path}");
+}
+
 /// The way in that `create` uses: cloned into the unified cgroup, and into the rest by its own hand.
 #[test]
 fn a_process_is_born_inside() {

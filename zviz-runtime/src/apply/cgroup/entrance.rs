@@ -3,7 +3,8 @@
 use super::{Error, dir, dir::Dir};
 use crate::plan::cgroup::{Cgroup, Driver, Group};
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
@@ -25,8 +26,9 @@ impl Entrance {
     pub(super) fn open(cgroup: &Cgroup, unified: Option<Dir>) -> Result<Self, Error> {
         let mut v1 = Vec::with_capacity(cgroup.v1.len());
         for group in &cgroup.v1 {
-            let dir = Dir::open(&group.dir())?;
-            v1.push(dir.file("tasks", OFlag::O_WRONLY).map_err(|e| dir::call("open", &group.dir().join("tasks"), e))?);
+            let tasks = group.dir().join("tasks");
+            let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+            v1.push(open(&tasks, flags, Mode::empty()).map_err(|e| dir::call("open", &tasks, e))?);
         }
         Ok(Self { v2: unified.map(Dir::into_fd), v1, cgroup: cgroup.clone() })
     }

@@ -59,17 +59,20 @@ pub fn make_one(group: &Group, made: &mut Vec<PathBuf>) -> Result<bool, Error> {
 
 /// A new cpuset is empty, and takes no process until it has processors and nodes: its parent's, if not its own.
 fn fill_cpuset(mount: &Path, path: &Path) -> Result<(), Error> {
+    if path == mount {
+        return Ok(());
+    }
     let dir = Dir::open(path)?;
-    for file in ["cpuset.cpus", "cpuset.mems"] {
-        if !dir.read(file)?.trim().is_empty() || path == mount {
-            continue;
-        }
-        let parent = path.parent().unwrap_or(mount);
-        let mut inherited = Dir::open(parent)?.read(file)?;
-        if inherited.trim().is_empty() && parent != mount {
-            fill_cpuset(mount, parent)?;
-            inherited = Dir::open(parent)?.read(file)?;
-        }
+    let files = ["cpuset.cpus", "cpuset.mems"];
+    let values = [dir.read(files[0])?, dir.read(files[1])?];
+    if values.iter().all(|value| !value.trim().is_empty()) {
+        return Ok(());
+    }
+    let parent = path.parent().unwrap_or(mount);
+    fill_cpuset(mount, parent)?;
+    let parent = Dir::open(parent)?;
+    for (file, _) in files.iter().zip(values).filter(|(_, value)| value.trim().is_empty()) {
+        let inherited = parent.read(file)?;
         let value = inherited.trim();
         dir.write(file, value).map_err(|errno| dir.refused(file, value, errno))?;
     }

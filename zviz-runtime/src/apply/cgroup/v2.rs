@@ -85,6 +85,10 @@ pub fn enable(group: &Group) -> Result<(), Error> {
 /// bear. cgroups(7), "Thread mode".
 fn domain(group: &Group, leaf: &Dir) -> Result<(), Error> {
     const OF_DOMAINS: [&str; 3] = ["memory", "io", "hugetlb"];
+    // The root never is one.
+    if group.path.components().count() == 1 {
+        return Ok(());
+    }
     if leaf.read("cgroup.type").is_ok_and(|kind| kind.trim() != "domain invalid") {
         return Ok(());
     }
