@@ -40,6 +40,7 @@ pub use problems::{Problem, Problems};
 pub use process::{Capabilities, Credentials, Process, Rlimit};
 pub use rootfs::{Device, DeviceKind, Rootfs};
 
+use crate::profile::Profile;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -64,6 +65,8 @@ pub struct Plan {
     pub sysctl: BTreeMap<String, String>,
     /// Its cgroup, with limits and device rules.
     pub cgroup: cgroup::Cgroup,
+    /// What may be granted at most, to the payload and to all that `exec` adds.
+    pub profile: Profile,
     /// The payload.
     pub process: Process,
     /// The seccomp filter.

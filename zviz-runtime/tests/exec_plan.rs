@@ -110,6 +110,15 @@ fn what_cannot_be_is_refused_with_its_place() {
     // The filter of the container refuses capset, which only a process with no_new_privs does without.
     let loose = changes(|c| c.no_new_privs = Some(false));
     assert!(refusal(&plain, &loose).contains("capset gets errno EPERM"));
+    // What the container's profile does not grant, nothing in it gets.
+    let bound = Plan { profile: Profile::default(), ..container(|_| {}) };
+    let more = changes(|c| c.capabilities = vec!["CAP_KILL".into()]);
+    assert_eq!(refusal(&bound, &more), "--cap: CAP_KILL: the profile default does not grant it");
+    assert!(refusal(&bound, &loose).starts_with("--no-new-privs: the profile default has it always"));
+    let all =
+        json!({ "args": ["id"], "cwd": "/", "capabilities": { "bounding": ["CAP_KILL"], "permitted": ["CAP_KILL"] } });
+    let process = Plan::build_exec(&bound, &whole(&all), &host(), 42).expect("a plan").process;
+    assert!(process.capabilities == Default::default() && process.no_new_privs);
     let mapped = container(|config| {
         let namespaces = config["linux"]["namespaces"].as_array_mut().expect("a list");
         namespaces.push(json!({ "type": "user" }));

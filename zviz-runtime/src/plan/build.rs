@@ -41,6 +41,7 @@ impl Plan {
             readonly_paths,
             sysctl,
             cgroup,
+            profile: profile.clone(),
             process,
             seccomp,
             landlock,

@@ -8,6 +8,7 @@ mod words;
 use super::mounts::{IdmapSource, Mount, MountKind, Propagation, PropagationKind};
 use super::namespaces::{IdMap, Names, Namespace, Namespaces, Net, Time, User, Uts};
 use super::{Capabilities, Device, DeviceKind, Hooks, Landlock, LandlockRights, Plan, Process, Rootfs, Seccomp};
+use crate::profile::Profile;
 use cgroup::cgroup;
 use std::fmt::{self, Display, Formatter, Write};
 use words::{attributes, count, ids, list, mode, quoted, rlimit};
@@ -27,6 +28,9 @@ impl Display for Plan {
         self.readonly_paths.iter().try_for_each(|path| writeln!(f, "read-only {}", quoted(path)))?;
         self.sysctl.iter().try_for_each(|(name, value)| writeln!(f, "sysctl {name} = {}", quoted(value)))?;
         cgroup(f, &self.cgroup)?;
+        if self.profile != Profile::none() {
+            writeln!(f, "profile: {}", quoted(&self.profile.name))?;
+        }
         process(f, &self.process)?;
         match &self.seccomp {
             Some(filter) => seccomp(f, filter)?,

@@ -11,7 +11,6 @@ use super::payload;
 use super::process::Process;
 use super::{Hooks, Plan, Problems};
 use crate::host::Host;
-use crate::profile::Profile;
 use oci_spec::runtime as oci;
 use std::collections::BTreeMap;
 
@@ -74,6 +73,7 @@ impl Plan {
             readonly_paths: Vec::new(),
             sysctl: BTreeMap::new(),
             cgroup: container.cgroup.clone(),
+            profile: container.profile.clone(),
             process,
             seccomp: container.seccomp.clone(),
             landlock: container.landlock.clone(),
@@ -110,7 +110,7 @@ fn join(container: &Namespaces, init: i32) -> Namespaces {
 
 fn whole(container: &Plan, given: &oci::Process, host: &Host, found: &mut Findings) -> Process {
     let own = &container.process;
-    let process = payload::process(host, &Profile::none(), &container.namespaces.user, given, found);
+    let process = payload::process(host, &container.profile, &container.namespaces.user, given, found);
     Process {
         capabilities: if given.capabilities().is_some() { process.capabilities } else { own.capabilities },
         rlimits: if given.rlimits().is_some() { process.rlimits } else { own.rlimits.clone() },
@@ -146,6 +146,9 @@ fn changed(container: &Plan, changes: &Changes, host: &Host, found: &mut Finding
     user(container, changes, &mut process, found);
     add_capabilities(container, changes, host, &mut process, found);
     process.no_new_privs = changes.no_new_privs.unwrap_or(process.no_new_privs);
+    if container.profile.no_new_privs && !process.no_new_privs {
+        found.problem("--no-new-privs", format!("the profile {} has it always", container.profile.name));
+    }
     if let Some(profile) = &changes.apparmor_profile {
         if !host.apparmor {
             found.problem("--apparmor", "this kernel has no AppArmor");
@@ -194,6 +197,11 @@ fn add_capabilities(container: &Plan, changes: &Changes, host: &Host, process: &
     let lacking = added & !capabilities::grantable(host, &container.namespaces.user);
     if lacking != 0 {
         found.problem("--cap", format!("{} not ours to give", capabilities::names(lacking).join(", ")));
+    }
+    let beyond = added & !container.profile.capabilities;
+    if beyond != 0 {
+        let names = capabilities::names(beyond).join(", ");
+        found.problem("--cap", format!("{names}: the profile {} does not grant it", container.profile.name));
     }
     let sets = &mut process.capabilities;
     sets.bounding |= added;
