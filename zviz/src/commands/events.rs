@@ -57,7 +57,7 @@ fn follow(
     loop {
         let [ended, told] = wait(init, watch.as_deref(), next).context("poll")?;
         if let Some(watch) = watch.as_mut().filter(|_| told) {
-            for event in watch.next()? {
+            for event in watch.take()? {
                 match event {
                     oom::Event::Oom => print_event(&Event { kind: "oom", id: state.id.as_str(), data: None })?,
                     oom::Event::Empty => return Ok(()),

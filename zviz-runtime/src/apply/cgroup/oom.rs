@@ -54,7 +54,7 @@ pub enum Event {
     Empty,
 }
 
-/// Waits for events. Its descriptor can be polled for reading; [`Watch::next`] then says what there was.
+/// Waits for events. Its descriptor can be polled for reading; [`Watch::take`] then says what there was.
 #[derive(Debug)]
 pub struct Watch {
     way: Way,
@@ -110,7 +110,7 @@ impl Watch {
     ///
     /// # Errors
     /// Where the descriptor cannot be read.
-    pub fn next(&mut self) -> Result<Vec<Event>, Error> {
+    pub fn take(&mut self) -> Result<Vec<Event>, Error> {
         let mut events = Vec::new();
         match &self.way {
             Way::V1 { eventfd, dir, .. } => match eventfd.read() {

@@ -73,11 +73,8 @@ mod tests {
         let line = |(place, kind): (String, MountKind)| match kind {
             MountKind::Bind(bind) => format!("{place}: bind {}", bind.source),
             MountKind::Filesystem(fs) => {
-                let options: Vec<_> = fs
-                    .options
-                    .iter()
-                    .map(|(k, v)| [&[k.clone()], &v.clone().into_iter().collect::<Vec<_>>()[..]].concat().join("="))
-                    .collect();
+                let option = |(k, v): &(String, Option<String>)| v.as_ref().map_or(k.clone(), |v| format!("{k}={v}"));
+                let options: Vec<_> = fs.options.iter().map(option).collect();
                 format!("{place}: {} {}", fs.fstype, options.join(","))
             }
             MountKind::Symlink { target } => format!("{place}: -> {target}"),

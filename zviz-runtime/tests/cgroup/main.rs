@@ -1,0 +1,8 @@
+//! Real cgroups, made and removed as root. Each test says why it is skipped where the host cannot show it; the virtual
+//! machine shows those that a hybrid host cannot.
+
+mod devices;
+mod life;
+mod limits;
+mod support;
+mod systemd;
