@@ -235,13 +235,13 @@ fn a_command_is_needed() {
 
 #[test]
 fn the_hosts_network_is_said() {
-    let resolver = Some("/run/systemd/resolve/stub-resolv.conf".to_owned());
-    let online = Facts { resolver: resolver.clone(), ..facts() };
+    let resolver = "/run/systemd/resolve/stub-resolv.conf".to_owned();
+    let online = Facts { resolver: Some(resolver.clone()), ..facts() };
     let lowered = lower(Sandbox::new(["true"]).network(Network::Host), &online).unwrap();
     let namespaces = lowered.spec.linux().as_ref().unwrap().namespaces().clone().unwrap();
     assert!(!namespaces.iter().any(|namespace| namespace.typ() == oci::LinuxNamespaceType::Network));
     assert_eq!(lowered.notes.len(), 1);
-    assert!(destinations(&lowered).contains(&resolver.unwrap()));
+    assert!(destinations(&lowered).contains(&resolver));
 }
 
 #[test]
