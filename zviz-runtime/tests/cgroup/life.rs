@@ -102,6 +102,24 @@ fn a_delegated_cgroup_belongs_to_its_user() {
     assert_eq!((owner("cgroup.kill"), owner("cgroup.freeze")), (0, 0), "not what delegation is about");
 }
 
+/// Cgroups nested deeper than a path can name, as a hostile container with a writable tree may leave them.
+#[test]
+fn depth_is_no_hiding_place() {
+    use nix::fcntl::{OFlag, openat};
+    use nix::sys::stat::{Mode, mkdirat};
+    let Some(host) = unified_view() else { return };
+    let running = Running::sleeping(&planned(&host, json!({})));
+    let mut dir: std::os::fd::OwnedFd = fs::File::open(running.cgroup.v2.as_ref().unwrap().dir()).unwrap().into();
+    let name = "n".repeat(200);
+    for _ in 0..40 {
+        mkdirat(&dir, name.as_str(), Mode::S_IRWXU).unwrap();
+        dir = openat(&dir, name.as_str(), OFlag::O_DIRECTORY, Mode::empty()).unwrap();
+    }
+    let procs = openat(&dir, "cgroup.procs", OFlag::O_WRONLY, Mode::empty()).unwrap();
+    nix::unistd::write(&procs, running.child.id().to_string().as_bytes()).unwrap();
+    assert_eq!(apply::pids(&running.cgroup).unwrap(), [running.child.id()]);
+}
+
 /// A container that has divided its cgroup: its own takes no process any more.
 #[test]
 fn a_new_process_goes_where_init_is() {

@@ -2,7 +2,6 @@
 
 use crate::support::*;
 use serde_json::json;
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 use zviz_runtime::apply::cgroup as apply;

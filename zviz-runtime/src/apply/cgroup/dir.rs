@@ -2,8 +2,9 @@
 
 use super::Error;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat};
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode;
+use std::ffi::{CStr, CString};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -18,8 +19,13 @@ pub struct Dir {
 impl Dir {
     /// Opens it. A symbolic link at the end is not followed.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_at(AT_FDCWD, path)
+    }
+
+    /// Opens it relative to another.
+    pub fn open_at(at: BorrowedFd<'_>, path: &Path) -> Result<Self, Error> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let fd = open(path, flags, Mode::empty()).map_err(|e| call("open", path, e))?;
+        let fd = openat(at, path, flags, Mode::empty()).map_err(|e| call("open", path, e))?;
         Ok(Self { fd, path: path.to_path_buf() })
     }
 
@@ -87,14 +93,64 @@ pub fn make(mount: &Path, dir: &Path, made: &mut Vec<PathBuf>) -> Result<bool, E
     }
 }
 
-/// The directories right below one.
-pub fn children(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut out = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            out.push(entry.path());
+/// What [`walk`] calls for each directory.
+pub trait Visit {
+    /// On the way down, for the top too.
+    fn enter(&mut self, dir: BorrowedFd<'_>) -> Result<(), Errno>;
+    /// On the way up, but not for the top.
+    fn leave(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno>;
+}
+
+/// Goes through a directory and all below it. A container that may make cgroups can nest them deeper than any path is
+/// long, or than there are descriptors: so one is held, and the way back up is `..`, which no one can move in a cgroup
+/// file system. What goes away meanwhile is passed by.
+///
+/// # Errors
+/// What the visitor returns, and what keeps a directory from being read.
+pub fn walk(top: OwnedFd, visit: &mut dyn Visit) -> Result<(), Errno> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    visit.enter(top.as_fd())?;
+    let mut rest = vec![children(&top)?];
+    let mut names: Vec<CString> = Vec::new();
+    let mut here = top;
+    while let Some(todo) = rest.last_mut() {
+        match todo.pop() {
+            Some(name) => {
+                match openat(&here, name.as_c_str(), flags, Mode::empty()) {
+                    Ok(child) => here = child,
+                    Err(Errno::ENOENT) => continue,
+                    Err(errno) => return Err(errno),
+                }
+                visit.enter(here.as_fd())?;
+                rest.push(children(&here)?);
+                names.push(name);
+            }
+            None => {
+                rest.pop();
+                if let Some(name) = names.pop() {
+                    here = openat(&here, "..", flags, Mode::empty())?;
+                    visit.leave(here.as_fd(), &name)?;
+                }
+            }
         }
     }
-    Ok(out)
+    Ok(())
+}
+
+/// The names of the directories right below one; none where it is gone.
+fn children(dir: &OwnedFd) -> Result<Vec<CString>, Errno> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut names = Vec::new();
+    let mut entries = match nix::dir::Dir::openat(dir, ".", flags, Mode::empty()) {
+        Err(Errno::ENOENT | Errno::ENODEV) => return Ok(names),
+        other => other?,
+    };
+    for entry in entries.iter() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if entry.file_type() == Some(nix::dir::Type::Directory) && name != c"." && name != c".." {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
 }

@@ -3,8 +3,13 @@
 use super::{Error, dir, dir::Dir, freeze};
 use crate::plan::cgroup::Cgroup;
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
 use nix::sys::signal::{Signal, kill as send};
+use nix::sys::stat::Mode;
 use nix::unistd::Pid;
+use std::ffi::CStr;
+use std::io::Read;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 /// Sends a signal to every process of the cgroup and of those below it. SIGKILL goes through `cgroup.kill` (Linux 5.14),
@@ -58,22 +63,43 @@ fn directory(cgroup: &Cgroup) -> Option<PathBuf> {
 }
 
 pub(super) fn pids_below(path: &Path) -> Result<Vec<u32>, Error> {
-    let gone = |error: &Error| matches!(error.errno(), Some(libc::ENOENT | libc::ENODEV));
-    let mut out = Vec::new();
-    let mut todo = vec![path.to_path_buf()];
-    while let Some(path) = todo.pop() {
-        let text = Dir::open(&path).and_then(|dir| match dir.read("cgroup.procs") {
+    let top = match Dir::open(path) {
+        Err(error) if matches!(error.errno(), Some(libc::ENOENT | libc::ENODEV)) => return Ok(Vec::new()),
+        other => other?.into_fd(),
+    };
+    let mut census = Census(Vec::new());
+    dir::walk(top, &mut census).map_err(|errno| dir::call("read", path, errno))?;
+    Ok(census.0)
+}
+
+struct Census(Vec<u32>);
+
+impl dir::Visit for Census {
+    fn enter(&mut self, here: BorrowedFd<'_>) -> Result<(), Errno> {
+        let text = match read(here, "cgroup.procs") {
             // A cgroup of threads.
-            Err(error) if error.errno() == Some(libc::EOPNOTSUPP) => dir.read("cgroup.threads"),
+            Err(Errno::EOPNOTSUPP) => read(here, "cgroup.threads"),
             other => other,
-        });
+        };
         match text {
-            Ok(text) => out.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|&pid| pid != 0)),
-            // Gone while we walked, or before.
-            Err(error) if gone(&error) => continue,
-            Err(error) => return Err(error),
+            Ok(text) => self.0.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|&pid| pid != 0)),
+            // Gone while we walked.
+            Err(Errno::ENOENT | Errno::ENODEV) => {}
+            Err(errno) => return Err(errno),
         }
-        todo.extend(dir::children(&path).unwrap_or_default());
+        Ok(())
     }
-    Ok(out)
+
+    fn leave(&mut self, _: BorrowedFd<'_>, _: &CStr) -> Result<(), Errno> {
+        Ok(())
+    }
+}
+
+fn read(dir: BorrowedFd<'_>, name: &str) -> Result<String, Errno> {
+    let fd = openat(dir, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())?;
+    let mut text = String::new();
+    match std::fs::File::from(fd).read_to_string(&mut text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)),
+    }
 }

@@ -4,6 +4,12 @@ use super::{Error, dir, dir::Dir, freeze};
 use crate::plan::cgroup::path::Unit;
 use crate::plan::cgroup::{Cgroup, Driver};
 use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, open};
+use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use std::ffi::{CStr, OsStr};
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -43,28 +49,47 @@ fn stop(_: &Unit) -> Result<(), Error> {
     Err(Error::LeftOut("systemd"))
 }
 
-fn rmdir(path: &Path) -> Result<(), Errno> {
-    match nix::unistd::unlinkat(nix::fcntl::AT_FDCWD, path, nix::unistd::UnlinkatFlags::RemoveDir) {
+fn rmdir(at: BorrowedFd<'_>, name: &Path) -> Result<(), Errno> {
+    match unlinkat(at, name, UnlinkatFlags::RemoveDir) {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
         Err(errno) => Err(errno),
     }
 }
 
 fn remove_dir(path: &Path, unified: bool, until: Instant) -> Result<(), Errno> {
-    if rmdir(path).is_ok() {
+    if rmdir(AT_FDCWD, path).is_ok() {
         return Ok(());
     }
-    // EROFS comes also for a directory that is not there.
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        _ => {}
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    match open(path, flags, Mode::empty()) {
+        // Where the mount is read-only, the kernel says so also of what is not there.
+        Err(Errno::ENOENT) => return Ok(()),
+        Err(errno) => return Err(errno),
+        Ok(top) => dir::walk(top, &mut Removal { unified, until })?,
     }
-    for child in dir::children(path).unwrap_or_default() {
-        remove_dir(&child, unified, until)?;
+    patiently(AT_FDCWD, path, unified, until)
+}
+
+struct Removal {
+    unified: bool,
+    until: Instant,
+}
+
+impl dir::Visit for Removal {
+    fn enter(&mut self, _: BorrowedFd<'_>) -> Result<(), Errno> {
+        Ok(())
     }
+
+    fn leave(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+        patiently(parent, Path::new(OsStr::from_bytes(name.to_bytes())), self.unified, self.until)
+    }
+}
+
+/// Removes one directory, and waits for processes that are on their way out of it.
+fn patiently(at: BorrowedFd<'_>, name: &Path, unified: bool, until: Instant) -> Result<(), Errno> {
     let mut pause = Duration::from_millis(1);
     loop {
-        match rmdir(path) {
+        match rmdir(at, name) {
             Err(Errno::EBUSY) => {}
             done => return done,
         }
@@ -73,8 +98,8 @@ fn remove_dir(path: &Path, unified: bool, until: Instant) -> Result<(), Errno> {
             return Err(Errno::EBUSY);
         }
         // The kernel says when the last process of the unified hierarchy has gone; elsewhere we ask now and then.
-        match Dir::open(path).ok().filter(|_| unified).map(|dir| freeze::wait_for(&dir, "populated 0", left)) {
-            Some(Ok(true)) if rmdir(path).is_ok() => return Ok(()),
+        match Dir::open_at(at, name).ok().filter(|_| unified).map(|dir| freeze::wait_for(&dir, "populated 0", left)) {
+            Some(Ok(true)) if rmdir(at, name).is_ok() => return Ok(()),
             _ => std::thread::sleep(pause.min(left)),
         }
         pause *= 2;
