@@ -18,15 +18,16 @@ pub mod masks;
 pub mod paths;
 pub mod probe;
 pub mod quantity;
+pub mod running;
 pub mod shares;
 pub mod subids;
 mod words;
 
-pub use enforceable::limits as enforceable_limits;
 pub use facts::Facts;
 pub use flags::Flags;
 pub use lower::{Lowered, lower};
 pub use probe::probe;
+pub use running::{Decided, Error};
 pub use shares::Share;
 
 use std::time::Duration;
@@ -35,6 +36,18 @@ use std::time::Duration;
 ///
 /// By default: the host's programs and libraries read-only, the current folder writable at its own path, a private
 /// /tmp and home, loopback only, no capability, the default system call and file policy.
+///
+/// ```no_run
+/// use zviz_runtime::sandbox::Sandbox;
+/// use zviz_runtime::store::{Root, Store};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Store::open(&Root::Runtime("/run/example".into()))?;
+/// let outcome = Sandbox::new(["make", "test"]).ro("/srv/data", "/data").memory(1 << 30).status(&store)?;
+/// println!("ended with {}", outcome.status());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sandbox {
     args: Vec<String>,
@@ -204,10 +217,5 @@ impl Sandbox {
     pub fn terminal(&mut self, terminal: bool) -> &mut Self {
         self.terminal = terminal;
         self
-    }
-
-    /// The id that was asked for.
-    pub fn asked_id(&self) -> Option<&str> {
-        self.id.as_deref()
     }
 }

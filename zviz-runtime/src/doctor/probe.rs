@@ -6,7 +6,7 @@ use crate::host::Host;
 use crate::host::cgroup::{self, CgroupHost};
 use crate::plan::IdMap;
 use crate::sandbox::facts::Limits;
-use crate::sandbox::{enforceable_limits, subids};
+use crate::sandbox::{enforceable, subids};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use std::collections::BTreeMap;
@@ -101,7 +101,7 @@ pub fn probe() -> io::Result<Seen> {
         id_helpers: ["newuidmap", "newgidmap"].map(|name| (name, helper(name))).into(),
         idmapped: if host.rootless || host.user_namespace { Vec::new() } else { idmapped() },
         absent_calls: absent_calls(),
-        limits: enforceable_limits(&host, &cgroups),
+        limits: enforceable::limits(&host, &cgroups),
         cgroups,
         programs: PROGRAMS.iter().copied().filter(|name| installed(name).is_some()).collect(),
         devices: DEVICES.iter().copied().filter(|path| opens(path)).collect(),

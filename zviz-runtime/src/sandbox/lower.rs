@@ -12,8 +12,6 @@ use std::time::Duration;
 pub struct Lowered {
     /// For `Plan::build`, with the default profile over it.
     pub spec: oci::Spec,
-    /// The id, where one was asked for.
-    pub id: Option<String>,
     /// When everything inside is killed.
     pub timeout: Option<Duration>,
     /// What was decided and a user should know.
@@ -78,14 +76,7 @@ pub fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problems> {
         problems.add(format!("--rootfs {}", sandbox.rootfs.as_deref().unwrap_or_default()), why.as_str());
     }
     let spec = words::spec(sandbox, facts, &ids, &entries, words::Decided { cwd, env, masked, resources });
-    problems.or(Lowered {
-        spec,
-        id: sandbox.id.clone(),
-        timeout: sandbox.timeout,
-        notes,
-        entries,
-        translated: ids.translated,
-    })
+    problems.or(Lowered { spec, timeout: sandbox.timeout, notes, entries, translated: ids.translated })
 }
 
 /// Where the command starts, and the folder that is shared because the caller stands in it.

@@ -1,0 +1,164 @@
+//! A sandbox from what was asked for to its end, in the foreground of the calling process.
+
+use super::{Lowered, Sandbox, Userns, enforceable, lower, probe, subids};
+use crate::console::{self, Relay, Terminal};
+use crate::container::{Id, id};
+use crate::foreground::{self, Deadline, Outcome, Payload, Watch};
+use crate::host::Host;
+use crate::plan::{Plan, Problems};
+use crate::profile::Profile;
+use crate::start::{self, Container, TakeMaster};
+use crate::store::Store;
+use std::io::{self, stdin, stdout};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use zviz_sys::process::pidfd_send_signal;
+
+/// Below the store, under a name that is no id.
+const SUBIDS: &str = ".subids";
+
+/// Why a sandbox did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something that was asked for makes no sense, or cannot be had here.
+    #[error(transparent)]
+    Problems(#[from] Problems),
+    /// The id.
+    #[error(transparent)]
+    Id(#[from] id::Error),
+    /// The machine cannot be looked at.
+    #[error("look at this machine")]
+    Host(#[source] io::Error),
+    /// No range of user ids.
+    #[error("user ids for the sandbox")]
+    Ids(#[source] io::Error),
+    /// The sandbox cannot be made, or not be undone.
+    #[error(transparent)]
+    Start(#[from] start::Error),
+    /// The caller's terminal.
+    #[error(transparent)]
+    Terminal(#[from] console::Error),
+    /// The command cannot be waited for.
+    #[error(transparent)]
+    Wait(#[from] foreground::Error),
+}
+
+impl Error {
+    /// What a shell answers where it is the command itself that cannot be run: 127 if it is not there, else 126.
+    #[must_use]
+    pub fn program_status(&self) -> Option<u8> {
+        match self {
+            Error::Start(error) => error.program_status(),
+            _ => None,
+        }
+    }
+}
+
+/// A sandbox that was decided on, and is not made yet.
+#[derive(Debug)]
+pub struct Decided {
+    /// Everything that will be done.
+    pub plan: Plan,
+    id: Id,
+    host: Host,
+    lowered: Lowered,
+    // Held for the sandbox's life.
+    _ids: Option<subids::Range>,
+}
+
+impl Sandbox {
+    /// Runs the command and waits for its end, as `Command::status` does. While it runs, the signals of the calling
+    /// thread go to the command, so that this is for programs with one thread.
+    ///
+    /// # Errors
+    /// Everything that keeps the command from running; nothing is left behind then.
+    pub fn status(&self, store: &Store) -> Result<Outcome, Error> {
+        self.decide(store, Host::probe().map_err(Error::Host)?)?.run(store, None)
+    }
+
+    /// Whether the sandbox has a range of ids that nobody else has: where the caller is root of the first user namespace,
+    /// which may map any. Without one, the ids inside are those that may write the calling program's own file:
+    /// `sealed::ensure` is for that.
+    #[must_use]
+    pub fn has_ids_of_its_own(&self, host: &Host) -> bool {
+        may_map_any(host) && self.userns == Userns::Auto
+    }
+
+    /// Looks at the machine and decides what will be done.
+    ///
+    /// # Errors
+    /// What was asked for makes no sense or cannot be had.
+    pub fn decide(&self, store: &Store, host: Host) -> Result<Decided, Error> {
+        let id = Id::new(self.id.clone().unwrap_or_else(made_up))?;
+        let limits = enforceable::limits(&host, &host.cgroup);
+        let ids =
+            may_map_any(&host).then(|| subids::take(&store.path().join(SUBIDS))).transpose().map_err(Error::Ids)?;
+        let facts = probe(self, limits, ids.as_ref().map(subids::Range::base));
+        let lowered = lower(self, &facts)?;
+        let plan = lowered.plan(&Profile::default(), &host, id.as_str())?;
+        Ok(Decided { plan, id, host, lowered, _ids: ids })
+    }
+}
+
+fn may_map_any(host: &Host) -> bool {
+    !host.rootless && !host.user_namespace
+}
+
+/// Unique in a store: of the processes with one number, only one lives at a time.
+fn made_up() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("run-{}-{:x}", std::process::id(), now.as_nanos())
+}
+
+impl Decided {
+    /// Runs the command and waits for its end. `terminal` is the caller's, where the command gets one of its own: standard
+    /// input and output are tied to it.
+    ///
+    /// # Errors
+    /// Everything that keeps the command from running, or its sandbox from being undone.
+    pub fn run(self, store: &Store, terminal: Option<Terminal>) -> Result<Outcome, Error> {
+        let deadline = self.lowered.timeout.map(|after| Instant::now() + after);
+        let mut watch = Watch::start(false)?;
+        let (input, output) = (stdin(), stdout());
+        let mut relay = None;
+        // While init waits: the command's first bytes, and its first look at the size, meet what holds for all others.
+        let tie: TakeMaster<'_> = Box::new(|master| {
+            relay = Some(Relay::new(master, terminal, input.as_fd(), output.as_fd())?);
+            Ok(())
+        });
+        let mut container = start::run(start::Request {
+            store,
+            id: self.id,
+            oci_version: crate::features::OCI_VERSION_MAX,
+            bundle: Path::new("/"),
+            plan: self.plan,
+            host: &self.host,
+            console: Some(tie),
+            preserve_fds: 0,
+            die_with_parent: true,
+        })?;
+        container.unlock();
+        let pidfd = container.pidfd.as_fd();
+        let mut kill = || pidfd_send_signal(pidfd, libc::SIGKILL);
+        let mut payload = Payload::new(container.pid, pidfd);
+        payload.relay = relay;
+        payload.deadline = deadline.map(|at| Deadline { at, kill: &mut kill });
+        let outcome = watch.until_end(payload);
+        end(store, container, outcome)
+    }
+}
+
+/// Leaves nothing behind, whatever became of the wait.
+fn end(store: &Store, container: Container, outcome: Result<Outcome, foreground::Error>) -> Result<Outcome, Error> {
+    match outcome {
+        Ok(outcome) => {
+            start::finish(store, container)?;
+            Ok(outcome)
+        }
+        Err(error) => {
+            start::abandon(store, container);
+            Err(error.into())
+        }
+    }
+}
