@@ -1,6 +1,8 @@
 //! A sandbox around one command, with no bundle: `zviz run -- CMD`, and the same for a Rust program.
 //!
-//!     argv ──flags──► Sandbox ──probe──► Facts ──lower──► Lowered{spec, profile} ──Plan::build──► Plan ──finish──► Plan
+//! ```text
+//! argv ──flags──► Sandbox ──probe──► Facts ──lower──► Lowered{spec, profile} ──Plan::build──► Plan ──finish──► Plan
+//! ```
 //!
 //! [`Sandbox`] is what was asked for, [`Facts`] what the machine says about it; [`lower`] makes of the two, without a
 //! look at anything else, an ordinary spec and the profile over it, so that there is one planner for every door.

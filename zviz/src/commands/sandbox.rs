@@ -4,6 +4,7 @@ use super::{Context, Failure};
 use crate::cli;
 use std::io::{IsTerminal, stdin, stdout};
 use zviz_runtime::console::Terminal;
+use zviz_runtime::container::Id;
 use zviz_runtime::sandbox::{Error, Flags};
 use zviz_runtime::{Host, sealed};
 
@@ -24,6 +25,8 @@ fn sandboxed(context: &Context, flags: &cli::Sandbox, command: &[String]) -> any
     if !sandbox.has_ids_of_its_own(&host) {
         sealed::ensure()?;
     }
+    // Before the store is made, so that a wrong name leaves nothing.
+    flags.id.as_deref().map(Id::new).transpose()?;
     let store = context.store()?;
     let decided = sandbox.decide(&store, host)?;
     for note in &decided.plan.notes {
