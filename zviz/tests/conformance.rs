@@ -104,3 +104,28 @@ fn a_name_is_set_in_the_namespace_that_is_joined() {
     assert_eq!(seen, "web-1\n");
     sandbox.ok(&["delete", "--force", &sandbox.name]);
 }
+
+#[test]
+fn a_container_without_a_process_is_created_and_never_started() {
+    let Some(bundle) = bundle("no-process", &[]) else { return };
+    bundle.edit(|spec| drop(spec.as_object_mut().unwrap().remove("process")));
+    bundle.create();
+    assert_eq!(bundle.state()["status"], "created");
+    bundle.refused(&["start", &bundle.name], "the container has no program to start");
+    assert_eq!(bundle.state()["status"], "created");
+    bundle.ok(&["delete", &bundle.name]);
+    bundle.leaves_nothing();
+}
+
+#[test]
+fn the_root_has_the_propagation_that_is_asked_for() {
+    for (asked, field) in [("shared", "shared:"), ("unbindable", "unbindable"), ("private", "- "), ("slave", "- ")] {
+        let Some(bundle) = bundle(&format!("root-{asked}"), &["cat", "/proc/self/mountinfo"]) else { return };
+        bundle.edit(|spec| spec["linux"]["rootfsPropagation"] = json!(asked));
+        let mounts = bundle.ok(&["run", "--bundle", bundle.path(), &bundle.name]);
+        let root = mounts.lines().find(|line| line.split(' ').nth(4) == Some("/")).unwrap();
+        // After the mount options: the optional fields, then a hyphen. proc_pid_mountinfo(5).
+        let after = root.splitn(7, ' ').nth(6).unwrap();
+        assert!(after.starts_with(field), "{asked}: {root}");
+    }
+}

@@ -206,6 +206,10 @@ impl PreparedProcess {
 
     /// The program that will be run: the first candidate that may be executed.
     pub(crate) fn find_program(&self) -> Result<&CStr, Failure> {
+        if self.candidates.is_empty() {
+            // A spec may leave the process out until `start`, which refuses to start such a container.
+            return Ok(c"");
+        }
         // As execvp(3): a file that may not be executed is remembered while another is looked for.
         let mut worst = Errno::ENOENT;
         for (i, candidate) in self.candidates.iter().enumerate() {

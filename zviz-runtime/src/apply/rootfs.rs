@@ -3,10 +3,12 @@
 use super::mounts::{Opener, propagation};
 use crate::failure::{Failure, Stage, at};
 use crate::plan::Rootfs;
+use crate::plan::mounts::PropagationKind;
 use crate::prepare::{Error, cstring};
 use nix::errno::Errno;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use zviz_sys::mount::{self, MountAttr};
 use zviz_sys::path;
 
@@ -18,6 +20,8 @@ pub(crate) struct PreparedRoot {
     tree: Option<OwnedFd>,
     /// Of the host's tree in init's namespace.
     outer: (MountAttr, bool),
+    /// The folders above the root, and itself, where some mount among them may be shared after that.
+    above: Vec<CString>,
     /// Of the container's tree, once it is the root.
     inner: Option<(MountAttr, bool)>,
     readonly: bool,
@@ -41,29 +45,58 @@ pub(crate) fn prepare(plan: &Rootfs, opener: Opener) -> Result<PreparedRoot, Err
     } else {
         None
     };
-    let shared = |p: &crate::plan::Propagation| p.kind == crate::plan::mounts::PropagationKind::Shared;
+    // The tree is private; slave has no master to follow there.
+    let own = |p: &crate::plan::Propagation| matches!(p.kind, PropagationKind::Shared | PropagationKind::Unbindable);
     Ok(PreparedRoot {
         path,
         tree,
         outer: outer_propagation(plan),
-        inner: plan.propagation.filter(shared).map(propagation),
+        above: above(plan)?,
+        inner: plan.propagation.filter(own).map(propagation),
         readonly: plan.readonly,
         pivot: plan.pivot,
     })
 }
 
+/// From the root upwards, links resolved.
+fn above(plan: &Rootfs) -> Result<Vec<CString>, Error> {
+    let all_cut_off = plan.propagation.is_none_or(|p| p.recursive && p.kind != PropagationKind::Shared);
+    if all_cut_off || plan.path.is_empty() {
+        return Ok(Vec::new());
+    }
+    let named = |errno| Error::Rootfs { path: plan.path.clone(), errno };
+    let path = std::fs::canonicalize(&plan.path).map_err(|e| named(Errno::from_raw(e.raw_os_error().unwrap_or(0))))?;
+    path.ancestors().map(|dir| CString::new(dir.as_os_str().as_bytes()).map_err(|_| named(Errno::EINVAL))).collect()
+}
+
 impl PreparedRoot {
-    /// Where the root will be attached, by descriptor: opened while init still has its first user id.
+    /// Cuts the tree off from the host's, and gives the place where the root will be attached, by descriptor: while init
+    /// still has its first user id, which may enter the folders on the way.
     pub(crate) fn place(&self) -> Result<OwnedFd, Failure> {
+        let (attributes, recursive) = self.outer;
+        at(Stage::Propagation, mount::set_root_propagation(attributes.propagation, recursive))?;
+        at(Stage::Propagation, self.isolate())?;
         // A fresh root needs some directory to stand on until it is entered; this one is always there.
         let path = if self.path.is_empty() { c"/proc" } else { &self.path };
         at(Stage::Rootfs, path::open_path(path, libc::O_DIRECTORY))
     }
 
-    /// Cuts the tree off from the host's, and attaches the root. Gives the root by descriptor.
+    /// Makes the mount that the root is in private: were it shared, what is attached there would appear on the host, and
+    /// pivot_root(2) would refuse. Only the root of a mount takes the attribute, the first one above is it.
+    fn isolate(&self) -> Result<(), Errno> {
+        let private = MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() };
+        for dir in &self.above {
+            let dir = path::open_path(dir, libc::O_DIRECTORY)?;
+            match mount::set_attributes(dir.as_fd(), false, &private) {
+                Err(Errno::EINVAL) => {}
+                other => return other,
+            }
+        }
+        Ok(())
+    }
+
+    /// Attaches the root. Gives it by descriptor.
     pub(crate) fn attach(&mut self, place: BorrowedFd<'_>) -> Result<OwnedFd, Failure> {
-        let (attributes, recursive) = self.outer;
-        at(Stage::Propagation, mount::set_root_propagation(attributes.propagation, recursive))?;
         at(Stage::Rootfs, self.attach_tree(place))
     }
 
@@ -116,6 +149,9 @@ fn pivot(root: BorrowedFd<'_>) -> Result<(), Errno> {
 fn move_over(root: BorrowedFd<'_>) -> Result<(), Errno> {
     let old = path::open_path(c"/", libc::O_DIRECTORY)?;
     path::enter(root)?;
+    // As above: a shared root would be covered on the host, too.
+    let slave = MountAttr { propagation: libc::MS_SLAVE, ..MountAttr::default() };
+    mount::set_attributes(old.as_fd(), true, &slave)?;
     mount::attach(root, old.as_fd())?;
     path::chroot_to_cwd()?;
     path::change_directory(c"/")
