@@ -92,7 +92,8 @@ fn enter(p: &mut Prepared, sync: &ChildEnd) -> Result<Infallible, Failure> {
     drop(root);
     // As the user first; a directory that only root may enter is entered before the rights go.
     let entered = p.process.enter_cwd();
-    at(Stage::Credentials, pty::give_stdio(p.process.uid()))?;
+    let_go(p, sync)?;
+    at(Stage::Credentials, pty::give_stdio(p.process.uid(), p.terminal))?;
     p.process.become_user()?;
     at(Stage::WorkingDirectory, entered.or_else(|_| p.process.enter_cwd()))?;
     if let Some(landlock) = &p.landlock {
@@ -115,6 +116,18 @@ fn enter(p: &mut Prepared, sync: &ChildEnd) -> Result<Infallible, Failure> {
         wait_for_start(fifo.as_fd())?;
     }
     p.process.exec(program)
+}
+
+/// Closes all that leads to the host, before init has ids that others in the container may have too: it may wait for
+/// `start` for long. And none of them reads this process, unless an unprivileged runtime has to: to take the filter's
+/// listener, or to join it before `start`.
+fn let_go(p: &Prepared, sync: &ChildEnd) -> Result<(), Failure> {
+    let keep = [Some(sync.0.as_fd()), p.fifo.as_ref().map(AsFd::as_fd), p.landlock.as_ref().map(AsFd::as_fd)];
+    at(Stage::Descriptors, fd::close_all_but(3 + p.preserved, keep))?;
+    if p.fifo.is_none() && p.filter.as_ref().is_none_or(|filter| !filter.notifies()) {
+        at(Stage::Credentials, ids::set_dumpable(false))?;
+    }
+    Ok(())
 }
 
 /// The pseudo-terminal: made inside, bound on /dev/console, its master handed to the parent.

@@ -55,7 +55,7 @@ pub fn exec(request: Request<'_>) -> Result<Running, Error> {
         cache: cache(store),
         cgroup_tasks: entrance.take_v1_tasks(),
     };
-    let prepared = prepare::prepare(plan, state.id.as_str(), options, !host.rootless, host.last_capability)?;
+    let prepared = prepare::prepare(plan, options, !host.rootless, host.last_capability)?;
     // The namespaces are open by now. If init still lives, they are its own and not those of whoever has its pid next.
     if state.live_init().is_none() {
         return Err(Error::Gone(state.id.clone()));

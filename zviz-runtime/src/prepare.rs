@@ -88,6 +88,11 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
+    /// Whether it has a listener.
+    pub(crate) fn notifies(&self) -> bool {
+        self.flags & flag::NEW_LISTENER != 0
+    }
+
     /// Puts it in force; the listener comes back if there is one.
     pub(crate) fn load(&self) -> Result<Option<OwnedFd>, Failure> {
         at(Stage::Seccomp, seccomp::load(&self.program, self.flags))
@@ -136,7 +141,6 @@ pub(crate) struct Prepared {
 /// Prepares a plan. `privileged`: the runtime may change mounts in its own namespaces.
 pub(crate) fn prepare(
     plan: &Plan,
-    id: &str,
     options: Options,
     privileged: bool,
     last_capability: u32,
@@ -151,7 +155,7 @@ pub(crate) fn prepare(
         devices: plan.devices.iter().map(devices::prepare).collect::<Result<_, _>>()?,
         links: plan.symlinks.iter().map(devices::prepare_link).collect::<Result<_, _>>()?,
         paths: paths::prepare(&plan.masked_paths, &plan.readonly_paths)?,
-        process: process::prepare(&plan.process, &plan.sysctl, id, last_capability)?,
+        process: process::prepare(&plan.process, &plan.sysctl, last_capability)?,
         filter: plan.seccomp.as_ref().map(|s| filter(s, &options.cache)).transpose()?,
         landlock: plan.landlock.as_ref().map(landlock::prepare).transpose()?,
         proc: namespaces::open_proc()?,

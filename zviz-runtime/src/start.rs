@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use zviz_broker::handover::{self, ContainerProcessState};
 use zviz_seccomp::Cache;
 use zviz_sys::process::pidfd_send_signal;
-use zviz_sys::wait;
+use zviz_sys::{ids, wait};
 
 /// Why a container was not created or started.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +104,8 @@ pub(crate) fn cache(store: &Store) -> Cache {
     Cache::at(&store.path().join(".seccomp"))
 }
 
+/// CAP_SYS_PTRACE, linux/capability.h.
+const SYS_PTRACE: u64 = 1 << 19;
 const FIFO: &str = store::EXEC_FIFO;
 
 impl Error {
@@ -178,7 +180,13 @@ fn build(
         cache: cache(store),
         cgroup_tasks: entrance.take_v1_tasks(),
     };
-    let prepared = prepare::prepare(&plan, state.id.as_str(), options, !host.rootless, host.last_capability)?;
+    if host.capabilities & SYS_PTRACE != 0 {
+        // Init may share a pid namespace with others, and waits in it for `start` with the payload's own ids: none of
+        // them may trace it or read its memory (CVE-2016-9962). Without this right the runtime could not reach it either,
+        // to write its id maps or to join it.
+        call("prctl PR_SET_DUMPABLE", ids::set_dumpable(false))?;
+    }
+    let prepared = prepare::prepare(&plan, options, !host.rootless, host.last_capability)?;
     let mut steps = Create { locked, state, console, master: None };
     let launched = launch::launch(&plan, prepared, &entrance, &mut steps)?;
     let Create { master, state, .. } = steps;
@@ -329,9 +337,11 @@ fn release(
 ) -> Result<(), Error> {
     let start_container = &state.plan.hooks.start_container;
     if !start_container.is_empty() {
+        // The hook's process is a copy of this one until it is executed.
+        call("prctl PR_SET_DUMPABLE", ids::set_dumpable(false))?;
         let json = serde_json::to_vec(&state.oci(Status::Created)).unwrap_or_default();
         let join = [(pidfd, container_namespaces(&state.plan))];
-        let confinement = confine::prepare(&state.plan, state.id.as_str(), cache, last_capability)?;
+        let confinement = confine::prepare(&state.plan, cache, last_capability)?;
         let take = || confinement.take();
         // A program of the image: outside of the cgroup, devices that the container is denied would be open to it.
         let way = cgroup::enter(&state.plan.cgroup, None)?;

@@ -93,3 +93,18 @@ pub fn close_from(first: u32) -> Result<()> {
     // SAFETY: the caller never returns to code that owns a descriptor; numbers left in this process's memory are unused.
     ret(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) }).map(drop)
 }
+
+/// Closes every descriptor from `first` up but those to keep, whoever owns it: for a process that will use none of them
+/// again, nor run a destructor. close_range(2).
+pub fn close_all_but<const N: usize>(first: u32, keep: [Option<BorrowedFd<'_>>; N]) -> Result<()> {
+    let mut from = first;
+    loop {
+        let kept = keep.iter().flatten().filter_map(|fd| u32::try_from(fd.as_raw_fd()).ok());
+        let Some(next) = kept.filter(|kept| *kept >= from).min() else { return close_from(from) };
+        if next > from {
+            // SAFETY: as for close_from.
+            ret(unsafe { libc::syscall(libc::SYS_close_range, from, next - 1, 0) })?;
+        }
+        from = next + 1;
+    }
+}

@@ -114,9 +114,11 @@ pub fn set_capabilities(effective: u64, permitted: u64, inheritable: u64) -> Res
     ret(unsafe { libc::syscall(libc::SYS_capset, &header, data.as_ptr()) }).map(drop)
 }
 
-/// A new session keyring, so that the caller's keys stay the caller's. keyctl(2) KEYCTL_JOIN_SESSION_KEYRING.
-pub fn join_session_keyring(name: &std::ffi::CStr) -> Result<()> {
+/// A new session keyring, so that the caller's keys stay the caller's. keyctl(2) KEYCTL_JOIN_SESSION_KEYRING. It has no
+/// name: one with a name is joined if it is there already, and another container may have made it.
+pub fn new_session_keyring() -> Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: i32 = 1;
-    // SAFETY: the name is a null-terminated string that outlives the call.
-    ret(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr()) }).map(drop)
+    // SAFETY: a null name is allowed, and asks for a keyring without one.
+    ret(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) })
+        .map(drop)
 }

@@ -136,6 +136,19 @@ pub fn working_directory(buffer: &mut [u8]) -> Result<&[u8]> {
     buffer.get(..length.saturating_sub(1)).ok_or(crate::Errno::ENAMETOOLONG)
 }
 
+/// Makes sure that the working directory is below the root: one of the host's, reached through a descriptor that was left
+/// open, has no path there (CVE-2024-21626).
+///
+/// # Errors
+/// EXDEV if it is outside.
+pub fn working_directory_is_inside() -> Result<()> {
+    let mut buffer = [0u8; 4096];
+    match working_directory(&mut buffer)? {
+        [b'/', ..] => Ok(()),
+        _ => Err(crate::Errno::EXDEV),
+    }
+}
+
 /// Whether a file has an extended attribute. getxattr(2).
 pub fn has_attribute(path: &CStr, name: &CStr) -> bool {
     // SAFETY: both strings end with a NUL; with size 0 nothing is written to the null buffer.

@@ -106,7 +106,8 @@ pub fn mount_on_console(root: BorrowedFd<'_>, terminal: BorrowedFd<'_>) -> Resul
     let inside = resolve::IN_ROOT | resolve::NO_MAGICLINKS | resolve::NO_SYMLINKS;
     let dev = openat2(root, c"dev", libc::O_PATH | libc::O_DIRECTORY, 0, inside)?;
     let here = resolve::BENEATH | resolve::NO_SYMLINKS;
-    let open = || openat2(dev.as_fd(), c"console", libc::O_PATH | libc::O_NOFOLLOW, 0, here);
+    // Without O_NOFOLLOW, which would give a link itself.
+    let open = || openat2(dev.as_fd(), c"console", libc::O_PATH, 0, here);
     let console = match open() {
         Err(Errno::ENOENT) => {
             // A plain file, made without opening it: O_CREAT would open a device that had appeared meanwhile.
@@ -121,13 +122,14 @@ pub fn mount_on_console(root: BorrowedFd<'_>, terminal: BorrowedFd<'_>) -> Resul
 }
 
 /// Gives the standard streams to `uid`, so that the payload can open /dev/stdout again after it has dropped the
-/// runtime's identity. Streams that cannot be given (EPERM, EINVAL for an unmapped id, EROFS), and the null device, are
-/// left as they are. fchown(2).
+/// runtime's identity. Only pipes are given, and terminals where `terminal` says that they are the container's own: a
+/// file that the caller has redirected from or to, or the terminal that the caller sits at, would stay the payload's
+/// after its end. What cannot be given (EPERM, EINVAL for an unmapped id, EROFS) is left as it is. fchown(2).
 ///
 /// # Errors
-/// Any other errno of fstat(2) or fchown(2); a stream that is closed is not an error.
-pub fn give_stdio(uid: u32) -> Result<()> {
-    const NULL: (u32, u32) = (1, 3);
+/// Any other errno of fstat(2) or fchown(2); a stream that is closed is not an error. EISDIR if a stream is a directory:
+/// it would be a way into the host's files, whatever the root is.
+pub fn give_stdio(uid: u32, terminal: bool) -> Result<()> {
     for stream in 0..=2 {
         // SAFETY: borrowed only for this turn; a closed number makes fstat say EBADF, which is handled.
         let stream = unsafe { BorrowedFd::borrow_raw(stream) };
@@ -135,7 +137,12 @@ pub fn give_stdio(uid: u32) -> Result<()> {
             Err(Errno::EBADF) => continue,
             other => other?,
         };
-        if stat.st_uid == uid || is_device(&stat) && (libc::major(stat.st_rdev), libc::minor(stat.st_rdev)) == NULL {
+        let kind = stat.st_mode & libc::S_IFMT;
+        if kind == libc::S_IFDIR {
+            return Err(Errno::EISDIR);
+        }
+        let ours = kind == libc::S_IFIFO || terminal && PEER_MAJORS.contains(&libc::major(stat.st_rdev));
+        if stat.st_uid == uid || !ours {
             continue;
         }
         // SAFETY: integers only; -1 leaves the group.

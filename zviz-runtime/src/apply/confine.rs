@@ -19,19 +19,14 @@ pub(crate) struct Confinement {
 }
 
 /// Makes everything that `take` needs.
-pub(crate) fn prepare(
-    plan: &Plan,
-    id: &str,
-    cache: &Cache,
-    last_capability: u32,
-) -> Result<Confinement, prepare::Error> {
+pub(crate) fn prepare(plan: &Plan, cache: &Cache, last_capability: u32) -> Result<Confinement, prepare::Error> {
     let mut filter = plan.seccomp.as_ref().map(|s| prepare::filter(s, cache)).transpose()?;
     if let Some(filter) = &mut filter {
         // No agent listens to a hook: what the filter would ask it about is refused (ENOSYS).
         filter.flags &= !(seccomp::flag::NEW_LISTENER | seccomp::flag::WAIT_KILLABLE_RECV);
     }
     Ok(Confinement {
-        process: process::prepare(&plan.process, &BTreeMap::new(), id, last_capability)?,
+        process: process::prepare(&plan.process, &BTreeMap::new(), last_capability)?,
         filter,
         landlock: plan.landlock.as_ref().map(landlock::prepare).transpose()?,
     })

@@ -85,9 +85,13 @@ fn make(device: &PreparedDevice, root: BorrowedFd<'_>) -> Result<(), Errno> {
         }
         other => other?,
     }
-    // The umask does not apply to what the configuration asks for.
-    path::chmodat(parent.as_fd(), name, device.mode & 0o7777)?;
-    path::chownat(parent.as_fd(), name, device.uid, device.gid)
+    // Its mode is as asked for: init's umask is 0. The owner goes to what was made and to nothing that somebody else, who
+    // shares this directory, has put in its place.
+    let there = path::openat2(parent.as_fd(), name, libc::O_PATH | libc::O_NOFOLLOW, 0, 0)?;
+    if !is(device, there.as_fd())? {
+        return Err(Errno::EEXIST);
+    }
+    path::chownat(there.as_fd(), c"", device.uid, device.gid)
 }
 
 fn is(device: &PreparedDevice, node: BorrowedFd<'_>) -> Result<bool, Errno> {

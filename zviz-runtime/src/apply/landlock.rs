@@ -54,6 +54,12 @@ pub(crate) fn prepare(plan: &Landlock) -> Result<PreparedLandlock, Error> {
     Ok(PreparedLandlock { ruleset, rules, files: AccessFs::from_file(abi).bits() })
 }
 
+impl AsFd for PreparedLandlock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ruleset.as_fd()
+    }
+}
+
 impl PreparedLandlock {
     /// Adds the rules. Inside the new root, while everything can still be reached.
     pub(crate) fn add_rules(&self, root: BorrowedFd<'_>) -> Result<(), Failure> {

@@ -29,6 +29,10 @@ pub(crate) struct PreparedMount {
     propagation: Vec<(MountAttr, bool)>,
     late_readonly: bool,
     no_symlinks: bool,
+    /// It is to be on /proc, where a volume would hide the real one from masks.
+    is_proc: bool,
+    /// On or in /proc: the plan has looked at where.
+    in_proc: bool,
     mounted: Option<OwnedFd>,
 }
 
@@ -50,6 +54,9 @@ enum Mode {
     /// tmpfs there too. runc does the same, and engines count on it.
     OfPlace,
 }
+
+/// linux/magic.h.
+pub(crate) const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
 /// A path inside the container as the kernel resolves it from the root's descriptor.
 pub(crate) fn place(absolute: &str) -> Result<CString, Error> {
@@ -91,6 +98,8 @@ pub(crate) fn prepare(plan: &Mount, opener: Opener, inherited: MountAttr) -> Res
         propagation: plan.propagation.iter().map(|p| propagation(*p)).collect(),
         late_readonly: plan.late_readonly,
         no_symlinks: plan.no_symlinks,
+        is_proc: plan.destination == "/proc",
+        in_proc: plan.destination == "/proc" || plan.destination.starts_with("/proc/"),
         mounted: None,
     })
 }
@@ -149,8 +158,7 @@ impl PreparedMount {
         let userns_fd = u64::try_from(std::os::fd::AsRawFd::as_raw_fd(&userns)).map_err(|_| Errno::EBADF)?;
         let attributes = MountAttr { set: mount::attr::IDMAP, userns_fd, ..MountAttr::default() };
         match mount::set_attributes(tree.as_fd(), recursive, &attributes) {
-            // EPERM: what is below is translated already.
-            Err(Errno::EINVAL | Errno::EPERM) if best_effort => Ok(()),
+            Err(Errno::EINVAL) if best_effort => Ok(()),
             other => other,
         }
     }
@@ -165,10 +173,10 @@ impl PreparedMount {
             };
         }
         if let What::Directory(mode) = self.what {
-            inroot::open_or_make(root, &self.place, Make::Directory)?;
-            let mut name = [0u8; 256];
-            let (parent, name) = inroot::parent_of(root, &self.place, &mut name)?;
-            return path::chmodat(parent.as_fd(), name, mode);
+            let directory = inroot::open_or_make(root, &self.place, Make::Directory)?;
+            // By descriptor, since the last name may be a link: chmod(2) would follow it in the host's tree.
+            let directory = path::openat2(directory.as_fd(), c".", libc::O_RDONLY | libc::O_DIRECTORY, 0, 0)?;
+            return nix::sys::stat::fchmod(&directory, nix::sys::stat::Mode::from_bits_truncate(mode));
         }
         let (tree, attached) = self.tree(root)?;
         if let Some(attributes) = &self.own {
@@ -183,6 +191,13 @@ impl PreparedMount {
         if !attached {
             let directory = is_directory(tree.as_fd())?;
             let target = self.target(root, directory)?;
+            // A link of the image has led into procfs, where a mount could hide a mask (CVE-2019-19921, CVE-2023-27561).
+            if self.is_proc && fd::filesystem_magic(tree.as_fd())? != PROC_SUPER_MAGIC {
+                return Err(Errno::ENODEV);
+            }
+            if !self.in_proc && fd::filesystem_magic(target.as_fd())? == PROC_SUPER_MAGIC {
+                return Err(Errno::EXDEV);
+            }
             if let What::New { copy_up: true, .. } = self.what {
                 super::copy_up::copy(target.as_fd(), tree.as_fd())?;
             }

@@ -1,5 +1,6 @@
 //! Namespaces: which are joined, which are new, and what is set in the new ones.
 
+use super::mounts::PROC_SUPER_MAGIC;
 use crate::failure::{Failure, Stage, at, at_item};
 use crate::plan::{Names, Namespace, Namespaces, Net, Time, User, Uts};
 use crate::prepare::{Error, cstring};
@@ -177,7 +178,6 @@ pub(crate) fn write_proc(proc: BorrowedFd<'_>, file: &CStr, text: &[u8]) -> Resu
 
 /// The host's proc, seen to be its root.
 pub(crate) fn open_proc() -> Result<OwnedFd, Error> {
-    const PROC_SUPER_MAGIC: i64 = 0x9fa0;
     const PROC_ROOT_INO: u64 = 1;
     let proc = path::open_path(c"/proc", libc::O_DIRECTORY | libc::O_NOFOLLOW).map_err(Error::Proc)?;
     let is_root = fd::filesystem_magic(proc.as_fd()).map_err(Error::Proc)? == PROC_SUPER_MAGIC

@@ -28,12 +28,14 @@ pub(crate) struct PreparedProcess {
     apparmor: Option<Vec<u8>>,
     selinux: Option<Vec<u8>>,
     sysctl: Vec<(CString, Vec<u8>)>,
-    keyring: Option<CString>,
     last_capability: u32,
 }
 
 /// linux/capability.h.
 const CAP_SYS_ADMIN: u32 = 21;
+
+/// Where the spec is silent: init's own is 0 by then, so that what it makes has the modes that were asked for.
+const UMASK: u32 = 0o022;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -41,7 +43,6 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 pub(crate) fn prepare(
     plan: &Process,
     sysctl: &BTreeMap<String, String>,
-    id: &str,
     last_capability: u32,
 ) -> Result<PreparedProcess, Error> {
     let strings = |list: &[String]| list.iter().map(|s| cstring(s)).collect::<Result<Vec<_>, _>>();
@@ -59,7 +60,6 @@ pub(crate) fn prepare(
         apparmor: plan.apparmor_profile.as_ref().map(|name| format!("exec {name}").into_bytes()),
         selinux: plan.selinux_label.as_ref().map(|label| label.clone().into_bytes()),
         sysctl,
-        keyring: plan.new_keyring.then(|| cstring(&format!("_ses.{id}"))).transpose()?,
         last_capability,
         plan: plan.clone(),
     })
@@ -104,9 +104,9 @@ impl PreparedProcess {
     /// A session of its own, and a keyring.
     pub(crate) fn new_session(&self) -> Result<(), Failure> {
         at(Stage::Session, process::new_session())?;
-        if let Some(name) = &self.keyring {
+        if self.plan.new_keyring {
             // A kernel without keyrings has none to keep from the container; a filter of an outer container may refuse.
-            match ids::join_session_keyring(name) {
+            match ids::new_session_keyring() {
                 Ok(()) | Err(Errno::ENOSYS | Errno::EPERM) => {}
                 Err(errno) => return at_item(Stage::Session, 1, Err(errno)),
             }
@@ -175,9 +175,7 @@ impl PreparedProcess {
         let set = ids::set_capabilities(caps.effective | spare, caps.permitted | spare, caps.inheritable);
         at_item(Stage::Capabilities, 1, set)?;
         at_item(Stage::Capabilities, 2, ids::set_ambient(caps.ambient, self.last_capability))?;
-        if let Some(mask) = self.plan.umask {
-            process::set_umask(mask);
-        }
+        process::set_umask(self.plan.umask.unwrap_or(UMASK));
         if self.plan.no_new_privs {
             at(Stage::NoNewPrivs, ids::set_no_new_privs())?;
         }
@@ -193,15 +191,10 @@ impl PreparedProcess {
         at_item(Stage::Capabilities, 1, ids::set_capabilities(caps.effective, caps.permitted, caps.inheritable))
     }
 
-    /// Enters the working directory and makes sure that it is inside the root: a directory of the host's, reached
-    /// through a descriptor that was left open, has no path there (CVE-2024-21626).
+    /// Enters the working directory and makes sure that it is inside the root.
     pub(crate) fn enter_cwd(&self) -> Result<(), Errno> {
         path::change_directory(&self.cwd)?;
-        let mut buffer = [0u8; 4096];
-        match path::working_directory(&mut buffer)? {
-            [b'/', ..] => Ok(()),
-            _ => Err(Errno::EXDEV),
-        }
+        path::working_directory_is_inside()
     }
 
     /// The program that will be run: the first candidate that may be executed.

@@ -82,7 +82,7 @@ pub struct Process {
     pub console_size: Option<(u16, u16)>,
     /// Who it runs as.
     pub credentials: Credentials,
-    /// umask(2).
+    /// umask(2); 022 where the spec is silent, whatever the caller of the runtime has.
     pub umask: Option<u32>,
     /// What it may do.
     pub capabilities: Capabilities,

@@ -29,6 +29,9 @@ pub(super) fn first(program: &Program<'_>, report: BorrowedFd<'_>) -> ! {
 fn run(program: &Program<'_>, report: BorrowedFd<'_>) -> std::result::Result<Infallible, Failure> {
     // If the caller was started without standard streams, pipes may have their numbers.
     let report = at(Step::Prepare, above_stdio(report))?;
+    // A copy of the caller, which those in the namespaces that it joins must not trace, until execve makes it another
+    // program (CVE-2016-9962).
+    at(Step::Prepare, ids::set_dumpable(false))?;
     at(Step::Prepare, process::reset_signals())?;
     for tasks in program.tasks {
         at(Step::Cgroup, fd::write_all(tasks.as_fd(), b"0"))?;
@@ -49,6 +52,10 @@ fn run(program: &Program<'_>, report: BorrowedFd<'_>) -> std::result::Result<Inf
     }
     if let Some(cwd) = program.cwd {
         at(Step::WorkingDirectory, path::change_directory(cwd))?;
+        if joins(libc::CLONE_NEWNS) {
+            // Not one of the caller's, by way of a descriptor (CVE-2024-21626).
+            at(Step::WorkingDirectory, path::working_directory_is_inside())?;
+        }
     }
     if joins(libc::CLONE_NEWUSER) {
         at(Step::Ids, become_root())?;
