@@ -29,6 +29,8 @@ pub struct Bundle {
     dir: tempfile::TempDir,
     /// The container's id, and its cgroup's name.
     pub name: String,
+    /// The binary; that of the build, unless a test may spoil it.
+    pub binary: PathBuf,
 }
 
 /// A bundle whose payload is a command of busybox. None where a container cannot be made here; the reason is printed.
@@ -49,7 +51,8 @@ pub fn bundle(name: &str, args: &[&str]) -> Option<Bundle> {
     for applet in ["sh", "sleep", "cat", "echo", "true"] {
         std::os::unix::fs::symlink("busybox", bin.join(applet)).unwrap();
     }
-    let bundle = Bundle { name: format!("zviz-test-{name}-{}", std::process::id()), dir };
+    let name = format!("zviz-test-{name}-{}", std::process::id());
+    let bundle = Bundle { name, dir, binary: env!("CARGO_BIN_EXE_zviz").into() };
     assert!(bundle.zviz(&["spec", "--bundle", bundle.path()]).status.success());
     bundle.edit(|spec| {
         spec["process"]["terminal"] = json!(false);
@@ -71,7 +74,7 @@ impl Bundle {
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_zviz"));
+        let mut command = Command::new(&self.binary);
         command.arg("--root").arg(self.dir.path().join("root")).args(arguments).stdin(Stdio::null());
         command
     }
@@ -100,6 +103,29 @@ impl Bundle {
             .stderr(Stdio::null())
             .status();
         assert!(status.unwrap().success());
+    }
+
+    /// `run`, with this shell script as the payload; what it printed, errors among it.
+    pub fn script(&self, script: &str) -> String {
+        self.edit(|spec| spec["process"]["args"] = json!(["sh", "-c", format!("exec 2>&1; {script}")]));
+        self.ok(&["run", "--bundle", self.path(), &self.name])
+    }
+
+    /// `run` fails with these words, and nothing is left.
+    pub fn refuses_to_run(&self, words: &str) {
+        self.refused(&["run", "--bundle", self.path(), &self.name], words);
+        self.leaves_nothing();
+    }
+
+    /// A path in the container's root, from outside.
+    pub fn rootfs(&self, path: &str) -> PathBuf {
+        self.dir.path().join("rootfs").join(path)
+    }
+
+    /// A new folder outside of the root.
+    pub fn folder(&self, name: &str) -> String {
+        std::fs::create_dir(self.dir.path().join(name)).unwrap();
+        self.file(name)
     }
 
     pub fn file(&self, name: &str) -> String {

@@ -1,0 +1,71 @@
+//! CVE-2025-52565: the terminal's places in the image are links: /dev/console, and what it is bound from.
+
+use crate::support::{Bundle, bundle};
+use serde_json::json;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::process::Stdio;
+
+/// A bundle with a terminal whose /dev is the image's.
+fn with_terminal(name: &str) -> Option<Bundle> {
+    let bundle = bundle(name, &["sh", "-c", "busybox tty; busybox stat -c %t /dev/console"])?;
+    bundle.edit(|spec| {
+        spec["process"]["terminal"] = json!(true);
+        spec["mounts"].as_array_mut().unwrap().retain(|mount| mount["destination"] != "/dev");
+    });
+    fs::create_dir_all(bundle.rootfs("dev/pts")).unwrap();
+    Some(bundle)
+}
+
+/// `create`, with somebody at the console socket; what it said if it was refused.
+fn create(bundle: &Bundle) -> Result<(), String> {
+    let socket = bundle.file("console");
+    let _ = fs::remove_file(&socket);
+    let listener = UnixListener::bind(&socket).unwrap();
+    let error = bundle.file("error");
+    let mut create = bundle.command(&["create", "--bundle", bundle.path(), "--console-socket", &socket, &bundle.name]);
+    let status = create.stdout(Stdio::null()).stderr(fs::File::create(&error).unwrap()).status().unwrap();
+    drop(listener);
+    if status.success() { Ok(()) } else { Err(fs::read_to_string(error).unwrap()) }
+}
+
+#[test]
+fn cve_2025_52565_console() {
+    let Some(bundle) = with_terminal("52565") else { return };
+    create(&bundle).unwrap();
+    let pid = bundle.state()["pid"].to_string();
+    let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
+    assert!(mounts.contains(" /dev/console "), "control: {mounts}");
+    bundle.ok(&["delete", "--force", &bundle.name]);
+
+    for target in ["/proc/sys/kernel/core_pattern", "/target", "../../../target", "pts/0"] {
+        let console = bundle.rootfs("dev/console");
+        fs::remove_file(&console).unwrap();
+        symlink(target, &console).unwrap();
+        let error = create(&bundle).unwrap_err();
+        assert!(error.contains("terminal") || error.contains("console"), "{target}: {error}");
+        assert!(!bundle.rootfs("target").exists());
+        bundle.leaves_nothing();
+    }
+}
+
+/// /dev/pts is a folder of the image's, or a volume, with a ptmx of the attacker's.
+#[test]
+fn cve_2025_52565_pts() {
+    let Some(bundle) = with_terminal("52565p") else { return };
+    bundle.edit(|spec| spec["mounts"].as_array_mut().unwrap().retain(|mount| mount["destination"] != "/dev/pts"));
+    symlink("/proc/sysrq-trigger", bundle.rootfs("dev/pts/ptmx")).unwrap();
+    symlink("/target", bundle.rootfs("dev/pts/0")).unwrap();
+    let error = create(&bundle).unwrap_err();
+    assert!(error.contains("terminal") || error.contains("console"), "{error}");
+    bundle.leaves_nothing();
+
+    bundle.edit(|spec| {
+        let devpts = json!({ "destination": "/dev/pts", "source": "devpts", "type": "devpts", "options": ["newinstance", "ptmxmode=0666"] });
+        spec["mounts"].as_array_mut().unwrap().push(devpts);
+    });
+    create(&bundle).unwrap();
+    bundle.ok(&["delete", "--force", &bundle.name]);
+    bundle.leaves_nothing();
+}
