@@ -74,6 +74,23 @@ fn signals_are_passed_on() {
 }
 
 #[test]
+fn a_terminal_is_its_own() {
+    if let Some(missing) = missing(&["script"]) {
+        return skip("a_terminal_is_its_own", &format!("{missing} is not installed"));
+    }
+    each("a_terminal_is_its_own", |caller| {
+        let zviz = caller.sandbox(&[], &["sh", "-c", "'tty; ls -l /dev/console; exit 6'"]);
+        let words: Vec<_> = zviz.get_args().map(|word| word.to_str().unwrap()).collect();
+        let line = format!("{} {}", zviz.get_program().to_str().unwrap(), words.join(" "));
+        let output = caller.program("script").args(["-qec", &line, "/dev/null"]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(6), "as {}: {said}", caller.name());
+        // The first of the sandbox's own devpts; outside, script(1) has taken another.
+        assert!(said.contains("/dev/pts/0") && said.contains("/dev/console"), "{said}");
+    });
+}
+
+#[test]
 fn shares() {
     each("shares", |caller| {
         let share = caller.work.parent().unwrap().join("a:b");
