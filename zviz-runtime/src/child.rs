@@ -111,6 +111,8 @@ fn enter(p: &mut Prepared, sync: &ChildEnd) -> Result<Infallible, Failure> {
     load_filter(p.filter.as_ref(), sync)?;
     p.process.give_up_spare_right()?;
     at(Stage::Sync, sync.ready())?;
+    // Until it is remembered: a runtime that dies before leaves no init that nobody knows of.
+    at(Stage::Sync, sync.wait())?;
     // The filter is on by now, so that a bad one fails `create`. What is left is read, write, execve and exit.
     if let Some(fifo) = &p.fifo {
         wait_for_start(fifo.as_fd())?;

@@ -63,6 +63,7 @@ pub fn exec(request: Request<'_>) -> Result<Running, Error> {
     let mut steps = Exec { state, plan, console, master: None };
     let launched = launch::launch(plan, prepared, &entrance, &mut steps)?;
     let master = steps.master;
+    launched.release()?;
     launched.running(plan)?;
     Ok(Running { pid: launched.pid, pidfd: launched.pidfd, master })
 }

@@ -226,6 +226,11 @@ fn failed(failure: Failure, plan: &Plan) -> Error {
 }
 
 impl Launched {
+    /// Lets it go on: it is remembered by now.
+    pub(crate) fn release(&self) -> Result<(), Error> {
+        call("sync", self.sync.go())
+    }
+
     /// Waits until init has become the payload.
     pub(crate) fn running(&self, plan: &Plan) -> Result<(), Error> {
         match call("sync", self.sync.receive())? {

@@ -6,6 +6,7 @@ use crate::apply::hooks::{self, Inside, Kind, Within};
 use crate::container::{Id, Init, State, Status};
 use crate::host::Host;
 use crate::launch::{self, Launched, Steps, call};
+use crate::plan::cgroup::Driver;
 use crate::plan::{Hooks, Plan};
 use crate::prepare::{self, Options};
 use crate::store::{self, Locked, Store};
@@ -169,6 +170,10 @@ fn build(
     let Request { store, mut plan, host, console, preserve_fds, die_with_parent, .. } = request;
     // execCPUAffinity is not for init (config.md); exec takes it from the state.
     (plan.process.initial_affinity, plan.process.final_affinity) = (None, None);
+    if state.plan.cgroup.driver != Driver::None {
+        // Before anything is made: if this process is killed, `delete` knows from it what to take away.
+        locked.save(state)?;
+    }
     // Until it is made it is not ours, and may be another container's: undoing must not touch it.
     let planned = std::mem::take(&mut state.plan.cgroup);
     let Created { cgroup, mut entrance } = cgroup::create(&planned)?;
@@ -192,6 +197,7 @@ fn build(
     let Create { master, state, .. } = steps;
     state.creating = false;
     locked.save(state)?;
+    launched.release()?;
     if !waits {
         launched.running(&plan)?;
     }

@@ -14,6 +14,7 @@
 //!    ◄─────────────────────────── Listener(number)─  where the filter notifies
 //!    ── Go ───────────────────────────────────────►  the listener is in the agent's hands
 //!    ◄──────────────────────────────────── Ready ──  only the wait for `start` (create) and execve are left
+//!    ── Go ───────────────────────────────────────►  the container is remembered
 //!    ◄────────────────────── end of file: it runs ─  or Failed(stage, item, errno), at any point
 //! ```
 

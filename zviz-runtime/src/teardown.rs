@@ -130,7 +130,8 @@ pub fn delete(locked: Locked, state: &State, force: bool) -> Result<Vec<hooks::H
 /// What could not be undone; it can be tried again.
 pub fn remove(locked: Locked, state: &State, kill_leftovers: bool) -> Result<Vec<hooks::HookError>, Error> {
     // Without a pid namespace of its own, what init has left behind lives on.
-    if kill_leftovers || !owns_pid_namespace(state) {
+    // Not where `create` was killed on the way: its init ends by itself, and others in the cgroup are not ours.
+    if !state.creating && (kill_leftovers || !owns_pid_namespace(state)) {
         kill_cgroup(state)?;
     }
     cgroup::remove(&state.plan.cgroup).map_err(|source| Error::Cgroup { id: state.id.clone(), source })?;

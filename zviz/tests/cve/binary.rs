@@ -55,8 +55,8 @@ impl Bundle {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let list = self.script_inside(script, "");
-            let lines = list.lines().filter_map(|line| line.split_once(' '));
-            if let Some((pid, _)) = lines.filter(|(pid, exe)| *pid != "1" && *exe == executable).next_back() {
+            let mut lines = list.lines().filter_map(|line| line.split_once(' '));
+            if let Some((pid, _)) = lines.rfind(|(pid, exe)| *pid != "1" && *exe == executable) {
                 return pid.to_owned();
             }
             assert!(Instant::now() < deadline, "no {executable} among:\n{list}");
