@@ -44,6 +44,14 @@ pub fn open_path(path: &CStr, flags: i32) -> Result<OwnedFd> {
     open(path, flags | libc::O_PATH)
 }
 
+/// An O_PATH descriptor of an absolute path that no symbolic link is part of. openat2(2).
+///
+/// # Errors
+/// ELOOP if one is.
+pub fn open_plain(path: &CStr, flags: i32) -> Result<OwnedFd> {
+    openat2(nix::fcntl::AT_FDCWD, path, flags | libc::O_PATH, 0, resolve::NO_SYMLINKS)
+}
+
 /// open(2), close-on-exec.
 pub fn open(path: &CStr, flags: i32) -> Result<OwnedFd> {
     // SAFETY: the path is a valid string; O_CREAT is not used, so no mode is read.

@@ -37,8 +37,12 @@ pub(crate) fn outer_propagation(plan: &Rootfs) -> (MountAttr, bool) {
 pub(crate) fn prepare(plan: &Rootfs, opener: Opener) -> Result<PreparedRoot, Error> {
     let path = cstring(&plan.path)?;
     let named = |errno| Error::Rootfs { path: plan.path.clone(), errno };
-    let tree = if opener == Opener::Parent && !plan.path.is_empty() {
-        let tree = mount::clone_tree_at(&path, true, false).map_err(named)?;
+    // As runc, no link on the way: whoever may write the bundle's folder could point it to the host's root.
+    let place = if path.is_empty() { None } else { Some(path::open_plain(&path, libc::O_DIRECTORY).map_err(named)?) };
+    let tree = if opener == Opener::Parent
+        && let Some(place) = &place
+    {
+        let tree = mount::clone_tree(place.as_fd(), true).map_err(named)?;
         let private = MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() };
         mount::set_attributes(tree.as_fd(), false, &private).map_err(named)?;
         Some(tree)
@@ -78,7 +82,7 @@ impl PreparedRoot {
         at(Stage::Propagation, self.isolate())?;
         // A fresh root needs some directory to stand on until it is entered; this one is always there.
         let path = if self.path.is_empty() { c"/proc" } else { &self.path };
-        at(Stage::Rootfs, path::open_path(path, libc::O_DIRECTORY))
+        at(Stage::Rootfs, path::open_plain(path, libc::O_DIRECTORY))
     }
 
     /// Makes the mount that the root is in private: were it shared, what is attached there would appear on the host, and
