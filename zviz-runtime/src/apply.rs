@@ -4,6 +4,7 @@ pub mod cgroup;
 pub(crate) mod confine;
 pub(crate) mod copy_up;
 pub(crate) mod devices;
+pub(crate) mod home;
 pub mod hooks;
 pub(crate) mod ids;
 pub(crate) mod inroot;

@@ -9,6 +9,7 @@ use crate::prepare::{Filter, Prepared};
 use crate::sync::ChildEnd;
 use nix::errno::Errno;
 use std::convert::Infallible;
+use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use zviz_sys::process::{
     Cloned, block_signals, clone, clone_sibling, exit, reap_until, reset_signals, unblock_signals,
@@ -22,7 +23,22 @@ pub(crate) fn run(prepared: &mut Prepared, sync: ChildEnd) -> ! {
         Ok(never) => match never {},
     };
     sync.failed(failure);
-    exit(255)
+    exit(last_words(prepared, failure))
+}
+
+/// After `start` nobody hears from init any more: what cannot be executed is told where the payload would have written,
+/// and by the exit code, as a shell does.
+fn last_words(p: &Prepared, failure: Failure) -> i32 {
+    if failure.stage != Stage::Exec || p.fifo.is_none() {
+        return 255;
+    }
+    let stderr = std::io::stderr();
+    let program = p.process.name().map_or(&b""[..], CStr::to_bytes);
+    for part in [b"zviz: exec ", program, b": ", failure.errno.desc().as_bytes(), b"\n"] {
+        // Nowhere is left to tell that this fails.
+        let _ = fd::write_all(stderr.as_fd(), part);
+    }
+    if failure.errno == Errno::ENOENT { 127 } else { 126 }
 }
 
 /// Joins what is joined, clones init as the runtime's own child, and ends. What it joins, init inherits.
@@ -85,6 +101,7 @@ fn enter(p: &mut Prepared, sync: &ChildEnd) -> Result<Infallible, Failure> {
     }
     drop(place);
 
+    p.process.find_home(root.as_fd());
     p.process.limit()?;
     if let Some(landlock) = &p.landlock {
         landlock.add_rules(root.as_fd())?;

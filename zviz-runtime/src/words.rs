@@ -111,7 +111,8 @@ fn program(errno: Errno, plan: &Plan) -> String {
         Errno::ENOENT if !name.contains('/') => format!("exec: {name:?}: executable file not found in $PATH"),
         Errno::ENOENT => format!("exec: {name:?}: stat {name}: no such file or directory"),
         Errno::EACCES => format!("exec: {name:?}: permission denied"),
-        Errno::EISDIR => format!("exec: {name:?}: is a directory"),
+        // Docker takes code 126 from the first two words.
+        Errno::EISDIR => format!("exec: {name:?}: permission denied: is a directory"),
         other => format!("exec {name:?}: {}", other.desc()),
     }
 }

@@ -1,5 +1,6 @@
 //! The payload: limits, scheduling, identity, rights, and finding its program.
 
+use super::home;
 use super::inroot::{self, Make};
 use super::mounts::place;
 use super::namespaces::write_proc;
@@ -28,6 +29,8 @@ pub(crate) struct PreparedProcess {
     apparmor: Option<Vec<u8>>,
     selinux: Option<Vec<u8>>,
     sysctl: Vec<(CString, Vec<u8>)>,
+    /// Where HOME is still to be found.
+    passwd: Option<home::Buffer>,
     last_capability: u32,
 }
 
@@ -52,7 +55,11 @@ pub(crate) fn prepare(
         .collect::<Result<_, Error>>()?;
     Ok(PreparedProcess {
         argv: CStrArray::new(strings(&plan.args)?),
-        env: CStrArray::new(strings(&plan.env)?),
+        env: match plan.find_home {
+            true => CStrArray::with_room(strings(&plan.env)?, home::LONGEST),
+            false => CStrArray::new(strings(&plan.env)?),
+        },
+        passwd: plan.find_home.then(home::Buffer::new),
         cwd: cstring(&plan.cwd)?,
         cwd_place: place(&plan.cwd)?,
         candidates: candidates(plan)?,
@@ -120,6 +127,17 @@ impl PreparedProcess {
             // A read-only root, or a path the payload may enter and we not: entering it decides.
             Ok(_) | Err(Errno::EROFS | Errno::EACCES) => Ok(()),
             Err(errno) => at(Stage::WorkingDirectory, Err(errno)),
+        }
+    }
+
+    /// Looks for the home directory where the environment has none.
+    pub(crate) fn find_home(&mut self, root: BorrowedFd<'_>) {
+        if let Some(passwd) = &mut self.passwd {
+            let home = passwd.home(root, self.plan.credentials.uid);
+            // The one directory that is always there, instead of a path that no system call would take.
+            if self.env.fill_room(&[b"HOME=", home]).is_err() {
+                let _ = self.env.fill_room(&[b"HOME=/"]);
+            }
         }
     }
 
@@ -214,6 +232,11 @@ impl PreparedProcess {
             }
         }
         at(Stage::Program, Err(worst))
+    }
+
+    /// What the program is called.
+    pub(crate) fn name(&self) -> Option<&CStr> {
+        self.argv.iter().next()
     }
 
     /// Becomes the program.

@@ -209,6 +209,9 @@ fn process(f: &mut Formatter<'_>, p: &Process) -> fmt::Result {
     writeln!(f, "run: {}", p.args.iter().map(|a| quoted(a)).collect::<Vec<_>>().join(" "))?;
     writeln!(f, "cwd: {}", quoted(&p.cwd))?;
     p.env.iter().try_for_each(|entry| writeln!(f, "env {}", quoted(entry)))?;
+    if p.find_home {
+        writeln!(f, "env HOME as in the container's /etc/passwd")?;
+    }
     if p.terminal {
         let size = p.console_size.map_or(String::new(), |(rows, columns)| format!(", {rows} rows, {columns} columns"));
         writeln!(f, "terminal: yes{size}")?;

@@ -137,6 +137,7 @@ fn changed(container: &Plan, changes: &Changes, host: &Host, found: &mut Finding
         found.problem("exec", "must name a program");
     }
     process.env = payload::env(process.env.iter().chain(&changes.env), found);
+    process.find_home = payload::lacks_home(&mut process.env);
     if let Some(cwd) = &changes.cwd {
         if !cwd.starts_with('/') {
             found.problem("--cwd", "must be absolute");

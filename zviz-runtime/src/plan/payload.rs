@@ -20,6 +20,8 @@ pub(super) fn plan(input: Input, namespaces: &Namespaces, found: &mut Findings) 
         None => none,
     };
     Process {
+        // What `zviz run -- CMD` leaves out of the environment stays out.
+        find_home: process.find_home && !input.request.sandbox,
         personality: scheduling::personality(input, found),
         memory_policy: scheduling::memory_policy(input, found),
         new_keyring: input.request.new_keyring,
@@ -47,9 +49,12 @@ pub(super) fn process(
     }
     let terminal = given.terminal().unwrap_or(false);
     let capabilities = capabilities::plan(host, profile, user, given.capabilities().as_ref(), found);
+    let mut env = env(given.env().iter().flatten(), found);
+    let find_home = lacks_home(&mut env);
     Process {
         args,
-        env: env(given.env().iter().flatten(), found),
+        find_home,
+        env,
         cwd: cwd.to_owned(),
         terminal,
         console_size: console_size(given, terminal, found),
@@ -86,6 +91,12 @@ pub(super) fn env<'a>(given: impl IntoIterator<Item = &'a String>, found: &mut F
         }
     }
     env
+}
+
+/// Whether HOME is to be found yet. An empty one is none, as to runc, and makes room.
+pub(super) fn lacks_home(env: &mut Vec<String>) -> bool {
+    env.retain(|entry| entry != "HOME=");
+    !env.iter().any(|entry| entry.starts_with("HOME="))
 }
 
 fn console_size(given: &oci::Process, terminal: bool, found: &mut Findings) -> Option<(u16, u16)> {

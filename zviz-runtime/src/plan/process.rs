@@ -74,6 +74,9 @@ pub struct Process {
     pub args: Vec<String>,
     /// `KEY=value`, complete.
     pub env: Vec<String>,
+    /// HOME is not in it: the container's /etc/passwd says it, and init adds it.
+    #[serde(default)]
+    pub find_home: bool,
     /// Inside the container, absolute.
     pub cwd: String,
     /// A pseudo-terminal is its controlling terminal.
