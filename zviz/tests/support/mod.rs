@@ -1,28 +1,43 @@
-//! What the tests of the real binary share: bundles of busybox, and skipping out loud.
-#![allow(dead_code, reason = "each test file uses a part")]
+//! What the tests of the real binary share: saying what they need and skipping out loud, folders and daemons that go when
+//! the test does, a root file system and bundles of busybox.
+#![allow(dead_code, unused_macros, unused_imports, reason = "each test file uses a part")]
+
+mod daemon;
+mod needs;
+mod rootfs;
+mod run;
+mod scratch;
+
+pub use daemon::Daemon;
+pub use needs::{Need, missing, name_of, program, skip, unmet};
+pub use rootfs::busybox_rootfs;
+pub use run::{Done, run, run_with_input};
+pub use scratch::Scratch;
 
 use serde_json::{Value, json};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// Says why a test does not run. A skip is no pass: where the file that ZVIZ_MUST_RUN names has a line with the test's
-/// name, it is a failure.
-pub fn skip(test: &str, why: &str) {
-    let listed = std::env::var_os("ZVIZ_MUST_RUN").and_then(|path| std::fs::read_to_string(path).ok());
-    let must = listed.unwrap_or_default().lines().any(|line| line == test);
-    assert!(!must, "{test} must run here, and cannot: {why}");
-    // Not by eprintln, which a test that passes keeps to itself.
-    let _ = std::io::stderr().write_all(format!("SKIP {test}: {why}\n").as_bytes());
-}
+/// The binary under test.
+pub const ZVIZ: &str = env!("CARGO_BIN_EXE_zviz");
 
-/// The first of the programs that is not installed.
-pub fn missing(programs: &[&'static str]) -> Option<&'static str> {
-    let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-    let installed = |program: &str| folders.iter().any(|folder| Path::new(folder).join(program).exists());
-    programs.iter().copied().find(|program| !installed(program))
+/// Leaves the test, saying why, where something that it needs is not here: `requires!(root, program "dockerd",
+/// v1 "memory")`. In a function that returns nothing.
+macro_rules! requires {
+    ($($kind:ident $($what:literal)?),+ $(,)?) => {{
+        fn here() {}
+        let needs = [$($crate::support::requires!(@need $kind $($what)?)),+];
+        if $crate::support::unmet($crate::support::name_of(&here), &needs) {
+            return;
+        }
+    }};
+    (@need root) => { $crate::support::Need::Root };
+    (@need program $name:literal) => { $crate::support::Need::Program($name) };
+    (@need v1 $controller:literal) => { $crate::support::Need::V1($controller) };
+    (@need file $path:literal) => { $crate::support::Need::File($path) };
 }
+pub(crate) use requires;
 
 /// A bundle of busybox and a state root, with ids that no other test has.
 pub struct Bundle {
