@@ -60,7 +60,8 @@ fn bundles() {
         refused(&bundle, &id, words);
     }
 
-    let faults: [(fn(&mut Value), &str); 8] = [
+    type Fault = (fn(&mut Value), &'static str);
+    let faults: [Fault; 8] = [
         (|s| s["root"]["path"] = json!("/"), "root.path"),
         (|s| s["root"]["path"] = json!("absent"), "absent"),
         (|s| s["root"]["path"] = json!("config.json"), "config.json"),
