@@ -22,16 +22,17 @@ pub(crate) fn run(prepared: &mut Prepared, sync: ChildEnd) -> ! {
         Err(failure) => failure,
         Ok(never) => match never {},
     };
+    if failure.stage == Stage::Exec && prepared.fifo.is_some() {
+        // Not to the sync socket, whose other end is gone: a write would end init by SIGPIPE.
+        exit(last_words(prepared, failure));
+    }
     sync.failed(failure);
-    exit(last_words(prepared, failure))
+    exit(255)
 }
 
 /// After `start` nobody hears from init any more: what cannot be executed is told where the payload would have written,
 /// and by the exit code, as a shell does.
 fn last_words(p: &Prepared, failure: Failure) -> i32 {
-    if failure.stage != Stage::Exec || p.fifo.is_none() {
-        return 255;
-    }
     let stderr = std::io::stderr();
     let program = p.process.name().map_or(&b""[..], CStr::to_bytes);
     for part in [b"zviz: exec ", program, b": ", failure.errno.desc().as_bytes(), b"\n"] {

@@ -11,7 +11,10 @@ macro_rules! cases {
     };
 }
 
-pub fn run<T>(shared: &T, cases: &[(&str, fn(&T))]) {
+/// A name and a function.
+type Case<'a, T> = (&'a str, fn(&T));
+
+pub fn run<T>(shared: &T, cases: &[Case<'_, T>]) {
     let only = std::env::var("ZVIZ_CASES").unwrap_or_default();
     let wanted = |name: &str| only.is_empty() || only.split(',').any(|word| name.contains(word));
     let mut failed = Vec::new();

@@ -1,0 +1,86 @@
+//! Podman with zviz as its runtime, rootful, with a storage of its own.
+
+use crate::support::{Done, Scratch, ZVIZ, busybox_rootfs, program, requires, run};
+use std::process::Command;
+
+const RUN: &[&str] =
+    &["run", "--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096", "--network=none", "--log-driver=k8s-file"];
+
+/// Podman, with the image `box` (busybox).
+struct Podman {
+    scratch: Scratch,
+}
+
+impl Podman {
+    fn new() -> Self {
+        let podman = Podman { scratch: Scratch::new("podman") };
+        let root = podman.scratch.join("rootfs");
+        busybox_rootfs(&root);
+        let tar = podman.scratch.join("rootfs.tar");
+        run(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&tar).arg(".")).ok();
+        podman.cli(&["import", tar.to_str().unwrap(), "box"]).ok();
+        podman
+    }
+
+    fn cli(&self, arguments: &[&str]) -> Done {
+        let mut command = Command::new(program("podman").unwrap());
+        for (flag, folder) in [("--root", "storage"), ("--runroot", "run"), ("--tmpdir", "tmp")] {
+            command.arg(flag).arg(self.scratch.join(folder));
+        }
+        command.args(["--runtime", ZVIZ, "--cgroup-manager=cgroupfs", "--storage-driver=vfs", "--events-backend=file"]);
+        run(command.args(arguments))
+    }
+
+    /// `podman run FLAGS box sh -c SCRIPT`. Podman's own limits are above what a caller without CAP_SYS_RESOURCE may set.
+    fn run(&self, flags: &[&str], script: &str) -> Done {
+        self.cli(&[RUN, flags, &["box", "sh", "-c", script]].concat())
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        self.cli(&["rm", "--all", "--force", "--time=0"]);
+    }
+}
+
+fn outcomes(podman: &Podman) {
+    assert_eq!(podman.run(&["--rm"], "echo hello").ok(), "hello");
+    podman.run(&["--rm"], "exit 3").exits(3);
+    podman.cli(&[RUN, &["--rm", "box", "/absent"]].concat()).exits(127);
+}
+
+fn flags(podman: &Podman) {
+    let shared = podman.scratch.join("shared");
+    std::fs::create_dir(&shared).unwrap();
+    let volume = format!("{}:/shared", shared.display());
+    podman.run(&["--rm", "-v", &volume], "echo inside >/shared/file").ok();
+    assert_eq!(std::fs::read_to_string(shared.join("file")).unwrap(), "inside\n");
+    // The control: a root that is not read-only can be written.
+    podman.run(&["--rm"], "touch /x").ok();
+    assert_ne!(podman.run(&["--rm", "--read-only"], "touch /x").code, 0);
+    assert_eq!(podman.run(&["--rm", "--user=1000:1000"], "id -u; id -g").ok(), "1000\n1000");
+    assert_eq!(podman.run(&["--rm", "--hostname=inside"], "hostname").ok(), "inside");
+}
+
+fn life(podman: &Podman) {
+    podman.run(&["--detach", "--name=long"], "trap 'echo stopped; exit 0' TERM; while :; do sleep 0.1; done").ok();
+    assert_eq!(podman.cli(&["exec", "long", "sh", "-c", "echo beside"]).ok(), "beside");
+    podman.cli(&["exec", "long", "sh", "-c", "exit 4"]).exits(4);
+    podman.cli(&["pause", "long"]).ok();
+    assert_eq!(podman.cli(&["inspect", "--format", "{{.State.Status}}", "long"]).ok(), "paused");
+    podman.cli(&["unpause", "long"]).ok();
+    assert!(podman.cli(&["top", "long"]).ok().contains("sh -c trap"));
+    podman.cli(&["stop", "--time=20", "long"]).ok();
+    assert!(podman.cli(&["logs", "long"]).ok().contains("stopped"));
+    podman.cli(&["start", "long"]).ok();
+    podman.cli(&["kill", "long"]).ok();
+    podman.cli(&["wait", "long"]).ok();
+    podman.cli(&["rm", "long"]).ok();
+}
+
+#[test]
+fn podman() {
+    requires!(root, program "podman", program "conmon", program "busybox");
+    let podman = Podman::new();
+    cases!(&podman, outcomes, flags, life);
+}
