@@ -7,7 +7,7 @@ use crate::host::Host;
 use crate::launch::{self, Steps, call};
 use crate::plan::Plan;
 use crate::prepare::{self, Options};
-use crate::start::{Error, TakeMaster, cache, send_listener};
+use crate::start::{Error, TakeMaster, cache, hand_over, send_listener};
 use crate::store::Store;
 use std::os::fd::OwnedFd;
 use zviz_sys::ids;
@@ -85,13 +85,7 @@ impl Steps for Exec<'_> {
     }
 
     fn console(&mut self, master: OwnedFd) -> Result<(), launch::Error> {
-        match self.console.take() {
-            Some(take) => take(master).map_err(launch::Error::Step),
-            None => {
-                self.master = Some(master);
-                Ok(())
-            }
-        }
+        hand_over(&mut self.console, &mut self.master, master)
     }
 
     fn listener(&mut self, pid: i32, listener: OwnedFd) -> Result<(), launch::Error> {

@@ -262,17 +262,26 @@ impl Steps for Create<'_> {
     }
 
     fn console(&mut self, master: OwnedFd) -> Result<(), launch::Error> {
-        match self.console.take() {
-            Some(take) => take(master).map_err(launch::Error::Step),
-            None => {
-                self.master = Some(master);
-                Ok(())
-            }
-        }
+        hand_over(&mut self.console, &mut self.master, master)
     }
 
     fn listener(&mut self, pid: i32, listener: OwnedFd) -> Result<(), launch::Error> {
         send_listener(self.state, &self.state.plan, pid, listener)
+    }
+}
+
+/// Gives the terminal's master to who takes it, or keeps it for the caller.
+pub(crate) fn hand_over(
+    taker: &mut Option<TakeMaster<'_>>,
+    kept: &mut Option<OwnedFd>,
+    master: OwnedFd,
+) -> Result<(), launch::Error> {
+    match taker.take() {
+        Some(take) => take(master).map_err(launch::Error::Step),
+        None => {
+            *kept = Some(master);
+            Ok(())
+        }
     }
 }
 

@@ -2,27 +2,7 @@
 
 use super::{Attributes, Propagation, PropagationKind};
 
-/// `MOUNT_ATTR_*` of mount_setattr(2).
-pub mod attr {
-    /// Read-only.
-    pub const RDONLY: u64 = 0x1;
-    /// Set-user-ID bits are ignored.
-    pub const NOSUID: u64 = 0x2;
-    /// Device nodes cannot be opened.
-    pub const NODEV: u64 = 0x4;
-    /// Nothing can be executed.
-    pub const NOEXEC: u64 = 0x8;
-    /// The access-time mode, a field of its own; 0 is relatime.
-    pub const ATIME: u64 = 0x70;
-    /// Access times are not kept.
-    pub const NOATIME: u64 = 0x10;
-    /// Access times are always kept.
-    pub const STRICTATIME: u64 = 0x20;
-    /// Access times of directories are not kept.
-    pub const NODIRATIME: u64 = 0x80;
-    /// Symbolic links are not followed. Linux 5.14.
-    pub const NOSYMFOLLOW: u64 = 0x20_0000;
-}
+pub use zviz_sys::mount::attr;
 
 /// What one word means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
