@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 const STATE: &str = "state.json";
 const NEW_STATE: &str = "state.json.new";
+/// In its place until `create` is through. Under a name of its own, since replacing a file makes ext4 write it out.
+const CREATING: &str = "creating.json";
 /// Init waits on it until `start`, which takes it away.
 pub const EXEC_FIFO: &str = "exec.fifo";
 /// Far above any plan that config.json can ask for.
@@ -47,12 +49,7 @@ impl Entry {
     /// # Errors
     /// `Absent` if nothing was, `State` if it cannot be read.
     pub fn load(&self) -> Result<State, Error> {
-        let file = match openat(&self.dir, STATE, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
-        {
-            Ok(file) => File::from(file),
-            Err(Errno::ENOENT) => return Err(Error::Absent(self.id.clone())),
-            Err(errno) => return Err(self.failed("open state.json", errno)),
-        };
+        let file = self.open_state()?;
         // Room for most, so that it is read at once.
         let mut text = Vec::with_capacity(32 << 10);
         file.take(MAX_STATE).read_to_end(&mut text).map_err(|error| self.failed("read state.json", error))?;
@@ -63,6 +60,18 @@ impl Entry {
             return Err(Error::State { id: self.id.clone(), source });
         }
         Ok(state)
+    }
+
+    /// The newest file. It is looked for again at last: the first may have come while the second went.
+    fn open_state(&self) -> Result<File, Error> {
+        for name in [STATE, CREATING, STATE] {
+            match openat(&self.dir, name, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty()) {
+                Ok(file) => return Ok(File::from(file)),
+                Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(self.failed("open state.json", errno)),
+            }
+        }
+        Err(Error::Absent(self.id.clone()))
     }
 
     /// The status that a state and the machine show now.
@@ -152,7 +161,19 @@ impl Locked {
             .map_err(|errno| self.failed("make state.json", errno))?;
         // Not synced: the root is on a tmpfs, and no container outlives the machine.
         file.write_all(&text).map_err(|error| self.failed("write state.json", error))?;
-        renameat(&self.dir, NEW_STATE, &self.dir, STATE).map_err(|errno| self.failed("replace state.json", errno))
+        let name = if state.creating { CREATING } else { STATE };
+        renameat(&self.dir, NEW_STATE, &self.dir, name).map_err(|errno| self.failed("replace state.json", errno))?;
+        if state.creating {
+            return Ok(());
+        }
+        self.unlink(CREATING)
+    }
+
+    fn unlink(&self, name: &str) -> Result<(), Error> {
+        match unlinkat(&self.dir, name, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(self.failed("remove state.json", errno)),
+        }
     }
 
     /// Forgets the container: removes its files and its directory. Others that wait for the lock will find it gone.
@@ -160,10 +181,7 @@ impl Locked {
     /// # Errors
     /// `Entry` if something cannot be removed.
     pub fn remove(self) -> Result<(), Error> {
-        match unlinkat(&self.dir, STATE, UnlinkatFlags::NoRemoveDir) {
-            Ok(()) | Err(Errno::ENOENT) => {}
-            Err(errno) => return Err(self.failed("remove state.json", errno)),
-        }
+        self.unlink(STATE)?;
         match self.remove_directory() {
             // A container that ended before it was started has its fifo still.
             Err(Errno::ENOTEMPTY) => self.empty()?,
