@@ -42,6 +42,16 @@ pub enum Error {
     /// The id maps.
     #[error(transparent)]
     IdMap(#[from] IdMapError),
+    /// A bind whose ids cannot be translated: its file system cannot do that, or something in it is translated already.
+    #[error("{origin}: map ids of {path}: {}", errno.desc())]
+    Untranslated {
+        /// Its place in the input.
+        origin: String,
+        /// On the host.
+        path: String,
+        /// Why not.
+        errno: Errno,
+    },
     /// The network devices.
     #[error(transparent)]
     Link(#[from] LinkError),
@@ -189,18 +199,20 @@ fn idmap(plan: &Plan, prepared: &Prepared, pid: i32) -> Result<(), Error> {
         let MountKind::Bind(bind) = &mount.kind else { continue };
         let Some(source) = &bind.idmap else { continue };
         let doing = || format!("{}: map ids of {}", mount.origin, bind.source);
+        let untranslated =
+            |errno| Error::Untranslated { origin: mount.origin.clone(), path: bind.source.clone(), errno };
         match source {
             IdmapSource::Container { .. } => {
                 if container.is_none() {
                     container = Some(call(doing(), ids::user_namespace_of(prepared.proc.as_fd(), pid))?);
                 }
                 if let Some(userns) = &container {
-                    call(doing(), prepared_mount.idmap(source, userns.as_fd()))?;
+                    prepared_mount.idmap(source, userns.as_fd()).map_err(untranslated)?;
                 }
             }
             IdmapSource::Own { uids, gids, .. } => {
                 let userns = ids::user_namespace_with(prepared.proc.as_fd(), uids, gids)?;
-                call(doing(), prepared_mount.idmap(source, userns.as_fd()))?;
+                prepared_mount.idmap(source, userns.as_fd()).map_err(untranslated)?;
             }
         }
     }

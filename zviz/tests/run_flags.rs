@@ -145,6 +145,12 @@ fn ids_without_a_range_of_their_own() {
             assert_eq!(map.split_whitespace().collect::<Vec<_>>(), ["0", "0", "65536"]);
             // The owner of these files is root inside too, so that they are hidden.
             assert_eq!(caller.says(&["--userns", "identity"], "cat /etc/shadow"), "");
+            // sysfs cannot be idmapped: read-only it is shared as it is, writable it is not.
+            let output = caller.run(&["--rw", "/sys/kernel:/shared"], &["true"]);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.code() == Some(125) && said.contains("--userns identity"), "{said}");
+            caller.says(&["--ro", "/sys/kernel:/shared"], "ls /shared");
+            caller.says(&["--rw", "/sys/kernel:/shared", "--userns", "identity"], "ls /shared");
             let own = caller.says(&[], "cat /proc/self/uid_map");
             assert!(own.split_whitespace().nth(1).unwrap().parse::<u32>().unwrap() >= 0x7000_0000);
         }

@@ -158,7 +158,8 @@ impl PreparedMount {
         let userns_fd = u64::try_from(std::os::fd::AsRawFd::as_raw_fd(&userns)).map_err(|_| Errno::EBADF)?;
         let attributes = MountAttr { set: mount::attr::IDMAP, userns_fd, ..MountAttr::default() };
         match mount::set_attributes(tree.as_fd(), recursive, &attributes) {
-            Err(Errno::EINVAL) if best_effort => Ok(()),
+            // EPERM: what is below is translated already.
+            Err(Errno::EINVAL | Errno::EPERM) if best_effort => Ok(()),
             other => other,
         }
     }

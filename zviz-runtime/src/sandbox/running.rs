@@ -5,6 +5,7 @@ use crate::console::{self, Relay, Terminal};
 use crate::container::{Id, id};
 use crate::foreground::{self, Deadline, Outcome, Payload, Watch};
 use crate::host::Host;
+use crate::launch;
 use crate::plan::{Plan, Problems};
 use crate::profile::Profile;
 use crate::start::{self, Container, TakeMaster};
@@ -35,13 +36,35 @@ pub enum Error {
     Ids(#[source] io::Error),
     /// The sandbox cannot be made, or not be undone.
     #[error(transparent)]
-    Start(#[from] start::Error),
+    Start(start::Error),
+    /// A folder that is shared writable cannot be, under ids of the sandbox's own.
+    #[error(
+        "{origin}: the file system of {path} cannot translate user ids: share it read-only, or do without ids of the \
+         sandbox's own (--userns identity)"
+    )]
+    Untranslated {
+        /// What it was shared for.
+        origin: String,
+        /// On the host.
+        path: String,
+    },
     /// The caller's terminal.
     #[error(transparent)]
     Terminal(#[from] console::Error),
     /// The command cannot be waited for.
     #[error(transparent)]
     Wait(#[from] foreground::Error),
+}
+
+impl From<start::Error> for Error {
+    fn from(error: start::Error) -> Self {
+        match error {
+            start::Error::Launch(launch::Error::Untranslated { origin, path, .. }) => {
+                Error::Untranslated { origin, path }
+            }
+            other => Error::Start(other),
+        }
+    }
 }
 
 impl Error {
