@@ -9,7 +9,7 @@ use crate::launch::{self, Launched, Steps, call};
 use crate::plan::cgroup::Driver;
 use crate::plan::{Hooks, Plan};
 use crate::prepare::{self, Options};
-use crate::store::{self, Locked, Store};
+use crate::store::{self, Left, Locked, Store};
 use crate::teardown;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
@@ -81,9 +81,8 @@ pub struct Request<'a> {
 
 /// A container whose init waits for `start`.
 pub struct Container {
-    /// What is remembered of it, not to be changed by others until `unlock`.
-    locked: Option<Locked>,
-    /// The same.
+    held: Held,
+    /// What is remembered of it. Others may change it from `unlock` on, but for what they cannot: what undoing needs.
     pub state: State,
     /// Init.
     pub pid: i32,
@@ -93,10 +92,34 @@ pub struct Container {
     pub master: Option<OwnedFd>,
 }
 
+/// Who may change what is remembered of a container that was created here.
+enum Held {
+    /// Only this process.
+    Locked(Locked),
+    /// Others too.
+    Left(Left),
+}
+
 impl Container {
     /// Lets other commands see and change it while its payload runs.
-    pub fn unlock(&mut self) {
-        self.locked = None;
+    ///
+    /// # Errors
+    /// There is no descriptor left for the way back; it stays locked then.
+    pub fn unlock(&mut self) -> Result<(), Error> {
+        if let Held::Locked(locked) = &self.held {
+            self.held = Held::Left(locked.way_back()?);
+        }
+        Ok(())
+    }
+}
+
+impl Held {
+    /// None if somebody has deleted it meanwhile, even if another has its name now.
+    fn lock(self) -> Result<Option<Locked>, store::Error> {
+        match self {
+            Self::Locked(locked) => Ok(Some(locked)),
+            Self::Left(left) => left.lock(),
+        }
     }
 }
 
@@ -144,7 +167,7 @@ fn make(request: Request<'_>, waits: bool) -> Result<Container, Error> {
     match build(&locked, &mut state, request, waits) {
         Ok((launched, master)) => {
             let Launched { pid, pidfd, .. } = launched;
-            Ok(Container { locked: Some(locked), state, pid, pidfd, master })
+            Ok(Container { held: Held::Locked(locked), state, pid, pidfd, master })
         }
         Err(error) => {
             // The first error is the one that explains; what could not be undone stays visible in the state.
@@ -385,15 +408,17 @@ fn release(
 /// # Errors
 /// As `start`; the container is still there then.
 pub fn start_created(store: &Store, container: &Container, last_capability: u32) -> Result<(), Error> {
-    let locked = container.locked.as_ref().ok_or(Error::Status(Status::Running))?;
-    start(store, locked, &container.state, last_capability)
+    match &container.held {
+        Held::Locked(locked) => start(store, locked, &container.state, last_capability),
+        Held::Left(_) => Err(Error::Status(Status::Running)),
+    }
 }
 
 /// Ends a container that was created here and is not wanted any more.
-pub fn abandon(store: &Store, mut container: Container) {
+pub fn abandon(container: Container) {
     let _ = pidfd_send_signal(container.pidfd.as_fd(), libc::SIGKILL);
     let _ = wait::wait(container.pidfd.as_fd());
-    if let Ok(Some(locked)) = lock_again(store, &mut container) {
+    if let Ok(Some(locked)) = container.held.lock() {
         undo(locked, &container.state);
     }
 }
@@ -402,19 +427,7 @@ pub fn abandon(store: &Store, mut container: Container) {
 ///
 /// # Errors
 /// What could not be undone.
-pub fn finish(store: &Store, mut container: Container) -> Result<Vec<hooks::HookError>, Error> {
-    let Some(locked) = lock_again(store, &mut container)? else { return Ok(Vec::new()) };
+pub fn finish(container: Container) -> Result<Vec<hooks::HookError>, Error> {
+    let Some(locked) = container.held.lock()? else { return Ok(Vec::new()) };
     Ok(teardown::remove(locked, &container.state, false)?)
-}
-
-/// None if somebody has deleted it meanwhile, even if another has its name now.
-fn lock_again(store: &Store, container: &mut Container) -> Result<Option<Locked>, Error> {
-    if let Some(locked) = container.locked.take() {
-        return Ok(Some(locked));
-    }
-    let locked = match store.lock(&container.state.id) {
-        Err(store::Error::Absent(_)) => return Ok(None),
-        other => other?,
-    };
-    Ok((locked.load()?.init == container.state.init).then_some(locked))
 }

@@ -161,26 +161,29 @@ impl Decided {
             preserve_fds: 0,
             die_with_parent: true,
         })?;
-        container.unlock();
+        if let Err(error) = container.unlock() {
+            start::abandon(container);
+            return Err(error.into());
+        }
         let pidfd = container.pidfd.as_fd();
         let mut kill = || pidfd_send_signal(pidfd, libc::SIGKILL);
         let mut payload = Payload::new(container.pid, pidfd);
         payload.relay = relay;
         payload.deadline = deadline.map(|at| Deadline { at, kill: &mut kill });
         let outcome = watch.until_end(payload);
-        end(store, container, outcome)
+        end(container, outcome)
     }
 }
 
 /// Leaves nothing behind, whatever became of the wait.
-fn end(store: &Store, container: Container, outcome: Result<Outcome, foreground::Error>) -> Result<Outcome, Error> {
+fn end(container: Container, outcome: Result<Outcome, foreground::Error>) -> Result<Outcome, Error> {
     match outcome {
         Ok(outcome) => {
-            start::finish(store, container)?;
+            start::finish(container)?;
             Ok(outcome)
         }
         Err(error) => {
-            start::abandon(store, container);
+            start::abandon(container);
             Err(error.into())
         }
     }

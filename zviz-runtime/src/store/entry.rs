@@ -22,6 +22,9 @@ pub const EXEC_FIFO: &str = "exec.fifo";
 /// Far above any plan that config.json can ask for.
 const MAX_STATE: u64 = 64 << 20;
 
+/// As much as the state of most containers.
+const ROOM: usize = 32 << 10;
+
 /// A container's directory.
 #[derive(Debug)]
 pub struct Entry {
@@ -51,7 +54,7 @@ impl Entry {
     pub fn load(&self) -> Result<State, Error> {
         let file = self.open_state()?;
         // Room for most, so that it is read at once.
-        let mut text = Vec::with_capacity(32 << 10);
+        let mut text = Vec::with_capacity(ROOM);
         file.take(MAX_STATE).read_to_end(&mut text).map_err(|error| self.failed("read state.json", error))?;
         let state: State =
             serde_json::from_slice(&text).map_err(|source| Error::State { id: self.id.clone(), source })?;
@@ -135,6 +138,15 @@ impl Locked {
         Self { entry, root }
     }
 
+    /// What leads back to this very container when its lock was given up.
+    ///
+    /// # Errors
+    /// `Entry` if there is no descriptor left.
+    pub fn way_back(&self) -> Result<Left, Error> {
+        let dir = self.entry.dir.try_clone().map_err(|error| self.failed("keep its directory", error))?;
+        Ok(Left { entry: Entry { id: self.id.clone(), dir }, root: Arc::clone(&self.root) })
+    }
+
     /// The status now. Nobody else can be creating it.
     ///
     /// # Errors
@@ -154,7 +166,9 @@ impl Locked {
     /// # Errors
     /// `Entry` if it cannot be written; the former state stays.
     pub fn save(&self, state: &State) -> Result<(), Error> {
-        let text = serde_json::to_vec(state).map_err(|source| Error::State { id: self.id.clone(), source })?;
+        // Room for most, so that it need not grow.
+        let mut text = Vec::with_capacity(ROOM);
+        serde_json::to_writer(&mut text, state).map_err(|source| Error::State { id: self.id.clone(), source })?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mut file = openat(&self.dir, NEW_STATE, flags, Mode::S_IRUSR | Mode::S_IWUSR)
             .map(File::from)
@@ -209,6 +223,26 @@ impl Locked {
                 .map_err(|errno| self.failed("remove a file", errno))?;
         }
         Ok(())
+    }
+}
+
+/// A container whose lock was given up: its own descriptor tells it from one that is created under its name after it was
+/// deleted.
+#[derive(Debug)]
+pub struct Left {
+    entry: Entry,
+    root: Arc<OwnedFd>,
+}
+
+impl Left {
+    /// Takes the lock again. None if the container has been deleted meanwhile.
+    ///
+    /// # Errors
+    /// `Busy` if another command does not finish.
+    pub fn lock(self) -> Result<Option<Locked>, Error> {
+        super::lock::exclusive(&self.entry, super::lock::PATIENCE)?;
+        let locked = Locked::new(self.entry, self.root);
+        Ok(locked.linked()?.then_some(locked))
     }
 }
 

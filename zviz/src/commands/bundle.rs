@@ -82,7 +82,7 @@ impl<'a> Bundle<'a> {
         match tell(self.flags.pid_file.as_deref(), self.flags.pidfd_socket.as_deref(), &container) {
             Ok(()) => Ok(container),
             Err(error) => {
-                start::abandon(store, container);
+                start::abandon(container);
                 Err(error)
             }
         }

@@ -34,15 +34,18 @@ fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
     let relay = match tied {
         Ok(relay) => relay,
         Err(error) => {
-            start::abandon(&store, container);
+            start::abandon(container);
             return Err(error.into());
         }
     };
     if let Err(error) = start::start_created(&store, &container, last_capability) {
-        start::abandon(&store, container);
+        start::abandon(container);
         return Err(error.into());
     }
-    container.unlock();
+    if let Err(error) = container.unlock() {
+        start::abandon(container);
+        return Err(error.into());
+    }
     if run.detach {
         return Ok(0);
     }
@@ -50,7 +53,7 @@ fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
     payload.relay = relay;
     let outcome = watch.until_end(payload);
     if !run.keep {
-        for error in start::finish(&store, container)? {
+        for error in start::finish(container)? {
             context.log.warn(&error.to_string());
         }
     }
