@@ -7,7 +7,7 @@
 
 use crate::{Arch, Compiled, INSTRUCTION_SIZE, MAX_INSTRUCTIONS, Policy, Program};
 
-const MAGIC: [u8; 8] = *b"zvizbpf\x01";
+const MAGIC: [u8; 8] = *b"zvizbpf\x02";
 const HEADER: usize = 8 + 8 + 12;
 /// No file is larger: the longest program, and a policy that names every call a thousand times.
 pub const MAX_FILE: usize = 4 << 20;

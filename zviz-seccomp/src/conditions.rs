@@ -1,94 +1,138 @@
 //! Comparisons of arguments in BPF, which has 32-bit words: an argument is compared high word first.
 
 use crate::bpf::*;
-use crate::{Action, Arch, Compare, Op, SockFilter};
+use crate::decision::Decision;
+use crate::writer::{Place, Writer};
+use crate::{Arch, Compare, Op};
 
-/// Runs `body`, which does not run on behind its end, if every comparison holds, else runs on behind it.
-pub fn arm(arch: Arch, compares: &[Compare], body: Vec<SockFilter>) -> Vec<SockFilter> {
-    // At most six comparisons of at most six instructions: the distance of a jump over them and a short body fits.
-    // Before a long body there is a jump over it, and a comparison that does not hold goes to that.
-    let far = body.len() >= 200;
-    let over = [SockFilter::new(JA, 0, 0, 1), SockFilter::new(JA, 0, 0, body.len() as u32)];
-    let mut rest = if far { 1 } else { body.len() as u8 };
-    let mut code = if far { [&over[..], &body].concat() } else { body };
-    for compare in compares.iter().rev() {
-        let mut head = one(arch, *compare, rest);
-        rest += head.len() as u8;
-        head.append(&mut code);
-        code = head;
-    }
-    code
+/// What A holds when an argument's word is compared.
+#[derive(Clone, Copy, PartialEq)]
+struct Word {
+    offset: u32,
+    mask: u32,
 }
 
-/// Runs on if the comparison holds, else skips `rest` instructions more.
-fn one(arch: Arch, compare: Compare, rest: u8) -> Vec<SockFilter> {
+/// Where a decision's code is entered. A list of values to compare with, such as ioctl's requests, loads their word
+/// once: the load is written when somebody comes who does not hold it.
+struct Entry {
+    /// What A holds at `decided`, if that matters there.
+    word: Option<Word>,
+    decided: Place,
+    loaded: Option<Place>,
+}
+
+impl Entry {
+    fn at(word: Option<Word>, decided: Place) -> Entry {
+        Entry { word, decided, loaded: None }
+    }
+
+    /// For one who holds nothing.
+    fn place(&mut self, code: &mut Writer) -> Place {
+        let Some(word) = self.word else { return self.decided };
+        if let Some(place) = self.loaded {
+            return place;
+        }
+        code.next(self.decided);
+        if word.mask != u32::MAX {
+            code.push(alu(AND), word.mask);
+        }
+        let place = code.push(LD_ABS, word.offset);
+        self.loaded = Some(place);
+        place
+    }
+
+    /// For one who holds a word.
+    fn holding(&mut self, word: Word, code: &mut Writer) -> Place {
+        if self.word == Some(word) { self.decided } else { self.place(code) }
+    }
+}
+
+/// Writes what answers a call of an architecture.
+pub fn decide(code: &mut Writer, arch: Arch, decision: &Decision) -> Place {
+    entry(code, arch, decision).place(code)
+}
+
+fn entry(code: &mut Writer, arch: Arch, decision: &Decision) -> Entry {
+    match decision {
+        Decision::Answer(action) => Entry::at(None, code.answer(*action)),
+        Decision::Arms(arms, otherwise) => {
+            let mut next = entry(code, arch, otherwise);
+            for (compares, then) in arms.iter().rev() {
+                let mut arm = entry(code, arch, then);
+                for compare in compares.iter().rev() {
+                    let then = arm.place(code);
+                    arm = one(code, arch, *compare, then, &mut next);
+                }
+                next = arm;
+            }
+            next
+        }
+    }
+}
+
+fn one(code: &mut Writer, arch: Arch, compare: Compare, then: Place, otherwise: &mut Entry) -> Entry {
     let Compare { index, op, value } = compare;
     let offset = OFFSET_ARGS + 8 * u32::from(index);
     let (high, low) = if arch.is_little_endian() { (offset + 4, offset) } else { (offset, offset + 4) };
+    let mask = if let Op::MaskedEq(mask) = op { mask } else { u64::MAX };
+    let high = Word { offset: high, mask: (mask >> 32) as u32 };
+    let low = Word { offset: low, mask: mask as u32 };
     let (high_value, low_value) = ((value >> 32) as u32, value as u32);
-    let load = |offset| SockFilter::new(LD_ABS, 0, 0, offset);
-    let test = |operation, k, jt, jf| SockFilter::new(jump(operation), jt, jf, k);
-    // The last instruction: where the high words are equal, or there is none, the low words decide.
-    let last = match op {
-        Op::Eq | Op::MaskedEq(_) => test(JEQ, low_value, 0, rest),
-        Op::Ne => test(JEQ, low_value, rest, 0),
-        Op::Ge => test(JGE, low_value, 0, rest),
-        Op::Gt => test(JGT, low_value, 0, rest),
-        Op::Lt => test(JGE, low_value, rest, 0),
-        Op::Le => test(JGT, low_value, rest, 0),
+    if let Op::MaskedEq(_) = op {
+        return masked(code, arch, [(low, low_value), (high, high_value)], then, otherwise);
+    }
+    // Where the high words are equal, or there is none, the low words decide.
+    let other = otherwise.holding(low, code);
+    let decided = match op {
+        Op::Eq | Op::MaskedEq(_) => code.test(JEQ, low_value, then, other),
+        Op::Ne => code.test(JEQ, low_value, other, then),
+        Op::Ge => code.test(JGE, low_value, then, other),
+        Op::Gt => code.test(JGT, low_value, then, other),
+        Op::Lt => code.test(JGE, low_value, other, then),
+        Op::Le => code.test(JGT, low_value, other, then),
     };
-    if let Op::MaskedEq(mask) = op {
-        return masked([(high, high_value, (mask >> 32) as u32), (low, low_value, mask as u32)], arch, rest);
-    }
+    let mut equal = Entry::at(Some(low), decided);
     if arch.is_32bit() {
-        return vec![load(low), last];
+        return equal;
     }
-    let mut code = vec![load(high)];
-    match op {
-        Op::Eq | Op::MaskedEq(_) => code.push(test(JEQ, high_value, 0, 2 + rest)),
-        Op::Ne => code.push(test(JEQ, high_value, 0, 2)),
-        Op::Ge | Op::Gt => code.extend([test(JGT, high_value, 3, 0), test(JEQ, high_value, 0, 2 + rest)]),
-        Op::Lt | Op::Le => code.extend([test(JGT, high_value, 3 + rest, 0), test(JEQ, high_value, 0, 2)]),
-    }
-    code.extend([load(low), last]);
-    code
+    let equal = equal.place(code);
+    let other = otherwise.holding(high, code);
+    let unequal = if matches!(op, Op::Ne | Op::Lt | Op::Le) { then } else { other };
+    let decided = code.test(JEQ, high_value, equal, unequal);
+    let decided = match op {
+        Op::Ge | Op::Gt => code.test(JGT, high_value, then, decided),
+        Op::Lt | Op::Le => code.test(JGT, high_value, other, decided),
+        Op::Eq | Op::Ne | Op::MaskedEq(_) => decided,
+    };
+    Entry::at(Some(high), decided)
 }
 
-/// Words are offset, value and mask. A word of which no bit counts is not looked at.
-fn masked(words: [(u32, u32, u32); 2], arch: Arch, rest: u8) -> Vec<SockFilter> {
-    let [high, low] = words;
-    let mut code = Vec::new();
-    for (offset, value, mask) in [low, high] {
-        let skipped = arch.is_32bit() && offset == high.0;
-        if mask == 0 || skipped {
-            continue;
-        }
-        let after = code.len() as u8;
-        let mut word = vec![
-            SockFilter::new(LD_ABS, 0, 0, offset),
-            SockFilter::new(alu(AND), 0, 0, mask),
-            SockFilter::new(jump(JEQ), 0, after + rest, value & mask),
-        ];
-        word.append(&mut code);
-        code = word;
+/// A word of which no bit counts is not looked at.
+fn masked(code: &mut Writer, arch: Arch, words: [(Word, u32); 2], then: Place, otherwise: &mut Entry) -> Entry {
+    let counted = words.into_iter().take(if arch.is_32bit() { 1 } else { 2 }).filter(|(word, _)| word.mask != 0);
+    let mut entry = Entry::at(None, then);
+    for (word, value) in counted {
+        let (then, otherwise) = (entry.place(code), otherwise.holding(word, code));
+        entry = Entry::at(Some(word), code.test(JEQ, value & word.mask, then, otherwise));
     }
-    code
-}
-
-/// Returns an action.
-pub fn ret(action: Action) -> SockFilter {
-    SockFilter::new(RET_K, 0, 0, action.to_raw())
+    entry
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Program, SeccompData};
+    use crate::{Action, Program, SeccompData};
 
     fn program(arch: Arch, compare: Compare) -> Program {
-        let mut code = arm(arch, &[compare], vec![ret(Action::Allow)]);
-        code.push(ret(Action::Trap));
-        Program::new(code).unwrap()
+        all_of(arch, &[compare], Decision::Answer(Action::Allow))
+    }
+
+    fn all_of(arch: Arch, compares: &[Compare], then: Decision) -> Program {
+        let mut code = Writer::default();
+        let decision = Decision::Arms(vec![(compares.to_vec(), then)], Box::new(Decision::Answer(Action::Trap)));
+        let place = decide(&mut code, arch, &decision);
+        code.next(place);
+        Program::new(code.finish()).unwrap()
     }
 
     #[test]
@@ -120,35 +164,44 @@ mod tests {
     }
 
     #[test]
-    fn a_long_body_is_jumped_over() {
-        for length in [1, 199, 200, 254, 255, 256, 1000] {
-            let mut body = vec![SockFilter::new(LD_IMM, 0, 0, 0); length - 1];
-            body.push(ret(Action::Allow));
+    fn what_is_far_is_reached() {
+        for length in [1, 50, 80, 120, 500] {
+            // Each value is answered differently, so that nothing is shared.
+            let one = |value| Compare { index: 1, op: Op::Eq, value };
+            let answer = |value| Decision::Answer(Action::Errno(value));
+            let arms = (0..length).map(|value| (vec![one(u64::from(value))], answer(value))).collect();
+            let long = Decision::Arms(arms, Box::new(answer(length)));
             for op in [Op::Eq, Op::Ne, Op::Ge, Op::Lt, Op::MaskedEq(0)] {
                 let compare = Compare { index: 0, op, value: 7 };
-                let mut code = arm(Arch::X86_64, &[compare, compare], body.clone());
-                code.push(ret(Action::Trap));
-                let program = Program::new(code).unwrap();
-                for arg in [6, 7, 8, 7 << 32] {
-                    let args = [arg, 0, 0, 0, 0, 0];
-                    let expected = if compare.holds(Arch::X86_64, &args) { Action::Allow } else { Action::Trap };
-                    assert_eq!(
-                        program.eval(&SeccompData::new(Arch::X86_64, 0, args)),
-                        expected,
-                        "{length} {op:?} {arg}"
-                    );
+                let program = all_of(Arch::X86_64, &[compare, compare], long.clone());
+                for (arg, value) in [6, 7, 8, 7 << 32].into_iter().flat_map(|arg| (0..=length).map(move |v| (arg, v))) {
+                    let args = [arg, u64::from(value), 0, 0, 0, 0];
+                    let holds = compare.holds(Arch::X86_64, &args);
+                    let expected = if holds { Action::Errno(value) } else { Action::Trap };
+                    let answer = program.eval(&SeccompData::new(Arch::X86_64, 0, args));
+                    assert_eq!(answer, expected, "{length} {op:?} {arg} {value}");
                 }
             }
         }
     }
 
     #[test]
+    fn a_list_of_values_loads_the_word_once() {
+        let one = |value| {
+            (vec![Compare { index: 1, op: Op::MaskedEq(0xffff_ffff), value }], Decision::Answer(Action::Errno(1)))
+        };
+        let list = Decision::Arms((0..40).map(one).collect(), Box::new(Decision::Answer(Action::Allow)));
+        let mut code = Writer::default();
+        decide(&mut code, Arch::X86_64, &list);
+        // One load, a comparison for each, two answers.
+        assert_eq!(code.finish().len(), 43);
+    }
+
+    #[test]
     fn comparisons_are_all_needed() {
         let compares: Vec<Compare> =
             (0..6).map(|index| Compare { index, op: Op::MaskedEq(u64::MAX), value: 7 }).collect();
-        let mut code = arm(Arch::X86_64, &compares, vec![ret(Action::Allow)]);
-        code.push(ret(Action::Trap));
-        let program = Program::new(code).unwrap();
+        let program = all_of(Arch::X86_64, &compares, Decision::Answer(Action::Allow));
         let answer = |args| program.eval(&SeccompData::new(Arch::X86_64, 0, args));
         assert_eq!(answer([7; 6]), Action::Allow);
         for index in 0..6 {

@@ -1,8 +1,6 @@
 //! What can be wrong with a policy or a program.
 
-use std::io;
-
-use crate::{Action, Arch};
+use crate::Arch;
 
 /// Why there is no program.
 #[derive(Debug, thiserror::Error)]
@@ -16,35 +14,14 @@ pub enum Error {
         /// Its argument.
         index: u8,
     },
-    /// libseccomp refused something other than a rule.
-    #[error("{call}")]
-    Library {
-        /// What was asked of it.
-        call: &'static str,
-        /// Its answer.
-        source: libseccomp::error::SeccompError,
-    },
-    /// libseccomp refused an architecture; one of the other byte order, for example, as it does for runc.
-    #[error("architecture {arch}")]
+    /// An architecture that cannot be filtered for here.
+    #[error("architecture {arch}: {problem}")]
     Arch {
         /// Which.
         arch: Arch,
-        /// Its answer.
-        source: libseccomp::error::SeccompError,
+        /// Why not.
+        problem: &'static str,
     },
-    /// libseccomp refused a rule; an action that this kernel does not have, for one.
-    #[error("rule {action} for {name}")]
-    Rule {
-        /// The system call.
-        name: String,
-        /// The action.
-        action: Action,
-        /// Its answer.
-        source: libseccomp::error::SeccompError,
-    },
-    /// No memory for libseccomp to write the program to.
-    #[error("memory for the program")]
-    Memory(#[source] io::Error),
     /// Bytes that are not whole instructions.
     #[error("{0} bytes are not whole instructions")]
     Export(usize),

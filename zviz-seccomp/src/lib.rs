@@ -19,15 +19,17 @@ mod decide;
 mod decision;
 mod default;
 mod disassembly;
+mod dispatch;
 mod error;
 mod eval;
 mod library;
 mod needs;
 mod policy;
 mod program;
-mod prologue;
+mod ranges;
 mod syscalls;
 mod table;
+mod writer;
 
 pub use action::Action;
 pub use arch::{Arch, UnknownArch, X32_BIT};
@@ -48,7 +50,7 @@ pub const ENOSYS: Action = Action::Errno(libc::ENOSYS as u16);
 /// "You may not."
 pub const EPERM: Action = Action::Errno(libc::EPERM as u16);
 
-/// The version of the libseccomp that compiles, such as `2.5.4`.
+/// The version of the libseccomp whose names and numbers are used, such as `2.5.4`.
 pub fn libseccomp_version() -> String {
     library::version()
 }

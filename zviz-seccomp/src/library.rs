@@ -1,18 +1,16 @@
-//! The one module that knows libseccomp: names and numbers of system calls, and the compiler for rules without conditions.
+//! The one module that knows libseccomp: names and numbers of system calls.
 //!
-//! Conditions on arguments are compiled by `conditions.rs`: libseccomp takes one comparison for an argument, refuses or
-//! reorders rules that overlap, lets a rule on `socket` through `socketcall` unchecked, and has got 64-bit comparisons
-//! wrong before (CVE-2019-9893).
+//! Programs are written by `dispatch.rs` and `conditions.rs`. libseccomp's own compiler takes one comparison for an
+//! argument, refuses or reorders rules that overlap, lets a rule on `socket` through `socketcall` unchecked, has got
+//! 64-bit comparisons wrong before (CVE-2019-9893), and gives every call two instructions, which the kernel translates
+//! anew at each start: for the default policy four times as many. `tests/against_libseccomp.rs` compares the answers.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{Read, Seek};
 use std::sync::{LazyLock, Mutex};
 
-use libseccomp::{ScmpAction, ScmpArch, ScmpFilterContext, ScmpSyscall, ScmpVersion};
-use nix::sys::memfd::{MFdFlags, memfd_create};
+use libseccomp::{ScmpArch, ScmpSyscall, ScmpVersion};
 
-use crate::{Action, Arch, Error, SockFilter};
+use crate::Arch;
 
 /// What libseccomp says of a name on one architecture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,58 +70,6 @@ pub fn version() -> String {
     match ScmpVersion::current() {
         Ok(version) => format!("{}.{}.{}", version.major, version.minor, version.micro),
         Err(_) => "unknown".to_owned(),
-    }
-}
-
-/// A rule without conditions.
-pub struct Unconditional<'a> {
-    pub name: &'a str,
-    pub action: Action,
-}
-
-/// Compiles a filter of rules without conditions. The first rule for a name holds; none may have the default action.
-pub fn compile(
-    default: Action,
-    foreign_arch: Action,
-    archs: &[Arch],
-    rules: &[Unconditional<'_>],
-) -> Result<Vec<SockFilter>, Error> {
-    let context = |call: &'static str| move |source| Error::Library { call, source };
-    let mut filter = ScmpFilterContext::new(scmp_action(default)).map_err(context("seccomp_init"))?;
-    filter.set_act_badarch(scmp_action(foreign_arch)).map_err(context("set the action for other architectures"))?;
-    for arch in archs {
-        filter.add_arch(scmp_arch(*arch)).map_err(|source| Error::Arch { arch: *arch, source })?;
-    }
-    // Four calls to a leaf: below a few dozen a tree is no gain, and 2.5.4 miscompiles one without rules.
-    if rules.len() > 32 {
-        filter.set_ctl_optimize(2).map_err(context("ask for a binary tree"))?;
-    }
-    for rule in rules {
-        let Ok(number) = ScmpSyscall::from_name(rule.name) else { continue };
-        filter.add_rule(scmp_action(rule.action), number).map_err(|source| Error::Rule {
-            name: rule.name.to_owned(),
-            action: rule.action,
-            source,
-        })?;
-    }
-    let mut file =
-        File::from(memfd_create(c"seccomp", MFdFlags::MFD_CLOEXEC).map_err(|errno| Error::Memory(errno.into()))?);
-    filter.export_bpf(&file).map_err(context("seccomp_export_bpf"))?;
-    let mut bytes = Vec::new();
-    file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map_err(Error::Memory)?;
-    SockFilter::parse(&bytes).ok_or(Error::Export(bytes.len()))
-}
-
-fn scmp_action(action: Action) -> ScmpAction {
-    match action {
-        Action::KillProcess => ScmpAction::KillProcess,
-        Action::KillThread => ScmpAction::KillThread,
-        Action::Trap => ScmpAction::Trap,
-        Action::Errno(errno) => ScmpAction::Errno(i32::from(errno)),
-        Action::Notify => ScmpAction::Notify,
-        Action::Trace(message) => ScmpAction::Trace(message),
-        Action::Log => ScmpAction::Log,
-        Action::Allow => ScmpAction::Allow,
     }
 }
 

@@ -52,8 +52,6 @@ pub(crate) struct Resolved {
     pub direct: Option<u32>,
     /// Through `socketcall` or `ipc`: its number, and the operation in the first argument.
     pub through: Option<(u32, u32)>,
-    /// Whether libseccomp can be given the name.
-    pub in_library: bool,
 }
 
 impl Resolved {
@@ -66,11 +64,11 @@ impl Resolved {
 /// Resolves a name; `None` when no architecture has a call of that name.
 pub(crate) fn resolve(name: &str, arch: Arch) -> Option<Resolved> {
     match library::lookup(name, arch) {
-        Lookup::Number(number) => Some(Resolved { direct: Some(number), through: None, in_library: true }),
+        Lookup::Number(number) => Some(Resolved { direct: Some(number), through: None }),
         Lookup::Multiplexed { through, operation, direct } => {
-            Some(Resolved { direct, through: Some((through, operation)), in_library: true })
+            Some(Resolved { direct, through: Some((through, operation)) })
         }
-        Lookup::Absent => Some(Resolved { direct: None, through: None, in_library: true }),
+        Lookup::Absent => Some(Resolved { direct: None, through: None }),
         Lookup::Unknown => {
             let of_all = NEWER.iter().find(|(known, _)| *known == name).map(|(_, number)| base(arch) + number);
             let of_one = NEWER_OF_ONE.iter().find(|(known, _, _)| *known == name);
@@ -78,7 +76,7 @@ pub(crate) fn resolve(name: &str, arch: Arch) -> Option<Resolved> {
                 return None;
             }
             let of_one = of_one.filter(|(_, owner, _)| *owner == arch).map(|(_, _, number)| *number);
-            Some(Resolved { direct: of_all.or(of_one), through: None, in_library: false })
+            Some(Resolved { direct: of_all.or(of_one), through: None })
         }
     }
 }

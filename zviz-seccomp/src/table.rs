@@ -11,8 +11,6 @@ pub struct Table {
     pub arch: Arch,
     /// What is decided for the calls that a policy names.
     pub calls: BTreeMap<u32, Decision>,
-    /// `socketcall` and `ipc`, where a named call goes through them.
-    pub multiplexers: BTreeSet<u32>,
     /// Numbers above this are newer than the policies, and what they get.
     pub newer: Option<(u32, Action)>,
 }
@@ -78,10 +76,8 @@ impl Table {
         let between = first.zip(last).map_or(0..0, |(first, last)| first + 1..last + 1);
         let named = tables.iter().flat_map(|table| table.keys().copied());
         let calls = named.chain(between).collect::<BTreeSet<u32>>().into_iter().map(decide).collect();
-        let names = policies.iter().flat_map(|policy| policy.names());
-        let multiplexers = names.filter_map(|name| Some(syscalls::resolve(name, arch)?.through?.0)).collect();
         let (newer, default) = (strictest(unnamed(u32::MAX)), strictest(policies.iter().map(|p| p.default).collect()));
-        Table { arch, calls, multiplexers, newer: last.map(|last| (last, newer)).filter(|_| newer != default) }
+        Table { arch, calls, newer: last.map(|last| (last, newer)).filter(|_| newer != default) }
     }
 }
 

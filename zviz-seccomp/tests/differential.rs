@@ -188,5 +188,5 @@ fn more_rules_than_a_tree_needs() {
 #[test]
 fn an_architecture_of_the_other_byte_order_is_an_error() {
     let policy = Policy { architectures: vec![Arch::S390x], ..Policy::new(Action::Allow) };
-    assert_eq!(compile(&policy).unwrap_err().to_string(), "architecture s390x");
+    assert_eq!(compile(&policy).unwrap_err().to_string(), "architecture s390x: its byte order is not this machine's");
 }
