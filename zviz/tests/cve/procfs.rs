@@ -1,10 +1,11 @@
-//! /proc and /sys that are not what they seem: links, volumes over them, masks that lead elsewhere, writes that arrive
-//! somewhere else.
+//! /proc and /sys that are not what they seem: links, volumes over them, writes that arrive somewhere else.
 
+use crate::naive::swapping;
 use crate::support::{Bundle, bundle};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 fn bind(bundle: &Bundle, source: &str, destination: &str) {
     bundle.edit(|spec| {
@@ -13,13 +14,26 @@ fn bind(bundle: &Bundle, source: &str, destination: &str) {
     });
 }
 
-/// CVE-2019-19921, CVE-2023-27561, CVE-2023-28642: /proc or /sys is a link, so that masks and labels go elsewhere.
+fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// CVE-2023-27561, CVE-2023-28642: /proc or /sys is a link. The file system is mounted where it leads to; when it leads
+/// elsewhere then, the masks go there, and so do labels (CVE-2019-19921).
 #[test]
 fn cve_2023_27561_and_28642() {
-    for name in ["proc", "sys"] {
+    for (name, kind, file) in [("proc", "proc", "timer_list"), ("sys", "sysfs", "kernel/uevent_seqnum")] {
         let Some(bundle) = bundle(&format!("link-{name}"), &["true"]) else { return };
         fs::create_dir(bundle.rootfs("elsewhere")).unwrap();
+        write(&bundle.rootfs("decoy").join(file), "");
         symlink("elsewhere", bundle.rootfs(name)).unwrap();
+        let seen = bundle.naive(&format!(
+            "mount -t {kind} {kind} {name}; ln -sfn decoy {name}; mount --bind /dev/null {name}/{file}
+             ln -sfn elsewhere {name}; head -c 1 {name}/{file} | wc -c"
+        ));
+        assert_eq!(seen, "1", "control: it is mounted elsewhere, and not masked there");
+
         bundle.refuses_to_run(&format!("/{name}"));
         assert_eq!(fs::read_dir(bundle.rootfs("elsewhere")).unwrap().count(), 0);
         fs::remove_file(bundle.rootfs(name)).unwrap();
@@ -29,16 +43,22 @@ fn cve_2023_27561_and_28642() {
     }
 }
 
-/// CVE-2019-16884: a volume over /proc, in which the image has files that take the runtime's writes.
+/// CVE-2019-16884, CVE-2019-19921: a volume over /proc, in which the image has files that take the runtime's writes: the
+/// label is written, and the payload has none.
 #[test]
-fn cve_2019_16884() {
+fn cve_2019_16884_and_19921() {
     let Some(bundle) = bundle("16884", &["true"]) else { return };
     let fake = bundle.folder("fake");
-    fs::create_dir_all(format!("{fake}/self/attr")).unwrap();
-    fs::write(format!("{fake}/self/attr/exec"), "").unwrap();
+    let exec = Path::new(&fake).join("self/attr/exec");
+    write(&exec, "");
+    fs::create_dir(bundle.rootfs("proc")).unwrap();
+    bundle.naive("mount --bind ../fake proc; echo label >proc/self/attr/exec");
+    assert_eq!(fs::read_to_string(&exec).unwrap(), "label\n", "control: a label written by path is lost");
+    fs::write(&exec, "").unwrap();
+
     let config = fs::read(bundle.file("config.json")).unwrap();
     bind(&bundle, &fake, "/volume");
-    assert_eq!(bundle.script("busybox ls /volume/self/attr"), "exec\n", "control: a volume elsewhere is fine");
+    assert_eq!(bundle.script("busybox ls /volume/self/attr"), "exec\n", "a volume elsewhere is fine");
     for place in ["/proc", "/proc/self", "/proc/self/attr", "/proc/sys/kernel", "/../proc/./self"] {
         fs::write(bundle.file("config.json"), &config).unwrap();
         bind(&bundle, &fake, place);
@@ -51,53 +71,65 @@ fn cve_2019_16884() {
         bind(&bundle, &fake, &format!("/{link}"));
         bundle.refuses_to_run(&format!("/{link}"));
     }
-    assert_eq!(fs::read(format!("{fake}/self/attr/exec")).unwrap(), b"");
+    assert_eq!(fs::read_to_string(exec).unwrap(), "");
 }
 
-/// CVE-2025-31133: what covers a masked file is the image's own /dev/null, a link to what is to be opened for writing.
-#[test]
-fn cve_2025_31133() {
-    let Some(bundle) = bundle("31133", &["true"]) else { return };
-    let masked = "busybox stat -c %t:%T /proc/timer_list; busybox wc -c </proc/timer_list";
-    assert_eq!(bundle.script(masked), "1:3\n0\n");
-    let without_dev = |spec: &mut Value| {
-        let mounts = spec["mounts"].as_array_mut().unwrap();
-        mounts.retain(|mount| !mount["destination"].as_str().unwrap().starts_with("/dev"));
-    };
-    bundle.edit(without_dev);
-    fs::create_dir_all(bundle.rootfs("dev")).unwrap();
-    symlink("/proc/sys/kernel/core_pattern", bundle.rootfs("dev/null")).unwrap();
-    let output = bundle.zviz(&["run", "--bundle", bundle.path(), &bundle.name]);
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && error.contains("/dev/null"), "{error}");
+const KEY: &str = "net/ipv4/ip_unprivileged_port_start";
 
-    // A race would put the link there after the devices are made; where none are wanted, the masks come all the same.
-    fs::remove_file(bundle.rootfs("dev/null")).unwrap();
-    assert_eq!(bundle.script(masked), "1:3\n0\n");
-    bundle.edit(|spec| spec["linux"]["maskedPaths"] = json!([]));
-    let open = bundle.script(masked);
-    assert!(open.starts_with("0:0\n") && open != "0:0\n0\n", "control: {open}");
-    bundle.leaves_nothing();
+/// A bundle that sets a parameter, whose image has files of that name, and of a label's, that lead to a bait.
+fn with_bait(name: &str, proc: &str) -> Option<Bundle> {
+    let bundle = bundle(name, &["true"])?;
+    bundle.edit(|spec| spec["linux"]["sysctl"] = json!({ (KEY.replace('/', ".")): "777" }));
+    fs::write(bundle.rootfs("bait"), "bait").unwrap();
+    for file in [format!("sys/{KEY}"), "self/attr/exec".to_owned()] {
+        let file = bundle.rootfs(proc).join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        symlink(bundle.rootfs("bait"), file).unwrap();
+    }
+    Some(bundle)
 }
 
 /// CVE-2025-52881: what is meant for one file of procfs arrives in another, or in a file of the image.
 #[test]
 fn cve_2025_52881() {
-    let Some(bundle) = bundle("52881", &["true"]) else { return };
-    let key = "net/ipv4/ip_unprivileged_port_start";
-    bundle.edit(|spec| spec["linux"]["sysctl"] = json!({ (key.replace('/', ".")): "777" }));
-    let parent = bundle.rootfs("proc/sys/net/ipv4");
-    fs::create_dir_all(&parent).unwrap();
-    fs::write(bundle.rootfs(&format!("proc/sys/{key}")), "bait").unwrap();
-    fs::create_dir_all(bundle.rootfs("proc/self/attr")).unwrap();
-    symlink("/proc/sysrq-trigger", bundle.rootfs("proc/self/attr/exec")).unwrap();
-    let host = fs::read_to_string(format!("/proc/sys/{key}")).unwrap();
-    assert_ne!(host.trim(), "777", "control");
-    assert_eq!(bundle.script(&format!("cat /proc/sys/{key}")), "777\n");
-    assert_eq!(fs::read_to_string(bundle.rootfs(&format!("proc/sys/{key}"))).unwrap(), "bait");
-    assert_eq!(fs::read_to_string(format!("/proc/sys/{key}")).unwrap(), host);
+    let Some(bundle) = with_bait("52881", "proc") else { return };
+    let bait = || fs::read_to_string(bundle.rootfs("bait")).unwrap();
+    let host = fs::read_to_string(format!("/proc/sys/{KEY}")).unwrap();
+    assert_ne!(host.trim(), "777");
+    for (file, text) in [(format!("proc/sys/{KEY}"), "777"), ("proc/self/attr/exec".to_owned(), "label")] {
+        bundle.naive(&format!("printf {text} >{file}"));
+        assert_eq!(bait(), text, "control: written by path, it arrives in the bait");
+    }
+    fs::write(bundle.rootfs("bait"), "bait").unwrap();
+
+    assert_eq!(bundle.script(&format!("cat /proc/sys/{KEY}")), "777\n");
+    assert_eq!((bait().as_str(), fs::read_to_string(format!("/proc/sys/{KEY}")).unwrap()), ("bait", host));
     // Nor can anything of /proc/sys be covered by the time that it is written.
     let fake = bundle.folder("fake");
     bind(&bundle, &fake, "/proc/sys/net");
     bundle.refuses_to_run("/proc/sys/net");
+}
+
+/// The same as a race: another container exchanges /proc for a folder of baits while this one starts.
+#[test]
+fn cve_2025_52881_race() {
+    let Some(bundle) = with_bait("52881r", "decoy") else { return };
+    let bait = || fs::read_to_string(bundle.rootfs("bait")).unwrap();
+    let check = format!("! test -e proc/sys || exit 0; printf 777 2>/dev/null >proc/sys/{KEY} || true");
+    let won = |_: &u32| {
+        // Looks first, and goes by the path then.
+        bundle.naive(&format!("for i in 1 2 3 4 5 6 7 8 9 10; do ({check}); done"));
+        bait() == "777"
+    };
+    fs::create_dir(bundle.rootfs("proc")).unwrap();
+    let set = swapping(&bundle.rootfs("proc"), &bundle.rootfs("decoy"), || {
+        assert!((0..200).any(|round| won(&round)), "control: the race was never won");
+        fs::write(bundle.rootfs("bait"), "bait").unwrap();
+        bundle.edit(|spec| spec["process"]["args"] = json!(["cat", format!("/proc/sys/{KEY}")]));
+        let run = || bundle.zviz(&["run", "--bundle", bundle.path(), &bundle.name]);
+        (0..25).map(|_| run()).filter(|output| output.status.success()).map(|output| output.stdout).collect::<Vec<_>>()
+    });
+    assert_eq!(bait(), "bait");
+    assert!(!set.is_empty() && set.iter().all(|text| text == b"777\n"), "{set:?}");
+    bundle.leaves_nothing();
 }

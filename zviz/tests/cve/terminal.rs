@@ -39,7 +39,14 @@ fn cve_2025_52565_console() {
     assert!(mounts.contains(" /dev/console "), "control: {mounts}");
     bundle.ok(&["delete", "--force", &bundle.name]);
 
-    for target in ["/proc/sys/kernel/core_pattern", "/target", "../../../target", "pts/0"] {
+    fs::remove_file(bundle.rootfs("dev/console")).unwrap();
+    symlink("/covered", bundle.rootfs("dev/console")).unwrap();
+    fs::write(bundle.rootfs("covered"), "of the image").unwrap();
+    fs::write(bundle.rootfs("pty"), "terminal").unwrap();
+    let by_path = "chroot . /bin/busybox sh -c 'busybox mount -o bind /pty /dev/console; busybox cat /covered'";
+    assert_eq!(bundle.naive(by_path), "terminal", "control: what the link leads to is covered");
+
+    for target in ["/proc/sys/kernel/core_pattern", "/covered", "/target", "../../../target", "pts/0"] {
         let console = bundle.rootfs("dev/console");
         fs::remove_file(&console).unwrap();
         symlink(target, &console).unwrap();
@@ -56,7 +63,13 @@ fn cve_2025_52565_pts() {
     let Some(bundle) = with_terminal("52565p") else { return };
     bundle.edit(|spec| spec["mounts"].as_array_mut().unwrap().retain(|mount| mount["destination"] != "/dev/pts"));
     symlink("/proc/sysrq-trigger", bundle.rootfs("dev/pts/ptmx")).unwrap();
-    symlink("/target", bundle.rootfs("dev/pts/0")).unwrap();
+    symlink("/bait", bundle.rootfs("dev/pts/0")).unwrap();
+    fs::write(bundle.rootfs("bait"), "bait").unwrap();
+    fs::write(bundle.rootfs("dev/console"), "").unwrap();
+    let by_path =
+        "chroot . /bin/busybox sh -c 'busybox mount -o bind /dev/pts/0 /dev/console; busybox cat /dev/console'";
+    assert_eq!(bundle.naive(by_path), "bait", "control: the link's target is the console");
+    fs::remove_file(bundle.rootfs("dev/console")).unwrap();
     let error = create(&bundle).unwrap_err();
     assert!(error.contains("terminal") || error.contains("console"), "{error}");
     bundle.leaves_nothing();
