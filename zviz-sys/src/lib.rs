@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod dir;
 pub mod exec;
 pub mod fd;
+pub mod guard;
 pub mod ids;
 pub mod landlock;
 pub mod mount;

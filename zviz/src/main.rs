@@ -14,6 +14,11 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
+/// Every test of the debug build shows that init does not allocate.
+#[cfg(debug_assertions)]
+#[global_allocator]
+static ALLOCATOR: zviz_sys::guard::Guarded = zviz_sys::guard::Guarded;
+
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     // Before anything is done twice. A command in a sandbox decides later, since it may not need it.
