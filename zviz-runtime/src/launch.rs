@@ -29,7 +29,7 @@ pub enum Error {
         program: Option<Errno>,
     },
     /// Init died without a word.
-    #[error("init ended before it was ready ({0})")]
+    #[error("init ended before it was ready: {0}")]
     Died(String),
     /// A system call of the parent's.
     #[error("{what}: {}", errno.desc())]
@@ -227,7 +227,7 @@ fn ended(word: FromInit, plan: &Plan, mut init: Doomed) -> Error {
     });
     match (word, exit) {
         (FromInit::Failed(failure), _) => failed(failure, plan),
-        (_, Some(Ok(exit))) => Error::Died(format!("{exit:?}")),
+        (_, Some(Ok(exit))) => Error::Died(exit.to_string()),
         _ => Error::Died("out of turn".into()),
     }
 }

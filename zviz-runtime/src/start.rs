@@ -363,7 +363,12 @@ pub fn start(store: &Store, locked: &Locked, state: &State, last_capability: u32
     }
     let json = serde_json::to_vec(&state.oci(Status::Running)).unwrap_or_default();
     let bundle = PathBuf::from(&state.bundle);
-    Ok(hooks::run(Kind::Poststart, &state.plan.hooks.poststart, &json, &Within::Runtime { cwd: Some(&bundle) })?)
+    let within = Within::Runtime { cwd: Some(&bundle) };
+    hooks::run(Kind::Poststart, &state.plan.hooks.poststart, &json, &within).map_err(|error| {
+        // The container is to be stopped then (runtime.md, "Lifecycle", step 9). It may have ended by itself.
+        let _ = teardown::signal(state, libc::SIGKILL);
+        error.into()
+    })
 }
 
 fn release(

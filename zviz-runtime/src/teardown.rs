@@ -10,7 +10,7 @@ use crate::store::{self, Locked};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use zviz_sys::process::pidfd_send_signal;
@@ -81,9 +81,7 @@ pub fn signal(state: &State, signal: i32) -> Result<(), Error> {
             return Ok(());
         }
     }
-    let Some((init, pidfd)) = state.init.and_then(|init| Some((init, init.open()?))) else {
-        return Err(Error::NotRunning(state.id.clone()));
-    };
+    let Some((init, pidfd)) = open(state, signal)? else { return Err(Error::NotRunning(state.id.clone())) };
     send(state, init, pidfd.as_fd(), signal)?;
     // A frozen cgroup of version 1 does not even let SIGKILL in.
     if signal == libc::SIGKILL { thaw(state) } else { Ok(()) }
@@ -168,13 +166,20 @@ fn owns_pid_namespace(state: &State) -> bool {
 
 /// Kills init and waits for its end.
 fn kill(state: &State) -> Result<(), Error> {
-    let Some((init, pidfd)) = state.init.and_then(|init| Some((init, init.open()?))) else { return Ok(()) };
+    let Some((init, pidfd)) = open(state, libc::SIGKILL)? else { return Ok(()) };
     send(state, init, pidfd.as_fd(), libc::SIGKILL)?;
     thaw(state)?;
     if ended(pidfd.as_fd(), PATIENCE) {
         return Ok(());
     }
     Err(Error::Undead { id: state.id.clone(), pid: init.pid, seconds: PATIENCE.as_secs() })
+}
+
+/// Init, if it is there, to be sent this signal.
+fn open(state: &State, signal: i32) -> Result<Option<(Init, OwnedFd)>, Error> {
+    let Some(init) = state.init else { return Ok(None) };
+    let failed = |errno| Error::Signal { id: state.id.clone(), signal, pid: init.pid, errno };
+    Ok(init.open().map_err(failed)?.map(|pidfd| (init, pidfd)))
 }
 
 fn send(state: &State, init: Init, pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Error> {

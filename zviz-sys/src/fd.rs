@@ -46,6 +46,20 @@ pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
     }
 }
 
+/// Writes a value in one call, as files of /proc and of cgroups take it, again if a signal interrupts it.
+///
+/// # Errors
+/// What write(2) says; EIO if only a part was taken.
+pub fn write_value(fd: BorrowedFd<'_>, value: &[u8]) -> Result<()> {
+    loop {
+        return match nix::unistd::write(fd, value) {
+            Err(Errno::EINTR) => continue,
+            Ok(written) if written < value.len() => Err(Errno::EIO),
+            other => other.map(drop),
+        };
+    }
+}
+
 /// Writes all, again after a signal. write(2).
 pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
     while !bytes.is_empty() {

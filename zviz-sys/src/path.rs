@@ -25,7 +25,8 @@ struct OpenHow {
     resolve: u64,
 }
 
-/// openat2(2), close-on-exec, again while the kernel says that a rename raced with `..` (EAGAIN).
+/// openat2(2), close-on-exec, again while the kernel says that a rename raced with `..` (EAGAIN), or that a signal came
+/// while a file system of another machine or process was asked (EINTR).
 pub fn openat2(dir: BorrowedFd<'_>, path: &CStr, flags: i32, mode: u32, resolve: u64) -> Result<OwnedFd> {
     let how = OpenHow { flags: (flags | libc::O_CLOEXEC) as u64, mode: mode.into(), resolve };
     loop {
@@ -33,7 +34,7 @@ pub fn openat2(dir: BorrowedFd<'_>, path: &CStr, flags: i32, mode: u32, resolve:
         let value =
             unsafe { libc::syscall(libc::SYS_openat2, dir.as_raw_fd(), path.as_ptr(), &how, size_of::<OpenHow>()) };
         match owned(value) {
-            Err(crate::Errno::EAGAIN) => {}
+            Err(crate::Errno::EAGAIN | crate::Errno::EINTR) => {}
             other => return other,
         }
     }

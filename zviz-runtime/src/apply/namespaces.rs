@@ -169,11 +169,7 @@ fn enter_time(proc: BorrowedFd<'_>, offsets: &[u8]) -> Result<(), Errno> {
 /// Writes a file of the host's proc, which no container can have put something else in the place of (CVE-2025-52881).
 pub(crate) fn write_proc(proc: BorrowedFd<'_>, file: &CStr, text: &[u8]) -> Result<(), Errno> {
     let file = path::openat2(proc, file, libc::O_WRONLY, 0, resolve::BENEATH | resolve::NO_MAGICLINKS)?;
-    // One write: these files take their value whole.
-    match nix::unistd::write(&file, text)? {
-        n if n == text.len() => Ok(()),
-        _ => Err(Errno::EIO),
-    }
+    zviz_sys::fd::write_value(file.as_fd(), text)
 }
 
 /// The host's proc, seen to be its root.

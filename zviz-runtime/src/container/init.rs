@@ -1,8 +1,9 @@
 //! The container's first process, known by pid and start time.
 
+use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 
 /// A process that a reused pid is not taken for.
@@ -25,30 +26,44 @@ struct Stat {
 impl Init {
     /// The process that has this pid now; none if there is no such process.
     pub fn of(pid: i32) -> Option<Self> {
-        stat(pid).map(|stat| Self { pid, started: stat.started })
+        stat(pid).ok()?.map(|stat| Self { pid, started: stat.started })
     }
 
     /// A descriptor of the process, if it is alive. A signal through it cannot reach another one.
-    pub fn open(self) -> Option<OwnedFd> {
-        let pidfd = zviz_sys::process::pidfd_open(self.pid).ok()?;
+    ///
+    /// # Errors
+    /// EMFILE and the like: it may be alive or not.
+    pub fn open(self) -> Result<Option<OwnedFd>, Errno> {
+        let pidfd = match zviz_sys::process::pidfd_open(self.pid) {
+            Err(Errno::ESRCH) => return Ok(None),
+            other => other?,
+        };
         // Looked at after it was opened: from here on the pid cannot be reused without our seeing it.
-        self.alive().then_some(pidfd)
+        Ok(self.alive().then_some(pidfd))
     }
 
-    /// Whether it runs still: it exists, is the same process, and is no zombie.
+    /// Whether it runs still: it exists, is the same process, and is no zombie. What cannot be found out counts as alive:
+    /// nothing is taken away from a process that may be there.
     pub fn alive(self) -> bool {
-        stat(self.pid).is_some_and(|stat| stat.started == self.started && !matches!(stat.state, b'Z' | b'X'))
+        match stat(self.pid) {
+            Ok(stat) => stat.is_some_and(|stat| stat.started == self.started && !matches!(stat.state, b'Z' | b'X')),
+            Err(_) => true,
+        }
     }
 }
 
-fn stat(pid: i32) -> Option<Stat> {
+fn stat(pid: i32) -> io::Result<Option<Stat>> {
     if pid <= 0 {
-        return None;
+        return Ok(None);
     }
     // One read is enough: the file is at most 52 numbers and a 16-byte name.
     let mut text = [0; 2048];
-    let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut text).ok()?;
-    parse(text.get(..length)?)
+    match File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut text)) {
+        Ok(length) => Ok(text.get(..length).and_then(parse)),
+        // ESRCH: it went between the two calls.
+        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The name, field 2, is in parentheses and may hold spaces and parentheses itself: fields count from the last `)`.

@@ -28,7 +28,8 @@ pub fn run(context: &Context, events: &Events) -> anyhow::Result<()> {
     let interval = quantity::duration(&events.interval)
         .map_err(|what| anyhow::anyhow!("--interval {}: {what}", events.interval))?;
     let (_, state) = context.entry(&events.id)?;
-    let Some(init) = state.init.and_then(zviz_runtime::container::Init::open) else {
+    let Some(init) = state.init.map(|init| init.open().context("open the container's init")).transpose()?.flatten()
+    else {
         bail!("container with id {} is not running", events.id);
     };
     if events.stats {

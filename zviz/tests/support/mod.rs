@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_macros, unused_imports, reason = "each test file uses a part")]
 
 mod daemon;
+mod leftovers;
 mod needs;
 mod rootfs;
 mod run;
@@ -167,9 +168,10 @@ impl Bundle {
             .filter(|name| !name.starts_with('.'))
             .collect();
         assert!(left.is_empty(), "{left:?}");
-        for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap() {
-            assert!(!hierarchy.unwrap().path().join(&self.name).exists());
-        }
+        let cgroups = leftovers::cgroups(Path::new("/sys/fs/cgroup"), &self.name);
+        assert!(cgroups.is_empty(), "{cgroups:?}");
+        let processes = leftovers::processes(&[&self.name, self.path()]);
+        assert!(processes.is_empty(), "{processes:?}");
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(!mounts.contains(self.path()));
     }

@@ -42,7 +42,7 @@ impl Dir {
     /// Writes a value, whole, in one call.
     pub fn write(&self, name: &str, value: &str) -> Result<(), Errno> {
         let file = self.file(name, OFlag::O_WRONLY)?;
-        nix::unistd::write(&file, value.as_bytes()).map(drop)
+        zviz_sys::fd::write_value(file.as_fd(), value.as_bytes())
     }
 
     /// Reads a file.

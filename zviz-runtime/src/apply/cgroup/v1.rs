@@ -21,6 +21,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use std::error::Error as _;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 /// Makes the directories.
@@ -203,7 +204,7 @@ pub fn set_devices(group: &Group, rules: &[Rule]) -> Result<(), Error> {
     let file = dir.file(rest, OFlag::O_WRONLY).map_err(open)?;
     for rule in list {
         let line = format!("{} {}", rule.device(), rule.access);
-        nix::unistd::write(&file, line.as_bytes()).map_err(|errno| dir.refused(rest, &line, errno))?;
+        zviz_sys::fd::write_value(file.as_fd(), line.as_bytes()).map_err(|errno| dir.refused(rest, &line, errno))?;
     }
     Ok(())
 }

@@ -1,12 +1,15 @@
 //! A start that fails, wherever it does, leaves nothing: no process, mount, cgroup or state.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod calls;
+mod console;
+mod hooks;
+mod kills;
+#[path = "../support/mod.rs"]
 mod support;
 
 use serde_json::{Value, json};
-use std::process::{Command, Stdio};
-use std::time::Duration;
-use support::{Bundle, bundle, missing, skip};
+use support::bundle;
 
 /// A change of the config, and a word of the error that it must give.
 type Fault = (&'static str, fn(&mut Value), &'static str);
@@ -97,78 +100,6 @@ fn faults_of_the_config_leave_nothing() {
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && error.contains(words), "{name}: {error}");
         assert_eq!(error.lines().count(), 1, "{name}: {error}");
-        bundle.leaves_nothing();
-    }
-}
-
-/// What a start calls, and how often each is made to fail in turn.
-const CALLS: &[(&str, usize)] = &[
-    ("clone3", 1),
-    ("socketpair", 1),
-    ("open_tree", 2),
-    ("move_mount", 4),
-    ("fsopen", 3),
-    ("fsconfig", 3),
-    ("fsmount", 3),
-    ("mount_setattr", 3),
-    ("openat2", 6),
-    ("mknodat", 2),
-    ("symlinkat", 2),
-    ("pivot_root", 1),
-    ("umount2", 1),
-    ("setsid", 1),
-    ("sethostname", 1),
-    ("setresuid", 1),
-    ("setresgid", 1),
-    ("setgroups", 1),
-    ("capset", 1),
-    ("close_range", 1),
-    ("recvmsg", 2),
-];
-
-#[test]
-fn calls_that_fail_leave_nothing() {
-    let test = "calls_that_fail_leave_nothing";
-    if let Some(program) = missing(&["strace"]) {
-        return skip(test, &format!("{program} is not installed"));
-    }
-    let Some(bundle) = bundle("inject", &["true"]) else { return };
-    let run = |call: &str, when: usize| {
-        let zviz = bundle.command(&["run", "--bundle", bundle.path(), &bundle.name]);
-        let mut strace = Command::new("strace");
-        strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e"]);
-        strace.arg(format!("inject={call}:error=EPERM:when={when}")).arg(zviz.get_program()).args(zviz.get_args());
-        strace.stdin(Stdio::null()).output().unwrap()
-    };
-    // The control: strace alone changes nothing.
-    let control = run("clone3", 10_000);
-    assert!(control.status.success(), "{control:?}");
-    let mut failed = 0;
-    for (call, times) in CALLS {
-        for when in 1..=*times {
-            let output = run(call, when);
-            failed += usize::from(!output.status.success());
-            bundle.leaves_nothing();
-        }
-    }
-    assert!(failed > CALLS.len(), "only {failed} starts failed");
-}
-
-#[test]
-fn a_runtime_that_is_killed_leaves_what_delete_takes_away() {
-    let Some(bundle) = bundle("killed", &["sleep", "1000"]) else { return };
-    // The first of these may be killed before it has made the root of states.
-    std::fs::create_dir(bundle.file("root")).unwrap();
-    let create = |bundle: &Bundle| {
-        let mut command = bundle.command(&["create", "--bundle", bundle.path(), &bundle.name]);
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
-    };
-    for microseconds in (0..40).map(|n| n * 400) {
-        let mut child = create(&bundle);
-        std::thread::sleep(Duration::from_micros(microseconds));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        bundle.ok(&["delete", "--force", &bundle.name]);
         bundle.leaves_nothing();
     }
 }
