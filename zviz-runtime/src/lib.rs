@@ -29,3 +29,8 @@ pub use host::Host;
 pub use plan::Plan;
 pub use profile::Profile;
 pub use spec::Spec;
+
+/// The examples of the document compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/run.md")]
+struct DocsRun;

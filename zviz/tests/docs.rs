@@ -1,0 +1,121 @@
+//! The documents' examples: shell blocks are run, JSON is parsed, and the flags of `zviz run` are those of docs/run.md.
+//! (Rust blocks are compiled as zviz-runtime's doc tests.)
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use support::{Scratch, ZVIZ, missing, run, skip};
+
+/// A fenced block.
+struct Block {
+    /// `FILE:LINE` of the fence.
+    place: String,
+    /// What stands behind the fence: a language, and perhaps why it is not run.
+    info: String,
+    text: String,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn documents() -> Vec<PathBuf> {
+    let in_folder = |folder: PathBuf| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let all = in_folder(root()).chain(in_folder(root().join("docs")));
+    let mut documents: Vec<PathBuf> = all.filter(|path| path.extension().is_some_and(|e| e == "md")).collect();
+    documents.sort();
+    documents
+}
+
+fn blocks(path: &Path) -> Vec<Block> {
+    let text = fs::read_to_string(path).unwrap();
+    let name = path.strip_prefix(root()).unwrap().display().to_string();
+    let (mut blocks, mut open): (Vec<Block>, bool) = (Vec::new(), false);
+    let mut before = "";
+    for (number, line) in text.lines().enumerate() {
+        let place = format!("{name}:{}", number + 1);
+        match (line.strip_prefix("```"), open) {
+            (Some(info), false) => {
+                blocks.push(Block { place, info: info.to_owned(), text: String::new() });
+                open = true;
+            }
+            (Some(_), true) => open = false,
+            (None, true) => blocks.last_mut().unwrap().text.extend([line, "\n"]),
+            (None, false) => {
+                let indented = line.starts_with("    ") && before.is_empty();
+                assert!(!indented, "{place}: a block without a fence is neither run nor known not to be");
+            }
+        }
+        before = line;
+    }
+    assert!(!open, "{name}: a block without an end");
+    blocks
+}
+
+/// What a reader of the examples has at hand: a project with something to make, to build and to run.
+fn project(scratch: &Scratch) {
+    fs::create_dir(scratch.join("src")).unwrap();
+    fs::write(scratch.join("src/main.rs"), "fn main() {}\n").unwrap();
+    fs::write(scratch.join("Cargo.toml"), "[package]\nname = \"example\"\nversion = \"0.1.0\"\n\n[workspace]\n")
+        .unwrap();
+    fs::write(scratch.join("Makefile"), "test:\n\techo tested\n").unwrap();
+    fs::write(scratch.join("script.py"), "print('hello')\n").unwrap();
+    fs::write(scratch.join("stranger.sh"), "#!/bin/sh\necho hello\n").unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(scratch.join("stranger.sh"), executable).unwrap();
+}
+
+#[test]
+fn examples_work() {
+    if let Some(missing) = missing(&["make", "python3", "cargo"]) {
+        return skip("examples_work", &format!("{missing} is not installed"));
+    }
+    let scratch = Scratch::new("docs");
+    project(&scratch);
+    let path = format!("{}:{}", Path::new(ZVIZ).parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let mut ran = 0;
+    for block in documents().iter().flat_map(|path| blocks(path)) {
+        let Block { place, info, text } = block;
+        match info.split_once(" not run: ").map_or((info.as_str(), None), |(kind, why)| (kind, Some(why))) {
+            ("sh", None) => {
+                for line in text.lines() {
+                    let mut shell = Command::new("sh");
+                    let done = run(shell.args(["-ec", line]).current_dir(scratch.path()).env("PATH", &path));
+                    assert!(done.code == 0, "{place}: {line}: {done}");
+                    ran += 1;
+                }
+            }
+            ("sh", Some(why)) => println!("{place}: not run: {why}"),
+            ("json", None) => {
+                serde_json::from_str::<serde_json::Value>(&text).unwrap_or_else(|error| panic!("{place}: {error}"));
+            }
+            ("toml" | "ini" | "text" | "rust,no_run", None) => {}
+            _ => panic!("{place}: what is to be done with a block of {info:?}?"),
+        }
+    }
+    assert!(ran >= 4, "only {ran} examples");
+}
+
+fn flags(text: &str) -> BTreeSet<String> {
+    let parts = text.split(|c: char| !(c.is_ascii_lowercase() || c == '-'));
+    parts.filter(|part| part.len() > 3 && part.starts_with("--")).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_flag_is_told_and_every_flag_told_is_there() {
+    let help = run(Command::new(ZVIZ).args(["run", "--help"])).ok();
+    let (_, sandbox) = help.split_once("\nSandbox:").unwrap();
+    let there: BTreeSet<String> =
+        sandbox.lines().filter(|line| line.trim_start().starts_with('-')).flat_map(flags).collect();
+    let document = fs::read_to_string(root().join("docs/run.md")).unwrap();
+    let (_, table) = document.split_once("\n## Flags\n").unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `--")?.split('|').next());
+    let told: BTreeSet<String> = rows.flat_map(|cell| flags(&format!("--{cell}"))).collect();
+    assert!(there.len() > 10);
+    assert_eq!(there, told);
+}
