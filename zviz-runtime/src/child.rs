@@ -3,7 +3,7 @@
 //! The process is a copy of the runtime. Nothing in this file, or called from it, allocates, locks, logs or forks;
 //! everything that it needs was made by `prepare`; the debug build's allocator ends who does. It reports the stage, the item and the errno of what fails, and ends.
 
-use crate::apply::{devices, mounts, process};
+use crate::apply::{devices, mounts, process, rootfs};
 use crate::failure::{Failure, Stage, at, at_item};
 use crate::prepare::{Filter, Prepared};
 use crate::sync::ChildEnd;
@@ -94,7 +94,12 @@ fn enter(p: &mut Prepared, sync: &ChildEnd) -> Result<Infallible, Failure> {
             p.process.make_cwd(root.as_fd())?;
             root
         }
-        _ => process::open_root()?,
+        _ => {
+            if let Some(root) = &p.root {
+                at(Stage::Pivot, rootfs::stay(root.as_fd()))?;
+            }
+            process::open_root()?
+        }
     };
     if p.terminal {
         take_terminal(p, root.as_fd(), sync)?;

@@ -10,6 +10,7 @@ pub use init::Init;
 pub use report::{OciState, Report};
 
 use crate::apply::cgroup;
+use crate::apply::rootfs::Attached;
 use crate::plan::Plan;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -63,6 +64,9 @@ pub struct State {
     pub owner: u32,
     /// `create` has not got as far as to let init wait for `start`.
     pub creating: bool,
+    /// The root, where it is attached in the host's own mount namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attached: Option<Attached>,
     /// Everything that was decided, annotations, hooks and cgroup among it.
     pub plan: Plan,
 }
@@ -78,6 +82,7 @@ impl State {
             created: time::now_nanos(),
             owner: nix::unistd::geteuid().as_raw(),
             creating: true,
+            attached: None,
             plan,
         }
     }

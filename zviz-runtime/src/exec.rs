@@ -9,6 +9,7 @@ use crate::plan::Plan;
 use crate::prepare::{self, Options};
 use crate::start::{Error, TakeMaster, cache, hand_over, send_listener};
 use crate::store::Store;
+use nix::errno::Errno;
 use std::os::fd::OwnedFd;
 use zviz_sys::ids;
 
@@ -54,6 +55,7 @@ pub fn exec(request: Request<'_>) -> Result<Running, Error> {
         fifo: None,
         cache: cache(store),
         cgroup_tasks: entrance.take_v1_tasks(),
+        root: attached_root(state)?,
     };
     let prepared = prepare::prepare(plan, options, !host.rootless, host.last_capability)?;
     // The namespaces are open by now. If init still lives, they are its own and not those of whoever has its pid next.
@@ -66,6 +68,13 @@ pub fn exec(request: Request<'_>) -> Result<Running, Error> {
     launched.release()?;
     launched.running(plan)?;
     Ok(Running { pid: launched.pid, pidfd: launched.pidfd, master })
+}
+
+/// The root of a container that has none by its mount namespace.
+pub(crate) fn attached_root(state: &State) -> Result<Option<OwnedFd>, launch::Error> {
+    let Some(attached) = &state.attached else { return Ok(None) };
+    let root = call("open the container's root", attached.open())?;
+    call("open the container's root", root.ok_or(Errno::ENOENT)).map(Some)
 }
 
 struct Exec<'a> {

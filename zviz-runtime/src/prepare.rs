@@ -112,12 +112,16 @@ pub struct Options {
     pub cache: Cache,
     /// The `tasks` files of cgroup v1 that init writes itself into.
     pub cgroup_tasks: Vec<OwnedFd>,
+    /// The root of a container without a mount namespace, for one more process of it.
+    pub root: Option<OwnedFd>,
 }
 
 /// All that init needs.
 pub(crate) struct Prepared {
     pub namespaces: PreparedNamespaces,
     pub rootfs: Option<PreparedRoot>,
+    /// Entered by chroot(2), where no namespace that is joined has it.
+    pub root: Option<OwnedFd>,
     pub mounts: Vec<PreparedMount>,
     pub devices: Vec<devices::PreparedDevice>,
     pub links: Vec<devices::PreparedLink>,
@@ -150,7 +154,7 @@ pub(crate) fn prepare(
     let inherited = plan.rootfs.as_ref().map_or(MountAttr::default(), |r| rootfs::outer_propagation(r).0);
     Ok(Prepared {
         namespaces: namespaces::prepare(&plan.namespaces, privileged)?,
-        rootfs: plan.rootfs.as_ref().map(|r| rootfs::prepare(r, opener)).transpose()?,
+        rootfs: plan.rootfs.as_ref().map(|r| rootfs::prepare(r, &plan.namespaces.mount, opener)).transpose()?,
         mounts: plan.mounts.iter().map(|m| mounts::prepare(m, opener, inherited)).collect::<Result<_, _>>()?,
         devices: plan.devices.iter().map(devices::prepare).collect::<Result<_, _>>()?,
         links: plan.symlinks.iter().map(devices::prepare_link).collect::<Result<_, _>>()?,
@@ -159,6 +163,7 @@ pub(crate) fn prepare(
         filter: plan.seccomp.as_ref().map(|s| filter(s, &options.cache)).transpose()?,
         landlock: plan.landlock.as_ref().map(landlock::prepare).transpose()?,
         proc: namespaces::open_proc()?,
+        root: options.root,
         fifo: options.fifo,
         cgroup_tasks: options.cgroup_tasks,
         terminal: plan.process.terminal,

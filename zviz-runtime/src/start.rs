@@ -4,6 +4,7 @@ use crate::apply::cgroup::{self, Created};
 use crate::apply::confine;
 use crate::apply::hooks::{self, Inside, Kind, Within};
 use crate::container::{Id, Init, State, Status};
+use crate::exec::attached_root;
 use crate::host::Host;
 use crate::launch::{self, Launched, Steps, call};
 use crate::plan::cgroup::Driver;
@@ -179,7 +180,8 @@ fn make(request: Request<'_>, waits: bool) -> Result<Container, Error> {
 
 fn undo(locked: Locked, state: &State) {
     let _ = cgroup::kill(&state.plan.cgroup, Signal::SIGKILL);
-    if cgroup::remove(&state.plan.cgroup).is_ok() {
+    let detached = state.attached.as_ref().is_none_or(|root| root.detach().is_ok());
+    if cgroup::remove(&state.plan.cgroup).is_ok() && detached {
         let _ = locked.remove();
     }
 }
@@ -207,6 +209,7 @@ fn build(
         fifo: if waits { Some(make_fifo(locked)?) } else { None },
         cache: cache(store),
         cgroup_tasks: entrance.take_v1_tasks(),
+        root: None,
     };
     if host.capabilities & SYS_PTRACE != 0 {
         // Init may share a pid namespace with others, and waits in it for `start` with the payload's own ids: none of
@@ -215,6 +218,13 @@ fn build(
         call("prctl PR_SET_DUMPABLE", ids::set_dumpable(false))?;
     }
     let prepared = prepare::prepare(&plan, options, !host.rootless, host.last_capability)?;
+    if let Some(root) = &prepared.rootfs
+        && let Some(attached) = call("statx the container's root", root.attached())?
+    {
+        // Before it is: whoever is killed from here on, `delete` knows what to take away.
+        state.attached = Some(attached);
+        locked.save(state)?;
+    }
     let mut steps = Create { locked, state, console, master: None };
     let launched = launch::launch(&plan, prepared, &entrance, &mut steps)?;
     let Create { master, state, .. } = steps;
@@ -384,13 +394,14 @@ fn release(
         call("prctl PR_SET_DUMPABLE", ids::set_dumpable(false))?;
         let json = serde_json::to_vec(&state.oci(Status::Created)).unwrap_or_default();
         let join = [(pidfd, container_namespaces(&state.plan))];
+        let root = attached_root(state)?;
         let confinement = confine::prepare(&state.plan, cache, last_capability)?;
         let take = || confinement.take();
         // A program of the image: outside of the cgroup, devices that the container is denied would be open to it.
         let way = cgroup::enter(&state.plan.cgroup, None)?;
         let inside = Within::Container(Inside {
             join: &join,
-            root: None,
+            root: root.as_ref().map(AsFd::as_fd),
             cwd: Some(Path::new(&state.plan.process.cwd)),
             cgroup: way.v2(),
             tasks: way.v1_tasks(),

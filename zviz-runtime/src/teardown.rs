@@ -1,6 +1,6 @@
 //! Ends a container and takes away everything that was made for it.
 //!
-//! In this order, so that what fails can be tried again: processes, cgroup, state directory; then the poststop hooks,
+//! In this order, so that what fails can be tried again: processes, cgroup, mounts on the host, state directory; then the poststop hooks,
 //! which the specification wants after the container is gone.
 
 use crate::apply::{cgroup, hooks};
@@ -61,6 +61,14 @@ pub enum Error {
         id: Id,
         /// What could not be done.
         source: cgroup::Error,
+    },
+    /// Its root, in the host's mount namespace.
+    #[error("container {id}: unmount its root: {}", errno.desc())]
+    Root {
+        /// The container's.
+        id: Id,
+        /// The kernel's answer.
+        errno: Errno,
     },
     /// Its state directory.
     #[error(transparent)]
@@ -133,6 +141,9 @@ pub fn remove(locked: Locked, state: &State, kill_leftovers: bool) -> Result<Vec
         kill_cgroup(state)?;
     }
     cgroup::remove(&state.plan.cgroup).map_err(|source| Error::Cgroup { id: state.id.clone(), source })?;
+    if let Some(root) = &state.attached {
+        root.detach().map_err(|errno| Error::Root { id: state.id.clone(), errno })?;
+    }
     locked.remove()?;
     Ok(poststop(state))
 }

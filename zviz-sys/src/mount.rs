@@ -165,3 +165,33 @@ pub fn detach(path: &CStr) -> Result<()> {
     // SAFETY: the path is a valid string.
     ret(unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW) }.into()).map(drop)
 }
+
+/// Detaches the mount that a descriptor is of the root of, and all below it. umount2(2) with MNT_DETACH.
+///
+/// # Errors
+/// EINVAL if it is not the root of a mount of this namespace.
+pub fn detach_mount(root: BorrowedFd<'_>) -> Result<()> {
+    let path = std::ffi::CString::new(format!("/proc/self/fd/{}", root.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: the path is a valid string.
+    ret(unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) }.into()).map(drop)
+}
+
+/// The number of the mount that a descriptor is in, given to no other one while this kernel runs; before Linux 6.8, to no
+/// other one while it exists. It stays the same when the mount is attached. statx(2), STATX_MNT_ID.
+///
+/// # Errors
+/// ENOSYS before Linux 5.8.
+pub fn id(fd: BorrowedFd<'_>) -> Result<u64> {
+    const STATX_MNT_ID: u32 = 0x1000;
+    const STATX_MNT_ID_UNIQUE: u32 = 0x4000;
+    for wanted in [STATX_MNT_ID_UNIQUE, STATX_MNT_ID] {
+        // SAFETY: a structure of integers, for which zeroes are a value.
+        let mut found: libc::statx = unsafe { std::mem::zeroed() };
+        // SAFETY: the path is a valid string, and the structure is the kernel's to write.
+        ret(unsafe { libc::statx(fd.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, wanted, &mut found) }.into())?;
+        if found.stx_mask & wanted != 0 {
+            return Ok(found.stx_mnt_id);
+        }
+    }
+    Err(Errno::ENOSYS)
+}

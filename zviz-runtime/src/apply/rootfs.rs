@@ -2,10 +2,11 @@
 
 use super::mounts::{Opener, propagation};
 use crate::failure::{Failure, Stage, at};
-use crate::plan::Rootfs;
 use crate::plan::mounts::PropagationKind;
+use crate::plan::{Namespace, Rootfs};
 use crate::prepare::{Error, cstring};
 use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -25,7 +26,18 @@ pub(crate) struct PreparedRoot {
     /// Of the container's tree, once it is the root.
     inner: Option<(MountAttr, bool)>,
     readonly: bool,
-    pivot: bool,
+    way: Way,
+}
+
+/// How the root is entered.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    /// pivot_root(2).
+    Pivot,
+    /// Moved over the host's.
+    Move,
+    /// By chroot(2) alone: the mount namespace is the host's, of whose mounts nothing is changed.
+    Stay,
 }
 
 /// Slave, so that nothing that the container mounts reaches the host, unless the configuration says otherwise.
@@ -34,7 +46,7 @@ pub(crate) fn outer_propagation(plan: &Rootfs) -> (MountAttr, bool) {
 }
 
 /// Copies the root's mount, if the parent may.
-pub(crate) fn prepare(plan: &Rootfs, opener: Opener) -> Result<PreparedRoot, Error> {
+pub(crate) fn prepare(plan: &Rootfs, namespace: &Namespace, opener: Opener) -> Result<PreparedRoot, Error> {
     let path = cstring(&plan.path)?;
     let named = |errno| Error::Rootfs { path: plan.path.clone(), errno };
     // As runc, no link on the way: whoever may write the bundle's folder could point it to the host's root.
@@ -51,6 +63,11 @@ pub(crate) fn prepare(plan: &Rootfs, opener: Opener) -> Result<PreparedRoot, Err
     };
     // The tree is private; slave has no master to follow there.
     let own = |p: &crate::plan::Propagation| matches!(p.kind, PropagationKind::Shared | PropagationKind::Unbindable);
+    let way = match (namespace, plan.pivot) {
+        (Namespace::Host, _) => Way::Stay,
+        (_, true) => Way::Pivot,
+        (_, false) => Way::Move,
+    };
     Ok(PreparedRoot {
         path,
         tree,
@@ -58,7 +75,7 @@ pub(crate) fn prepare(plan: &Rootfs, opener: Opener) -> Result<PreparedRoot, Err
         above: above(plan)?,
         inner: plan.propagation.filter(own).map(propagation),
         readonly: plan.readonly,
-        pivot: plan.pivot,
+        way,
     })
 }
 
@@ -77,9 +94,11 @@ impl PreparedRoot {
     /// Cuts the tree off from the host's, and gives the place where the root will be attached, by descriptor: while init
     /// still has its first user id, which may enter the folders on the way.
     pub(crate) fn place(&self) -> Result<OwnedFd, Failure> {
-        let (attributes, recursive) = self.outer;
-        at(Stage::Propagation, mount::set_root_propagation(attributes.propagation, recursive))?;
-        at(Stage::Propagation, self.isolate())?;
+        if self.way != Way::Stay {
+            let (attributes, recursive) = self.outer;
+            at(Stage::Propagation, mount::set_root_propagation(attributes.propagation, recursive))?;
+            at(Stage::Propagation, self.isolate())?;
+        }
         // A fresh root needs some directory to stand on until it is entered; this one is always there.
         let path = if self.path.is_empty() { c"/proc" } else { &self.path };
         at(Stage::Rootfs, path::open_plain(path, libc::O_DIRECTORY))
@@ -121,12 +140,24 @@ impl PreparedRoot {
             }
         };
         mount::attach(tree.as_fd(), place)?;
+        if self.way == Way::Stay {
+            // On a shared mount it has become shared, and what is mounted in it would appear in other namespaces.
+            let private = MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() };
+            mount::set_attributes(tree.as_fd(), true, &private)?;
+        }
         Ok(tree)
     }
 
     /// Makes it the root of this process, and lets go of the host's.
     pub(crate) fn enter(&self, root: BorrowedFd<'_>) -> Result<(), Failure> {
-        at(Stage::Pivot, if self.pivot { pivot(root) } else { move_over(root) })?;
+        at(
+            Stage::Pivot,
+            match self.way {
+                Way::Pivot => pivot(root),
+                Way::Move => move_over(root),
+                Way::Stay => stay(root),
+            },
+        )?;
         if let Some((attributes, recursive)) = self.inner {
             at(Stage::Propagation, mount::set_attributes(root, recursive, &attributes))?;
         }
@@ -136,6 +167,58 @@ impl PreparedRoot {
         }
         Ok(())
     }
+}
+
+/// A root that was attached in the host's own mount namespace: the place, and which mount it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attached {
+    path: String,
+    mount: u64,
+}
+
+impl PreparedRoot {
+    /// What there will be to take away, if init attaches it in the host's mount namespace. Known before it does.
+    ///
+    /// # Errors
+    /// The mount's number cannot be had.
+    pub(crate) fn attached(&self) -> Result<Option<Attached>, Errno> {
+        let Some(tree) = self.tree.as_ref().filter(|_| self.way == Way::Stay) else { return Ok(None) };
+        let path = self.path.to_str().map_err(|_| Errno::EILSEQ)?.to_owned();
+        Ok(Some(Attached { path, mount: mount::id(tree.as_fd())? }))
+    }
+}
+
+impl Attached {
+    /// The root, if it is attached: whatever else has its place now is not ours.
+    ///
+    /// # Errors
+    /// The place cannot be looked at.
+    pub(crate) fn open(&self) -> Result<Option<OwnedFd>, Errno> {
+        let path = CString::new(self.path.as_str()).map_err(|_| Errno::EINVAL)?;
+        let root = match path::open_plain(&path, libc::O_DIRECTORY) {
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(None),
+            other => other?,
+        };
+        Ok((mount::id(root.as_fd())? == self.mount).then_some(root))
+    }
+
+    /// Takes it away, with everything that is mounted below it.
+    ///
+    /// # Errors
+    /// umount2(2).
+    pub(crate) fn detach(&self) -> Result<(), Errno> {
+        match self.open()? {
+            Some(root) => mount::detach_mount(root.as_fd()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Makes a directory the root of this process, and nothing else of it.
+pub(crate) fn stay(root: BorrowedFd<'_>) -> Result<(), Errno> {
+    path::enter(root)?;
+    path::chroot_to_cwd()?;
+    path::change_directory(c"/")
 }
 
 fn pivot(root: BorrowedFd<'_>) -> Result<(), Errno> {

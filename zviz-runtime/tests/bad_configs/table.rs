@@ -90,7 +90,7 @@ pub const CASES: &[(&str, &str, &str)] = &[
     ("/annotations", r#"["a"]"#, "annotations: invalid type: sequence, expected a map"),
     ("/annotations", r#"{"a":1}"#, "annotations.a: invalid type: integer `1`, expected a string"),
     ("/linux/namespaces", r#"[{"type":"mount"},{"type":"uts"},{"type":"mount"}]"#, "linux.namespaces[2].type: a second mount namespace"),
-    ("/linux/namespaces", r#"[{"type":"pid"},{"type":"uts"}]"#, "linux.namespaces: needs a mount namespace: the container's mounts would be made on the host"),
+    ("/linux/namespaces", r#"[{"type":"pid"},{"type":"uts"}]"#, "linux.maskedPaths: needs a new mount namespace"),
     ("/linux/namespaces", r#"[{"type":"mount"},{"type":"network"},{"type":"ipc"},{"type":"uts"},{"type":"net"}]"#, r#"linux.namespaces[4].type: unknown value "net""#),
     ("/linux/namespaces", r#"[{"path":"/proc/1/ns/mnt"}]"#, "linux.namespaces[0].type: is required"),
     ("/linux/namespaces/0", r#"{"type":"pid","path":"proc/1/ns/pid"}"#, "linux.namespaces[0].path: must be absolute"),

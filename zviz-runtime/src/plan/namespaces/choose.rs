@@ -27,11 +27,12 @@ pub(in crate::plan) fn plan(input: Input, found: &mut Findings) -> Namespaces {
         asked.push((given.typ(), path.map_or(Namespace::New, |p| Namespace::Join(p.to_owned()))));
     }
     let of = |typ: Type| asked.iter().find(|(t, _)| *t == typ).map_or(Namespace::Host, |(_, ns)| ns.clone());
+    let user = user(input, of(Type::User), found);
     if of(Type::Mount) == Namespace::Host && input.spec.oci.root().is_some() {
-        found.problem("linux.namespaces", "needs a mount namespace: the container's mounts would be made on the host");
+        without_mount_namespace(input, &user, found);
     }
     Namespaces {
-        user: user(input, of(Type::User), found),
+        user,
         pid: of(Type::Pid),
         mount: of(Type::Mount),
         uts: uts(input, of(Type::Uts), found),
@@ -40,6 +41,23 @@ pub(in crate::plan) fn plan(input: Input, found: &mut Findings) -> Namespaces {
         cgroup: of(Type::Cgroup),
         time: time(input, of(Type::Time), found),
     }
+}
+
+/// The container's mounts are made on the host, below its root, which is entered by chroot(2); `delete` takes them away.
+fn without_mount_namespace(input: Input, user: &User, found: &mut Findings) {
+    if *user != User::Host {
+        found.problem("linux.namespaces", "a user namespace needs a mount namespace: it may not mount on the host");
+    }
+    if input.linux().and_then(|l| l.rootfs_propagation().as_deref()).is_some_and(|word| !word.is_empty()) {
+        found.problem("linux.rootfsPropagation", "needs a mount namespace: it would change the host's mounts");
+    }
+    if !input.request.pivot {
+        found.problem("--no-pivot", "needs a mount namespace: without one the root is entered by chroot anyway");
+    }
+    found.note(
+        "linux.namespaces",
+        "no mount namespace: what has CAP_SYS_CHROOT can leave the root, and the mounts are seen on the host",
+    );
 }
 
 /// Every type, as the specification spells it.
