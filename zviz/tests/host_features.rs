@@ -47,6 +47,13 @@ fn an_apparmor_profile_is_in_force_for_the_payload_and_for_exec() {
     let script = format!("cat {SHELL}; echo secret >/tmp/denied && echo written; sleep 1000");
     let Some(bundle) = bundle(test, &["sh", "-c", &script]) else { return };
     std::fs::create_dir(Path::new(bundle.path()).join("rootfs/tmp")).unwrap();
+    // CVE-2025-52881, CVE-2019-19921: files of the image where labels are written, which lead to a bait.
+    std::fs::write(bundle.rootfs("bait"), "bait").unwrap();
+    for attr in ["proc/self/attr", "proc/self/attr/apparmor", "proc/thread-self/attr", "proc/thread-self/attr/apparmor"]
+    {
+        std::fs::create_dir_all(bundle.rootfs(attr)).unwrap();
+        std::os::unix::fs::symlink(bundle.rootfs("bait"), bundle.rootfs(attr).join("exec")).unwrap();
+    }
     let name = format!("zviz-test-{}", std::process::id());
     let _profile = Profile::load(&format!(
         "#include <tunables/global>\nprofile {name} flags=(attach_disconnected) {{\n  file,\n  signal,\n  \
@@ -71,6 +78,7 @@ fn an_apparmor_profile_is_in_force_for_the_payload_and_for_exec() {
     bundle.ok(&["start", &bundle.name]);
     assert!(bundle.ok(&["exec", &bundle.name, "cat", SHELL]).contains(&format!("{name} (enforce)")));
     bundle.ok(&["delete", "--force", &bundle.name]);
+    assert_eq!(std::fs::read_to_string(bundle.rootfs("bait")).unwrap(), "bait");
 
     // One that is not loaded ends the start.
     bundle.edit(|spec| spec["process"]["apparmorProfile"] = json!("zviz-no-such-profile"));

@@ -48,16 +48,27 @@ pub fn millicpus(text: &str) -> Result<u64, String> {
     scaled(text, 1000)
 }
 
-/// A time: `30`, `30s`, `1.5m`, `2h`, `250ms`.
+/// A time: `30`, `30s`, `1.5m`, `2h`, `250ms`, and several with units, as Go writes them: `1m30s`.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = unit(text)?;
-    let Some((_, factor)) = TIMES.iter().find(|(suffix, _)| *suffix == unit) else {
-        return Err(format!("unknown unit {unit:?}: ms, s, m, h or d, or none for seconds"));
-    };
-    Ok(Duration::from_millis(scaled(number, *factor)?))
+    let (mut total, mut rest) = (Duration::ZERO, text);
+    loop {
+        let (number, after) = unit(rest)?;
+        let (unit, next) = after.split_at(after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len()));
+        let only = rest.len() == text.len() && next.is_empty();
+        let known = TIMES.iter().find(|(suffix, _)| *suffix == unit && (only || !unit.is_empty()));
+        let Some((_, factor)) = known else {
+            return Err(format!("unknown unit {unit:?}: ms, s, m, h or d, or none for seconds"));
+        };
+        let part = Duration::from_millis(scaled(number, *factor)?);
+        total = total.checked_add(part).ok_or("is too long")?;
+        if next.is_empty() {
+            return Ok(total);
+        }
+        rest = next;
+    }
 }
 
 /// A plain whole number.
@@ -129,7 +140,11 @@ mod tests {
         assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("7"), Ok(Duration::from_secs(7)));
-        assert!(duration("7y").is_err());
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("1h0.5m250ms"), Ok(Duration::from_millis(3_630_250)));
+        for wrong in ["7y", "1m30", "30 s", "1m-30s", "m", "1m30y", "999999999999999d999999999999999d"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
         assert_eq!(count("12"), Ok(12));
         assert!(count("12k").is_err());
     }
