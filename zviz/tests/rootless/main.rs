@@ -1,7 +1,10 @@
 //! Containers of an ordinary user, from a bundle, by the real binary.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+#[path = "../callers/mod.rs"]
 mod callers;
+mod more;
+#[path = "../support/mod.rs"]
 mod support;
 
 use callers::Caller;
