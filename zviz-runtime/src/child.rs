@@ -1,7 +1,8 @@
 //! Init, from clone to exec: what the plan says, in the order below, each step once.
 //!
 //! The process is a copy of the runtime. Nothing in this file, or called from it, allocates, locks, logs or forks;
-//! everything that it needs was made by `prepare`; the debug build's allocator ends who does. It reports the stage, the item and the errno of what fails, and ends.
+//! everything that it needs was made by `prepare`; the debug build's allocator ends it if it allocates. It reports the
+//! stage, the item and the errno of what fails, and ends.
 
 use crate::apply::{devices, mounts, process, rootfs};
 use crate::failure::{Failure, Stage, at, at_item};
@@ -11,7 +12,6 @@ use nix::errno::Errno;
 use std::convert::Infallible;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use zviz_sys::guard::forbid_allocation;
 use zviz_sys::process::{
     Cloned, block_signals, clone, clone_sibling, exit, reap_until, reset_signals, unblock_signals,
 };
@@ -19,7 +19,6 @@ use zviz_sys::{fd, ids, pty};
 
 /// Becomes the payload, or says why not and ends.
 pub(crate) fn run(prepared: &mut Prepared, sync: ChildEnd) -> ! {
-    forbid_allocation();
     let failure = match enter(prepared, &sync) {
         Err(failure) => failure,
         Ok(never) => match never {},
@@ -46,7 +45,6 @@ fn last_words(p: &Prepared, failure: Failure) -> i32 {
 
 /// Joins what is joined, clones init as the runtime's own child, and ends. What it joins, init inherits.
 pub(crate) fn trampoline(prepared: &mut Prepared, sync: ChildEnd) -> ! {
-    forbid_allocation();
     match spring(prepared, &sync) {
         Ok(Cloned::Child) => run(prepared, sync),
         Ok(Cloned::Parent { pid, .. }) => {

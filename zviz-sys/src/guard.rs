@@ -2,7 +2,8 @@
 //!
 //! A clone of a process with threads may have been taken while another thread held the allocator's lock, which nobody
 //! gives back then (fork(2), "async-signal-safe"). The debug build's allocator is this one, so that every test that runs
-//! the binary is a test of that.
+//! the binary is a test of that. It sees what Rust code does; C's own malloc it does not, which nothing that a child calls
+//! comes to.
 
 use crate::process::exit;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -14,10 +15,13 @@ pub const CAUGHT: u8 = 254;
 
 static ARMED: AtomicBool = AtomicBool::new(false);
 
-/// From now on this process, and what is cloned of it, neither allocates nor frees. Without effect where [`Guarded`] is
-/// not the allocator.
+/// From now on this process, and what is cloned of it, neither allocates nor frees. `process::clone` says so in every
+/// child, so that no way to exec can forget it. Without effect where [`Guarded`] is not the allocator, and in release
+/// builds.
 pub fn forbid_allocation() {
-    ARMED.store(true, Ordering::Relaxed);
+    if cfg!(debug_assertions) {
+        ARMED.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The system's allocator until [`forbid_allocation`].

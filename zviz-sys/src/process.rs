@@ -39,7 +39,8 @@ pub enum Cloned {
 /// given. clone3(2).
 ///
 /// The child is a copy of a process that may have had other threads: until it execs or exits it must call nothing that
-/// allocates or locks. The runtime is single-threaded where it clones, and its child keeps to that rule all the same.
+/// allocates or locks. The runtime is single-threaded where it clones, and its child keeps to that rule all the same: the
+/// debug build's allocator ends one that allocates (`guard`).
 pub fn clone(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
     clone_with(namespaces, cgroup, libc::SIGCHLD as u64)
 }
@@ -64,7 +65,10 @@ fn clone_with(flags: u64, cgroup: Option<BorrowedFd<'_>>, exit_signal: u64) -> R
     // SAFETY: without CLONE_VM the child gets a copy of this address space and stack, and returns here as fork(2) does.
     let value = unsafe { libc::syscall(libc::SYS_clone3, &mut arguments, size_of::<CloneArgs>()) };
     match ret(value)? {
-        0 => Ok(Cloned::Child),
+        0 => {
+            crate::guard::forbid_allocation();
+            Ok(Cloned::Child)
+        }
         pid => Ok(Cloned::Parent {
             pid: i32::try_from(pid).map_err(|_| Errno::ESRCH)?,
             // SAFETY: with CLONE_PIDFD the kernel has stored a new descriptor here.

@@ -46,7 +46,7 @@ pub fn wait(pidfd: BorrowedFd<'_>) -> Result<Exit> {
     loop {
         match waitid(libc::P_PIDFD, id(pidfd)?, libc::WEXITED) {
             Ok(Some((_, exit))) => return Ok(exit),
-            Ok(None) | Err(Errno::EINTR) => {}
+            Ok(None) => {}
             Err(errno) => return Err(errno),
         }
     }
@@ -74,8 +74,13 @@ fn id(pidfd: BorrowedFd<'_>) -> Result<libc::id_t> {
 
 fn waitid(kind: libc::idtype_t, id: libc::id_t, options: i32) -> Result<Option<(i32, Exit)>> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-    // SAFETY: the pointer is to room for one siginfo.
-    ret(unsafe { libc::waitid(kind, id, info.as_mut_ptr(), options) }.into())?;
+    loop {
+        // SAFETY: the pointer is to room for one siginfo.
+        match ret(unsafe { libc::waitid(kind, id, info.as_mut_ptr(), options) }.into()) {
+            Err(Errno::EINTR) => {}
+            other => break other.map(drop)?,
+        }
+    }
     // SAFETY: all zeroes is a siginfo, and the kernel has filled it if a child had ended; the fields that are read are
     // those of SIGCHLD, which is the only kind that waitid gives.
     let (pid, code, status) = unsafe {

@@ -109,6 +109,27 @@ fn words(error: &anyhow::Error) -> String {
 mod tests {
     use super::*;
 
+    /// Without it, that no test of the binary is caught would show nothing.
+    #[cfg(debug_assertions)]
+    #[test]
+    fn the_guard_is_this_programs_allocator() {
+        use std::os::fd::AsFd;
+        use zviz_sys::process::{Cloned, clone, exit};
+        use zviz_sys::{fd, guard, wait};
+        let end = |allocates| match clone(0, None).unwrap() {
+            Cloned::Child => {
+                // What it says is for those who see it elsewhere.
+                let _ = fd::close_from(0);
+                if allocates {
+                    std::hint::black_box(vec![1u8; 100]);
+                }
+                exit(0)
+            }
+            Cloned::Parent { pidfd, .. } => wait::wait(pidfd.as_fd()).unwrap().status(),
+        };
+        assert_eq!((end(false), end(true)), (0, guard::CAUGHT));
+    }
+
     #[test]
     fn numbers_of_errors_are_left_out() {
         let error = anyhow::Error::from(std::io::Error::from_raw_os_error(2)).context("open /x");

@@ -20,7 +20,6 @@ fn at<T>(step: Step, result: Result<T>) -> std::result::Result<T, Failure> {
 }
 
 pub(super) fn first(program: &Program<'_>, report: BorrowedFd<'_>) -> ! {
-    crate::guard::forbid_allocation();
     let Err(failure) = run(program, report);
     let code = STEPS.iter().position(|(step, _)| *step == failure.step).unwrap_or(0);
     tell(report, code as u32, failure.errno as i32);
