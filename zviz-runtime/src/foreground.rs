@@ -55,6 +55,16 @@ fn at<T>(what: &'static str, result: Result<T, Errno>) -> Result<T, Error> {
     result.map_err(|errno| Error { what, errno })
 }
 
+/// The next signal, if one is there; asked again after an interruption.
+fn next(signals: &SignalFd) -> Result<Option<siginfo>, Errno> {
+    loop {
+        match signals.read_signal() {
+            Err(Errno::EINTR) => {}
+            other => return other,
+        }
+    }
+}
+
 /// A limit of the payload's time. It is a limit and no request: nothing that the payload could catch is sent before.
 pub struct Deadline<'a> {
     /// When.
@@ -141,7 +151,7 @@ impl Watch {
                 at("kill the payload at its deadline", killed)?;
             }
             let [signalled, ended, relayed @ ..] = at("poll", self.poll(&payload))?;
-            while signalled && let Some(info) = at("read a signal", self.signals.read_signal())? {
+            while signalled && let Some(info) = at("read a signal", next(&self.signals))? {
                 self.take(&info, &mut payload)?;
             }
             if ended && payload.ended.is_none() {

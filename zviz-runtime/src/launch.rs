@@ -15,7 +15,8 @@ use nix::errno::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use zviz_sys::process::{self, Cloned, pidfd_send_signal};
 use zviz_sys::sched::CpuSet;
-use zviz_sys::{fd, sched, wait};
+use zviz_sys::wait::Exit;
+use zviz_sys::{fd, guard, sched, wait};
 
 /// Why a start ended.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,14 @@ pub enum Error {
         /// Why not.
         errno: Errno,
     },
+    /// What /proc says of init.
+    #[error("read /proc/{pid}/stat")]
+    Proc {
+        /// Init's.
+        pid: i32,
+        /// Why it cannot be read.
+        source: std::io::Error,
+    },
     /// The id maps.
     #[error(transparent)]
     IdMap(#[from] IdMapError),
@@ -59,6 +68,9 @@ pub enum Error {
     #[error(transparent)]
     Step(Box<dyn std::error::Error + Send + Sync>),
 }
+
+const TELL: &str = "tell init to go on";
+const LISTEN: &str = "listen to init";
 
 /// Names what the parent was doing.
 pub(crate) fn call<T>(what: impl Into<String>, result: Result<T, Errno>) -> Result<T, Error> {
@@ -116,21 +128,21 @@ pub(crate) fn launch(
     let (pid, pidfd) = init.get()?;
     steps.cloned(pid)?;
     furnish(plan, &prepared, pid)?;
-    call("sync", sync.go())?;
+    go(&sync)?;
     loop {
-        match call("sync", sync.receive())? {
+        match call(LISTEN, sync.receive())? {
             FromInit::Mounted => {
                 steps.mounted(pid)?;
-                call("sync", sync.go())?;
+                go(&sync)?;
             }
             FromInit::Console(master) => {
                 steps.console(master)?;
-                call("sync", sync.go())?;
+                go(&sync)?;
             }
             FromInit::Listener(number) => {
                 let listener = call("take the seccomp listener", fd::pidfd_getfd(pidfd, number))?;
                 steps.listener(pid, listener)?;
-                call("sync", sync.go())?;
+                go(&sync)?;
             }
             FromInit::Ready => break,
             other => return Err(ended(other, plan, init)),
@@ -162,8 +174,8 @@ fn clone_init(
     if direct {
         return Ok((first, sync));
     }
-    call("sync", sync.go())?;
-    match call("sync", sync.receive())? {
+    go(&sync)?;
+    match call(LISTEN, sync.receive())? {
         FromInit::Cloned(pid) => {
             let pidfd = call("pidfd_open", process::pidfd_open(pid))?;
             let init = Doomed(Some((pid, pidfd)));
@@ -227,9 +239,25 @@ fn ended(word: FromInit, plan: &Plan, mut init: Doomed) -> Error {
     });
     match (word, exit) {
         (FromInit::Failed(failure), _) => failed(failure, plan),
-        (_, Some(Ok(exit))) => Error::Died(exit.to_string()),
+        (_, Some(Ok(exit))) => Error::Died(how(exit)),
         _ => Error::Died("out of turn".into()),
     }
+}
+
+/// Lets the child go on. If it is gone, what it said last, or its end, is received next.
+fn go(sync: &ParentEnd) -> Result<(), Error> {
+    match sync.go() {
+        Err(Errno::EPIPE) => Ok(()),
+        other => call(TELL, other),
+    }
+}
+
+/// An end in words.
+fn how(exit: Exit) -> String {
+    if cfg!(debug_assertions) && exit == Exit::Code(guard::CAUGHT.into()) {
+        return format!("{exit}, that of the guard: it allocated memory");
+    }
+    exit.to_string()
 }
 
 fn failed(failure: Failure, plan: &Plan) -> Error {
@@ -240,12 +268,15 @@ fn failed(failure: Failure, plan: &Plan) -> Error {
 impl Launched {
     /// Lets it go on: it is remembered by now.
     pub(crate) fn release(&self) -> Result<(), Error> {
-        call("sync", self.sync.go())
+        match self.sync.go() {
+            Err(Errno::EPIPE) => Err(Error::Died(how(call("wait for init", wait::wait(self.pidfd.as_fd()))?))),
+            other => call(TELL, other),
+        }
     }
 
     /// Waits until init has become the payload.
     pub(crate) fn running(&self, plan: &Plan) -> Result<(), Error> {
-        match call("sync", self.sync.receive())? {
+        match call(LISTEN, self.sync.receive())? {
             FromInit::End => Ok(()),
             FromInit::Failed(failure) => {
                 let _ = wait::wait(self.pidfd.as_fd());

@@ -23,12 +23,11 @@ pub enum Error {
     #[error("{0:?} holds a NUL byte")]
     Nul(String),
     /// A namespace to join.
-    #[error("open namespace {path}")]
+    #[error("open namespace {path}: {}", errno.desc())]
     Namespace {
         /// Which.
         path: String,
         /// Why.
-        #[source]
         errno: Errno,
     },
     /// A kernel parameter of a joined namespace that is the runtime's own.
@@ -40,31 +39,29 @@ pub enum Error {
         path: String,
     },
     /// The source of a bind.
-    #[error("{origin}: bind source {path}")]
+    #[error("{origin}: bind source {path}: {}", errno.desc())]
     Source {
         /// Its place in the input.
         origin: String,
         /// Which.
         path: String,
         /// Why.
-        #[source]
         errno: Errno,
     },
     /// The container's root.
-    #[error("rootfs {path}")]
+    #[error("rootfs {path}: {}", errno.desc())]
     Rootfs {
         /// Which.
         path: String,
         /// Why.
-        #[source]
         errno: Errno,
     },
     /// The host's proc.
-    #[error("/proc of the host is not a proc file system")]
-    Proc(#[source] Errno),
+    #[error("open /proc of the host as a proc file system: {}", .0.desc())]
+    Proc(Errno),
     /// The affinity mask.
-    #[error("process.execCPUAffinity: a CPU above 8191")]
-    Affinity(#[source] Errno),
+    #[error("process.execCPUAffinity: a CPU above 8191: {}", .0.desc())]
+    Affinity(Errno),
     /// The Landlock ruleset.
     #[error("landlock: {what}")]
     Landlock {

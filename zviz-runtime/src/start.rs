@@ -2,7 +2,7 @@
 
 use crate::apply::cgroup::{self, Created};
 use crate::apply::confine;
-use crate::apply::hooks::{self, Inside, Kind, Within};
+use crate::apply::hooks::{self, HookError, Inside, Kind, Within};
 use crate::container::{Id, Init, State, Status};
 use crate::exec::attached_root;
 use crate::host::Host;
@@ -14,7 +14,6 @@ use crate::store::{self, Left, Locked, Store};
 use crate::teardown;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
-use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -78,6 +77,8 @@ pub struct Request<'a> {
     pub preserve_fds: u32,
     /// The payload ends with this process.
     pub die_with_parent: bool,
+    /// Told of poststop hooks that fail where the container is undone.
+    pub warn: &'a dyn Fn(&HookError),
 }
 
 /// A container whose init waits for `start`.
@@ -164,6 +165,7 @@ pub fn run(request: Request<'_>) -> Result<Container, Error> {
 fn make(request: Request<'_>, waits: bool) -> Result<Container, Error> {
     let locked = request.store.create(&request.id)?;
     let bundle = request.bundle.to_string_lossy();
+    let warn = request.warn;
     let mut state = State::new(request.oci_version, request.id.clone(), bundle, request.plan.clone());
     match build(&locked, &mut state, request, waits) {
         Ok((launched, master)) => {
@@ -172,17 +174,9 @@ fn make(request: Request<'_>, waits: bool) -> Result<Container, Error> {
         }
         Err(error) => {
             // The first error is the one that explains; what could not be undone stays visible in the state.
-            undo(locked, &state);
+            teardown::undo(locked, &state).iter().for_each(warn);
             Err(error)
         }
-    }
-}
-
-fn undo(locked: Locked, state: &State) {
-    let _ = cgroup::kill(&state.plan.cgroup, Signal::SIGKILL);
-    let detached = state.attached.as_ref().is_none_or(|root| root.detach().is_ok());
-    if cgroup::remove(&state.plan.cgroup).is_ok() && detached {
-        let _ = locked.remove();
     }
 }
 
@@ -265,7 +259,9 @@ impl Create<'_> {
 
 impl Steps for Create<'_> {
     fn cloned(&mut self, pid: i32) -> Result<(), launch::Error> {
-        self.state.init = Init::of(pid);
+        let init = Init::read(pid).map_err(|e| launch::Error::Proc { pid, source: e })?;
+        // A child that was not reaped has its entry still.
+        self.state.init = Some(call("look at init in /proc", init.ok_or(Errno::ESRCH))?);
         cgroup::settle(&mut self.state.plan.cgroup, pid.unsigned_abs()).map_err(step)
     }
 
@@ -430,12 +426,13 @@ pub fn start_created(store: &Store, container: &Container, last_capability: u32)
     }
 }
 
-/// Ends a container that was created here and is not wanted any more.
-pub fn abandon(container: Container) {
+/// Ends a container that was created here and is not wanted any more. What went wrong in its poststop hooks comes back.
+pub fn abandon(container: Container) -> Vec<HookError> {
     let _ = pidfd_send_signal(container.pidfd.as_fd(), libc::SIGKILL);
     let _ = wait::wait(container.pidfd.as_fd());
-    if let Ok(Some(locked)) = container.held.lock() {
-        undo(locked, &container.state);
+    match container.held.lock() {
+        Ok(Some(locked)) => teardown::undo(locked, &container.state),
+        _ => Vec::new(),
     }
 }
 
@@ -443,7 +440,7 @@ pub fn abandon(container: Container) {
 ///
 /// # Errors
 /// What could not be undone.
-pub fn finish(container: Container) -> Result<Vec<hooks::HookError>, Error> {
+pub fn finish(container: Container) -> Result<Vec<HookError>, Error> {
     let Some(locked) = container.held.lock()? else { return Ok(Vec::new()) };
     Ok(teardown::remove(locked, &container.state, false)?)
 }

@@ -22,6 +22,7 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -117,7 +118,12 @@ impl Store {
             // A `delete` may come between the two calls, find a directory without a state, and clear it away.
             match self.lock(id) {
                 Err(Error::Absent(_)) => {}
-                locked => return locked,
+                Ok(locked) => return Ok(locked),
+                Err(error) => {
+                    // Not one that holds something: another `create` may have come after a `delete`.
+                    let _ = unlinkat(&*self.root, id.as_str(), UnlinkatFlags::RemoveDir);
+                    return Err(error);
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Ends a container and takes away everything that was made for it.
 //!
-//! In this order, so that what fails can be tried again: processes, cgroup, mounts on the host, state directory; then the poststop hooks,
-//! which the specification wants after the container is gone.
+//! In this order, so that what fails can be tried again: processes, cgroup, mounts on the host, state directory; then the
+//! poststop hooks, which the specification wants after the container is gone.
 
 use crate::apply::{cgroup, hooks};
 use crate::container::{Id, Init, State, Status};
@@ -53,6 +53,16 @@ pub enum Error {
         pid: i32,
         /// The time waited.
         seconds: u64,
+    },
+    /// It was killed, and its end cannot be waited for.
+    #[error("container {id}: wait for the end of process {pid}: {}", errno.desc())]
+    Unwatched {
+        /// The container's.
+        id: Id,
+        /// Init's.
+        pid: i32,
+        /// The kernel's answer.
+        errno: Errno,
     },
     /// Its cgroup; the container can be deleted again when the reason is gone.
     #[error("container {id}")]
@@ -148,6 +158,16 @@ pub fn remove(locked: Locked, state: &State, kill_leftovers: bool) -> Result<Vec
     Ok(poststop(state))
 }
 
+/// Takes away what there is of a container whose start failed; what cannot be stays to be deleted. Gives what went wrong
+/// in the poststop hooks, which run as soon as there was an init, as with runc: the hooks before may have made what these
+/// take away (runtime.md, "Lifecycle", steps 12 and 13).
+pub(crate) fn undo(locked: Locked, state: &State) -> Vec<hooks::HookError> {
+    let _ = cgroup::kill(&state.plan.cgroup, Signal::SIGKILL);
+    let detached = state.attached.as_ref().is_none_or(|root| root.detach().is_ok());
+    let removed = cgroup::remove(&state.plan.cgroup).is_ok() && detached && locked.remove().is_ok();
+    if removed && state.init.is_some() { poststop(state) } else { Vec::new() }
+}
+
 /// Forgets a container of which there is no state: `create` died before there was anything else.
 ///
 /// # Errors
@@ -180,10 +200,11 @@ fn kill(state: &State) -> Result<(), Error> {
     let Some((init, pidfd)) = open(state, libc::SIGKILL)? else { return Ok(()) };
     send(state, init, pidfd.as_fd(), libc::SIGKILL)?;
     thaw(state)?;
-    if ended(pidfd.as_fd(), PATIENCE) {
-        return Ok(());
+    match ended(pidfd.as_fd(), PATIENCE) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::Undead { id: state.id.clone(), pid: init.pid, seconds: PATIENCE.as_secs() }),
+        Err(errno) => Err(Error::Unwatched { id: state.id.clone(), pid: init.pid, errno }),
     }
-    Err(Error::Undead { id: state.id.clone(), pid: init.pid, seconds: PATIENCE.as_secs() })
 }
 
 /// Init, if it is there, to be sent this signal.
@@ -202,7 +223,7 @@ fn send(state: &State, init: Init, pidfd: BorrowedFd<'_>, signal: i32) -> Result
 }
 
 /// A pidfd is readable when its process has ended, reaped or not. pidfd_open(2).
-fn ended(pidfd: BorrowedFd<'_>, patience: Duration) -> bool {
+fn ended(pidfd: BorrowedFd<'_>, patience: Duration) -> Result<bool, Errno> {
     let until = Instant::now() + patience;
     loop {
         let left = until.saturating_duration_since(Instant::now());
@@ -210,10 +231,11 @@ fn ended(pidfd: BorrowedFd<'_>, patience: Duration) -> bool {
             &mut [PollFd::new(pidfd, PollFlags::POLLIN)],
             PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
         ) {
-            Ok(0) => return false,
-            Ok(_) => return true,
+            Ok(0) => return Ok(false),
+            Ok(_) => return Ok(true),
             Err(Errno::EINTR) if !left.is_zero() => {}
-            Err(_) => return false,
+            Err(Errno::EINTR) => return Ok(false),
+            Err(errno) => return Err(errno),
         }
     }
 }

@@ -25,8 +25,11 @@ struct Stat {
 
 impl Init {
     /// The process that has this pid now; none if there is no such process.
-    pub fn of(pid: i32) -> Option<Self> {
-        stat(pid).ok()?.map(|stat| Self { pid, started: stat.started })
+    ///
+    /// # Errors
+    /// If it cannot be looked at: it may be there or not.
+    pub fn read(pid: i32) -> io::Result<Option<Self>> {
+        Ok(stat(pid)?.map(|stat| Self { pid, started: stat.started }))
     }
 
     /// A descriptor of the process, if it is alive. A signal through it cannot reach another one.
@@ -58,11 +61,21 @@ fn stat(pid: i32) -> io::Result<Option<Stat>> {
     }
     // One read is enough: the file is at most 52 numbers and a 16-byte name.
     let mut text = [0; 2048];
-    match File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut text)) {
+    match File::open(format!("/proc/{pid}/stat")).and_then(|file| read_once(&file, &mut text)) {
         Ok(length) => Ok(text.get(..length).and_then(parse)),
         // ESRCH: it went between the two calls.
         Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Again after a signal.
+fn read_once(mut file: &File, text: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(text) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
     }
 }
 
@@ -91,24 +104,24 @@ mod tests {
     #[test]
     fn this_process_lives_and_its_twin_with_another_start_does_not() {
         let pid = i32::try_from(std::process::id()).unwrap();
-        let me = Init::of(pid).unwrap();
+        let me = Init::read(pid).unwrap().unwrap();
         assert!(me.alive());
         assert!(!Init { started: me.started + 1, ..me }.alive());
-        assert_eq!(Init::of(0), None);
-        assert_eq!(Init::of(i32::MAX), None);
+        assert_eq!(Init::read(0).unwrap(), None);
+        assert_eq!(Init::read(i32::MAX).unwrap(), None);
     }
 
     #[test]
     fn a_zombie_is_not_alive() {
         let mut child = std::process::Command::new("true").spawn().unwrap();
-        let init = Init::of(i32::try_from(child.id()).unwrap()).unwrap();
+        let init = Init::read(i32::try_from(child.id()).unwrap()).unwrap().unwrap();
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
         while init.alive() {
             assert!(std::time::Instant::now() < deadline);
             std::thread::yield_now();
         }
-        assert!(Init::of(init.pid).is_some(), "it is still there, unreaped");
+        assert!(Init::read(init.pid).unwrap().is_some(), "it is still there, unreaped");
         child.wait().unwrap();
-        assert_eq!(Init::of(init.pid), None);
+        assert_eq!(Init::read(init.pid).unwrap(), None);
     }
 }

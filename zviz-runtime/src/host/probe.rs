@@ -15,7 +15,7 @@ impl Host {
     /// If /proc is not there, or the kernel's version makes no sense.
     pub fn probe() -> io::Result<Host> {
         let euid = unistd::geteuid().as_raw();
-        let capabilities = own_capabilities()?;
+        let capabilities = own_capabilities().map_err(at("capget"))?;
         let rootless = euid != 0 || capabilities & SYS_ADMIN == 0;
         let user = if rootless { user_name(euid) } else { None };
         let ranges = |file: &str| match rootless {
@@ -26,8 +26,8 @@ impl Host {
             euid,
             egid: unistd::getegid().as_raw(),
             rootless,
-            user_namespace: !is_first_namespace(&fs::read_to_string("/proc/self/uid_map")?),
-            kernel: kernel()?,
+            user_namespace: !is_first_namespace(&read("/proc/self/uid_map")?),
+            kernel: kernel().map_err(at("uname"))?,
             last_capability: last_capability()?,
             capabilities,
             landlock_abi: zviz_sys::landlock::abi(),
@@ -39,9 +39,18 @@ impl Host {
             subuids: ranges("/etc/subuid"),
             subgids: ranges("/etc/subgid"),
             id_helpers: rootless && ["newuidmap", "newgidmap"].iter().all(|name| installed(name)),
-            cgroup: super::cgroup::probe()?,
+            cgroup: super::cgroup::probe().map_err(at("/proc/self/cgroup and mountinfo"))?,
         })
     }
+}
+
+/// Names what was looked at.
+fn at(what: &str) -> impl Fn(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("look at this machine: {what}: {error}"))
+}
+
+fn read(path: &str) -> io::Result<String> {
+    fs::read_to_string(path).map_err(at(path))
 }
 
 fn own_capabilities() -> io::Result<u64> {
@@ -66,8 +75,8 @@ fn parse_release(release: &str) -> Option<Kernel> {
 }
 
 fn last_capability() -> io::Result<u32> {
-    let text = fs::read_to_string("/proc/sys/kernel/cap_last_cap")?;
-    text.trim().parse().map_err(io::Error::other)
+    let path = "/proc/sys/kernel/cap_last_cap";
+    read(path)?.trim().parse().map_err(|error| at(path)(io::Error::other(error)))
 }
 
 /// By /etc/passwd alone: a static binary does without NSS, as newuidmap(1)'s own files do.

@@ -29,8 +29,8 @@ pub enum Error {
     #[error(transparent)]
     Id(#[from] id::Error),
     /// The machine cannot be looked at.
-    #[error("look at this machine")]
-    Host(#[source] io::Error),
+    #[error(transparent)]
+    Host(io::Error),
     /// No range of user ids.
     #[error("user ids for the sandbox")]
     Ids(#[source] io::Error),
@@ -160,6 +160,8 @@ impl Decided {
             console: Some(tie),
             preserve_fds: 0,
             die_with_parent: true,
+            // A sandbox has no hooks.
+            warn: &|_| (),
         })?;
         if let Err(error) = container.unlock() {
             start::abandon(container);

@@ -2,6 +2,7 @@
 
 use super::{Entry, Error};
 use std::fs::TryLockError;
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 /// How long a command waits for another one on the same container: longer than `delete --force` waits for the end of
@@ -20,6 +21,7 @@ pub fn exclusive(entry: &Entry, patience: Duration) -> Result<(), Error> {
             Err(TryLockError::WouldBlock) => {
                 return Err(Error::Busy { id: entry.id().clone(), seconds: patience.as_secs() });
             }
+            Err(TryLockError::Error(source)) if source.kind() == ErrorKind::Interrupted => continue,
             Err(TryLockError::Error(source)) => {
                 return Err(Error::Entry { id: entry.id().clone(), what: "lock its directory", source });
             }

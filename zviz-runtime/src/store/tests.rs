@@ -20,7 +20,7 @@ fn state(name: &str) -> State {
 }
 
 fn running(name: &str) -> State {
-    let init = Init::of(i32::try_from(std::process::id()).unwrap());
+    let init = Init::read(i32::try_from(std::process::id()).unwrap()).unwrap();
     State { init, creating: false, ..state(name) }
 }
 

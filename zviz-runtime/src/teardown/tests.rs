@@ -22,7 +22,7 @@ impl Fixture {
         let locked = self.store.create(&id).unwrap();
         let bundle = self.dir.path().to_str().unwrap();
         let mut state = State::new("1.2.0", id, bundle, Plan::default());
-        state.init = Init::of(i32::try_from(child.id()).unwrap());
+        state.init = Init::read(i32::try_from(child.id()).unwrap()).unwrap();
         state.creating = false;
         locked.save(&state).unwrap();
         (child, locked, state)

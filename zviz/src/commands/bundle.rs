@@ -32,7 +32,7 @@ impl<'a> Bundle<'a> {
         let given = flags.bundle.as_deref().unwrap_or(Path::new("."));
         let path = given.canonicalize().with_context(|| format!("bundle {}", given.display()))?;
         let spec = spec::load(&path)?;
-        let host = Host::probe().context("look at this machine")?;
+        let host = Host::probe()?;
         let request = Request { pivot: !flags.no_pivot, new_keyring: !flags.no_new_keyring, ..context.request(&id) };
         let mut plan = Plan::build(&spec, &Profile::none(), &host, request)?;
         for note in &plan.notes {
@@ -66,7 +66,7 @@ impl<'a> Bundle<'a> {
     }
 
     /// Creates the container, and tells the caller its pid.
-    pub fn create(self, store: &Store) -> anyhow::Result<Container> {
+    pub fn create(self, context: &Context, store: &Store) -> anyhow::Result<Container> {
         let console = self.console.map(|socket| -> TakeMaster<'_> { Box::new(|master| Ok(socket.send(master)?)) });
         let container = start::create(start::Request {
             store,
@@ -78,14 +78,22 @@ impl<'a> Bundle<'a> {
             console,
             preserve_fds: self.descriptors.count(),
             die_with_parent: false,
+            warn: &|error| context.log.warn(&error.to_string()),
         })?;
         match tell(self.flags.pid_file.as_deref(), self.flags.pidfd_socket.as_deref(), &container) {
             Ok(()) => Ok(container),
             Err(error) => {
-                start::abandon(container);
+                abandon(context, container);
                 Err(error)
             }
         }
+    }
+}
+
+/// Ends a container that is not wanted any more.
+pub fn abandon(context: &Context, container: Container) {
+    for error in start::abandon(container) {
+        context.log.warn(&error.to_string());
     }
 }
 

@@ -6,6 +6,6 @@ use crate::cli::Create;
 
 pub fn run(context: &Context, create: &Create) -> anyhow::Result<()> {
     let bundle = Bundle::load(context, &create.bundled, &create.id, true)?;
-    bundle.create(&context.store()?)?;
+    bundle.create(context, &context.store()?)?;
     Ok(())
 }

@@ -19,7 +19,8 @@ pub fn run(context: &Context, delete: &Delete) -> anyhow::Result<()> {
             teardown::forget(locked)?;
             return if delete.force { Ok(()) } else { Err(error.into()) };
         }
-        Err(error) if delete.force => {
+        // Only what nobody could read: a file that cannot be opened or read now may be later.
+        Err(error @ Error::State { .. }) if delete.force => {
             teardown::forget(locked)?;
             return Err(anyhow::Error::from(error).context("forgotten, but its processes and cgroup are not known"));
         }

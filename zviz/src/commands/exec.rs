@@ -37,7 +37,7 @@ fn inside(context: &Context, flags: &Flags) -> anyhow::Result<u8> {
         other => bail!("cannot exec in a {other} container"),
     }
     let init = state.live_init().context("cannot exec in a stopped container")?;
-    let host = Host::probe().context("look at this machine")?;
+    let host = Host::probe()?;
     let plan = Plan::build_exec(&state.plan, &asked, &host, init.pid)?;
     for note in &plan.notes {
         context.log.warn(&note.to_string());

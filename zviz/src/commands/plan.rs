@@ -2,7 +2,6 @@
 
 use super::{Context, print};
 use crate::cli::{Plan as Flags, Rootless};
-use anyhow::Context as _;
 use std::path::Path;
 use zviz_runtime::container::Id;
 use zviz_runtime::host::Host;
@@ -13,7 +12,7 @@ use zviz_runtime::spec;
 pub fn run(context: &Context, flags: &Flags) -> anyhow::Result<()> {
     let request = context.request(&Id::new(&*flags.id)?);
     let spec = spec::load(flags.bundle.as_deref().unwrap_or(Path::new(".")))?;
-    let host = Host::probe().context("look at this machine")?;
+    let host = Host::probe()?;
     let plan = Plan::build(&spec, &Profile::none(), &host, request)?;
     let text = if flags.json { serde_json::to_string_pretty(&plan)? + "\n" } else { plan.to_string() };
     Ok(print(&text)?)

@@ -1,6 +1,6 @@
 //! `run`: create, start, wait, delete. Of a bundle here; a command in a sandbox in `sandbox.rs`.
 
-use super::bundle::Bundle;
+use super::bundle::{Bundle, abandon};
 use super::{Context, Failure, sandbox};
 use crate::cli::{Run, Target};
 use std::io::{stdin, stdout};
@@ -26,7 +26,7 @@ fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
         false => None,
     };
     let mut watch = Watch::start(!run.no_subreaper)?;
-    let mut container = bundle.create(&store)?;
+    let mut container = bundle.create(context, &store)?;
     let (input, output) = (stdin(), stdout());
     let master = container.master.take();
     // Before the payload runs: its first bytes meet the settings of all others.
@@ -34,16 +34,16 @@ fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
     let relay = match tied {
         Ok(relay) => relay,
         Err(error) => {
-            start::abandon(container);
+            abandon(context, container);
             return Err(error.into());
         }
     };
     if let Err(error) = start::start_created(&store, &container, last_capability) {
-        start::abandon(container);
+        abandon(context, container);
         return Err(error.into());
     }
     if let Err(error) = container.unlock() {
-        start::abandon(container);
+        abandon(context, container);
         return Err(error.into());
     }
     if run.detach {

@@ -22,7 +22,7 @@ pub fn run(context: &Context, update: &Update) -> anyhow::Result<()> {
     if locked.status(&state)? == Status::Stopped {
         bail!("container not running: {}", update.id);
     }
-    let host = Host::probe().context("look at this machine")?;
+    let host = Host::probe()?;
     let rootless = context.request(locked.id()).rootless_cgroup.unwrap_or(host.rootless || host.user_namespace);
     let mut notes = Vec::new();
     let update = update::update(&state.plan.cgroup, &asked, &host.cgroup, rootless, &mut notes)?;

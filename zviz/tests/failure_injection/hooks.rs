@@ -1,4 +1,4 @@
-//! Hooks that fail once the payload runs, or is gone. config.md, "POSIX-platform Hooks".
+//! Hooks that fail, and what follows. runtime.md, "Lifecycle"; config.md, "POSIX-platform Hooks".
 
 use crate::support::bundle;
 use serde_json::{Value, json};
@@ -41,4 +41,38 @@ fn a_poststop_hook_that_fails_does_not_keep_the_container() {
         assert_eq!(std::fs::read_to_string(ran).unwrap(), "ran\n");
         bundle.leaves_nothing();
     }
+}
+
+/// A container whose start fails is destroyed, and then its poststop hooks run: steps 3 to 5, 12 and 13 of the lifecycle.
+#[test]
+fn poststop_hooks_run_after_a_hook_that_failed() {
+    let Some(bundle) = bundle("undone", &["true"]) else { return };
+    let ran = bundle.file("ran");
+    let last = json!([{ "path": "/bin/sh", "args": ["sh", "-c", format!("cat >{ran}")] }]);
+    for kind in ["prestart", "createRuntime", "createContainer", "startContainer", "poststart"] {
+        for (name, mut hooks) in failing() {
+            // By which the process of a hook is known.
+            hooks[0]["env"] = json!([format!("TEST={}", bundle.path())]);
+            if kind == "startContainer" && name == "timeout" {
+                hooks[0]["path"] = json!("/bin/busybox");
+            }
+            bundle.edit(|spec| spec["hooks"] = json!({ kind: hooks, "poststop": last }));
+            bundle.refuses_to_run(&format!("hooks.{kind}[0]"));
+            let told: Value = serde_json::from_slice(&std::fs::read(&ran).unwrap()).unwrap();
+            assert_eq!((&told["status"], &told["id"]), (&json!("stopped"), &json!(bundle.name)), "{kind} {name}");
+            std::fs::remove_file(&ran).unwrap();
+        }
+    }
+    // One that fails then is told beside the first error, and keeps nothing.
+    let hooks = json!({ "createRuntime": [{ "path": "/bin/false" }], "poststop": [{ "path": "/bin/false" }] });
+    bundle.edit(|spec| spec["hooks"] = hooks);
+    bundle.refuses_to_run("hooks.createRuntime[0]");
+    bundle.refuses_to_run("hooks.poststop[0]");
+    // Where there was no container, none of them runs.
+    bundle.edit(|spec| {
+        spec["hooks"] = json!({ "poststop": last });
+        spec["root"]["path"] = json!("absent");
+    });
+    bundle.refuses_to_run("absent");
+    assert!(!std::path::Path::new(&ran).exists());
 }

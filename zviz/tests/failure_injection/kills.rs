@@ -38,6 +38,27 @@ fn an_init_that_is_killed_before_start_is_told() {
     bundle.leaves_nothing();
 }
 
+/// It has run the container, or has not; a startContainer hook makes the way longer.
+#[test]
+fn a_start_that_is_killed_leaves_what_delete_takes_away() {
+    let Some(bundle) = bundle("startkill", &["sleep", "1000"]) else { return };
+    let hook =
+        serde_json::json!([{ "path": "/bin/busybox", "args": ["true"], "env": [format!("A={}", bundle.path())] }]);
+    for microseconds in (0..30).map(|n| n * 400) {
+        if microseconds == 6000 {
+            bundle.edit(|spec| spec["hooks"] = serde_json::json!({ "startContainer": hook }));
+        }
+        bundle.create();
+        let mut start = bundle.command(&["start", &bundle.name]);
+        let mut start = start.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(microseconds));
+        start.kill().unwrap();
+        start.wait().unwrap();
+        bundle.ok(&["delete", "--force", &bundle.name]);
+        bundle.leaves_nothing();
+    }
+}
+
 /// The container's life does not hang on the commands that act on it.
 #[test]
 fn commands_that_are_killed_leave_the_container() {

@@ -10,13 +10,12 @@ use crate::plan::cgroup::{Cgroup, Group};
 use cgroups_rs::fs::blkio::BlkIoController;
 use cgroups_rs::fs::cpu::CpuController;
 use cgroups_rs::fs::cpuset::CpuSetController;
+use cgroups_rs::fs::error;
 use cgroups_rs::fs::hugetlb::HugeTlbController;
 use cgroups_rs::fs::memory::MemController;
 use cgroups_rs::fs::net_cls::NetClsController;
 use cgroups_rs::fs::net_prio::NetPrioController;
-use cgroups_rs::fs::pid::PidController;
 use cgroups_rs::fs::rdma::RdmaController;
-use cgroups_rs::fs::{MaxValue, error};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use std::error::Error as _;
@@ -121,10 +120,9 @@ fn set_one(cgroup: &Cgroup, setting: &Setting) -> Result<(), Error> {
         Setting::RealtimeRuntime(us) => cpu().set_rt_runtime(*us),
         Setting::Cpus(list) => cpuset().set_cpus(list),
         Setting::Mems(list) => cpuset().set_mems(list),
-        Setting::Pids(limit) => {
-            let limit = if *limit < 0 { MaxValue::Max } else { MaxValue::Value(*limit) };
-            PidController::new(at(), root(), false).set_pid_max(limit)
-        }
+        // The crate names another value in its errors.
+        Setting::Pids(limit) if *limit < 0 => return write(&dir, "pids", "pids.max", "max"),
+        Setting::Pids(limit) => return write(&dir, "pids", "pids.max", &limit.to_string()),
         Setting::LeafWeight(weight) => blkio().set_leaf_weight(u64::from(*weight)),
         Setting::Hugepages(size, bytes) => {
             let reserved = format!("hugetlb.{size}.rsvd.limit_in_bytes");
@@ -183,6 +181,10 @@ fn refused(dir: &Path, setting: &Setting, error: &error::Error) -> Error {
             // The crate opens with O_CREAT, for which a cgroup file system answers EACCES where there is no such file.
             if !path.exists() {
                 return absent(dir, file, setting.controller());
+            }
+            // What the crate names as the value where it cannot open the file.
+            if value == "[CREATE FILE]" {
+                return Error::Call { call: "open", path, source };
             }
             Error::Write { path, value: value.clone(), source }
         }
