@@ -44,6 +44,13 @@ fn cve_2024_21626_create() {
         let (worked, said) = with_host_root(&run(&bundle, &[]));
         assert!(!worked && said.contains("process.cwd: chdir to"), "{fd}: {said}");
     }
+    // Nor where it is open inside because it was asked for, by its own name or by a link of the image's.
+    std::os::unix::fs::symlink("/proc/self/fd/3", bundle.rootfs("work")).unwrap();
+    for cwd in ["/proc/self/fd/3", "/proc/self/fd/3/..", "/proc/self/fd/3/tmp", "/work"] {
+        bundle.edit(|spec| spec["process"]["cwd"] = json!(cwd));
+        let (worked, said) = with_host_root(&run(&bundle, &["--preserve-fds", "1"]));
+        assert!(!worked && said.contains("process.cwd"), "{cwd}: {said}");
+    }
     bundle.leaves_nothing();
 }
 
@@ -63,6 +70,12 @@ fn cve_2024_21626_exec() {
         let cwd = format!("/proc/self/fd/{fd}");
         let (worked, said) = with_host_root(&bundle.command(&["exec", "--cwd", &cwd, id, "true"]));
         assert!(!worked && said.contains("process.cwd: chdir to"), "{fd}: {said}");
+    }
+    // Where it is open inside because it was asked for, it can be entered, and is seen to lead out.
+    for cwd in ["/proc/self/fd/3", "/proc/self/fd/3/tmp"] {
+        let exec = bundle.command(&["exec", "--preserve-fds", "1", "--cwd", cwd, id, "true"]);
+        let (worked, said) = with_host_root(&exec);
+        assert!(!worked && said.contains("leads out of the container's root"), "{cwd}: {said}");
     }
     bundle.ok(&["delete", "--force", id]);
     bundle.leaves_nothing();

@@ -1,5 +1,6 @@
 //! CVE-2025-52565: the terminal's places in the image are links: /dev/console, and what it is bound from.
 
+use crate::naive::swapping;
 use crate::support::{Bundle, bundle};
 use serde_json::json;
 use std::fs;
@@ -81,4 +82,53 @@ fn cve_2025_52565_pts() {
     create(&bundle).unwrap();
     bundle.ok(&["delete", "--force", &bundle.name]);
     bundle.leaves_nothing();
+}
+
+/// Takes a new terminal of the devpts, looks whether it is one, and binds it on the console by its path.
+const NAIVE: &str = "mount --bind . .; cd .; mount -t devpts devpts dev/pts
+    exec busybox chroot . /bin/busybox sh -c '
+        for i in 1 2 3 4 5 6 7 8 9 10; do
+            (busybox test -c /dev/pts/ptmx && exec 3<>/dev/pts/ptmx && busybox test -c /dev/pts/0 &&
+                busybox mount -o bind /dev/pts/0 /dev/console && busybox test -s /dev/console &&
+                busybox cat /dev/console)
+            busybox umount /dev/console
+        done; true' 2>/dev/null";
+
+/// Another container, which shares /dev, exchanges /dev/pts for a folder with a link of the terminal's name in it.
+#[test]
+fn cve_2025_52565_race() {
+    let Some(bundle) = with_terminal("52565r") else { return };
+    let (pts, decoy) = (bundle.rootfs("dev/pts"), bundle.rootfs("dev/decoy"));
+    fs::create_dir(&decoy).unwrap();
+    symlink("/bait", decoy.join("0")).unwrap();
+    fs::write(bundle.rootfs("bait"), "bait").unwrap();
+    fs::write(bundle.rootfs("dev/console"), "").unwrap();
+    let (consoles, errors) = swapping(&pts, &decoy, || {
+        let won = (0..200).any(|_| bundle.naive(NAIVE).contains("bait"));
+        assert!(won, "control: the race was never won");
+        let (mut consoles, mut errors) = (Vec::new(), Vec::new());
+        for _ in 0..25 {
+            match create(&bundle) {
+                Ok(()) => consoles.push(console(&bundle)),
+                Err(error) => errors.push(error),
+            }
+            bundle.zviz(&["delete", "--force", &bundle.name]);
+        }
+        (consoles, errors)
+    });
+    assert!(!consoles.is_empty(), "the race left none through: {errors:?}");
+    assert!(consoles.iter().all(|console| console == "/0 devpts"), "{consoles:?}");
+    assert!(errors.iter().all(|error| error.contains("terminal") || error.contains("console")), "{errors:?}");
+    assert_eq!(fs::read_to_string(bundle.rootfs("bait")).unwrap(), "bait");
+    bundle.leaves_nothing();
+}
+
+/// What is bound on /dev/console, and of which kind of file system. proc_pid_mountinfo(5).
+fn console(bundle: &Bundle) -> String {
+    let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", bundle.state()["pid"])).unwrap();
+    let line = mounts.lines().find(|line| line.contains(" /dev/console ")).unwrap_or_else(|| panic!("{mounts}"));
+    let kind = line.split(" - ").nth(1).and_then(|rest| rest.split(' ').next());
+    // Nobody holds the terminal's master any more.
+    let root = line.split(' ').nth(3).unwrap().trim_end_matches("//deleted");
+    format!("{root} {}", kind.unwrap())
 }
