@@ -364,7 +364,8 @@ pub fn start(store: &Store, locked: &Locked, state: &State, last_capability: u32
     let init = state.live_init().ok_or(Error::Status(Status::Stopped))?;
     let pidfd = call("pidfd_open", zviz_sys::process::pidfd_open(init.pid))?;
     if let Err(error) = release(locked, state, pidfd.as_fd(), &cache(store), last_capability) {
-        let _ = pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+        // To its end, so that who asks next is not told that it could be started.
+        let _ = teardown::kill(state);
         return Err(error);
     }
     let json = serde_json::to_vec(&state.oci(Status::Running)).unwrap_or_default();

@@ -196,7 +196,7 @@ fn owns_pid_namespace(state: &State) -> bool {
 }
 
 /// Kills init and waits for its end.
-fn kill(state: &State) -> Result<(), Error> {
+pub(crate) fn kill(state: &State) -> Result<(), Error> {
     let Some((init, pidfd)) = open(state, libc::SIGKILL)? else { return Ok(()) };
     send(state, init, pidfd.as_fd(), libc::SIGKILL)?;
     thaw(state)?;

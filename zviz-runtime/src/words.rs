@@ -47,7 +47,11 @@ pub(crate) fn of(failure: Failure, plan: &Plan) -> String {
         Stage::Namespaces => "new cgroup or time namespace".into(),
         Stage::Loopback => "bring up loopback".into(),
         Stage::Propagation => "linux.rootfsPropagation".into(),
-        Stage::Rootfs => format!("rootfs {}", plan.rootfs.as_ref().map_or("", |r| r.path.as_str())),
+        Stage::Rootfs => match plan.rootfs.as_ref().map_or("", |r| r.path.as_str()) {
+            // That of a sandbox is made from nothing.
+            "" => "rootfs".into(),
+            path => format!("rootfs {path}"),
+        },
         Stage::Pivot => "pivot_root".into(),
         Stage::Console => "console".into(),
         Stage::NoNewPrivs => "no_new_privs".into(),

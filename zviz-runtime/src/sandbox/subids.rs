@@ -4,9 +4,9 @@
 //! A range is taken by a lock on a file named after it; the kernel drops the lock whatever becomes of the holder.
 
 use super::ids::RANGE;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, fstat};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -23,7 +23,8 @@ const SUBID_MAX: u64 = 1 << 20;
 pub struct Range {
     base: u32,
     path: PathBuf,
-    _lock: Flock<File>,
+    /// Locked. Not nix's `Flock`, which panics where a lock cannot be given back; the kernel does that at the close.
+    _lock: File,
 }
 
 impl Range {
@@ -76,13 +77,14 @@ fn try_take(folder: &Path, slot: u32, base: u32) -> io::Result<Option<Range>> {
             .mode(Mode::S_IRUSR.bits() | Mode::S_IWUSR.bits())
             .custom_flags(OFlag::O_NOFOLLOW.bits())
             .open(&path)?;
-        let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => lock,
-            Err((_, nix::errno::Errno::EWOULDBLOCK)) => return Ok(None),
-            Err((_, errno)) => return Err(errno.into()),
-        };
-        if fstat(&*lock)?.st_nlink > 0 {
-            return Ok(Some(Range { base, path, _lock: lock }));
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        if fstat(&file)?.st_nlink > 0 {
+            return Ok(Some(Range { base, path, _lock: file }));
         }
     }
     Ok(None)
