@@ -74,6 +74,42 @@ fn cve_2019_16884_and_19921() {
     assert_eq!(fs::read_to_string(exec).unwrap(), "");
 }
 
+/// CVE-2019-19921 as it was found: /proc is a link into a volume, in which another container exchanges the folder that
+/// proc is mounted on for one of decoys, so that the masks go there.
+#[test]
+fn cve_2019_19921_race() {
+    let Some(bundle) = bundle("19921r", &["cat", "/proc/timer_list"]) else { return };
+    let volume = bundle.folder("volume");
+    let [one, two] = ["one", "two"].map(|name| Path::new(&volume).join(name));
+    for folder in [&one, &two] {
+        write(&folder.join("timer_list"), "");
+    }
+    fs::create_dir(bundle.rootfs("shared")).unwrap();
+    symlink("shared/one", bundle.rootfs("proc")).unwrap();
+    bundle.edit(|spec| {
+        let mount = json!({ "destination": "/shared", "source": volume, "type": "bind", "options": ["bind"] });
+        spec["mounts"].as_array_mut().unwrap().insert(0, mount);
+    });
+    // What it shows is of the real file: the decoys are empty, and so is what masks.
+    let naive = "mount --bind ../volume shared; mount -t proc proc proc
+        for i in 1 2 3 4 5 6 7 8 9 10; do
+            test -d proc/self && mount --bind /dev/null proc/timer_list && head -qc 1 shared/*/timer_list
+            umount shared/*/timer_list || true
+        done 2>/dev/null";
+    assert_eq!(bundle.naive(naive), "", "left alone, the mask is where it belongs");
+    let said = swapping(&one, &two, || {
+        let won = (0..200).any(|_| !bundle.naive(naive).is_empty());
+        assert!(won, "control: the race was never won");
+        (0..25).map(|_| bundle.zviz(&["run", "--bundle", bundle.path(), &bundle.name])).collect::<Vec<_>>()
+    });
+    for output in said {
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && error.contains("must be mounted on ordinary directory"), "{error}");
+        assert!(output.stdout.is_empty());
+    }
+    bundle.leaves_nothing();
+}
+
 const KEY: &str = "net/ipv4/ip_unprivileged_port_start";
 
 /// A bundle that sets a parameter, whose image has files of that name, and of a label's, that lead to a bait.
