@@ -22,7 +22,9 @@ const ARGUMENTS: [&str; 4] = ["exec", "--process", "/fifo", "x"];
 fn prey(name: &str) -> Option<Bundle> {
     let mut bundle = bundle(name, &["sleep", "1000"])?;
     let copy = bundle.file("zviz");
-    std::fs::copy(env!("CARGO_BIN_EXE_zviz"), &copy).unwrap();
+    // By another process: while this one wrote it, a child that another test starts would hold it open (ETXTBSY).
+    let copied = std::process::Command::new("cp").args([env!("CARGO_BIN_EXE_zviz"), &copy]).status();
+    assert!(copied.unwrap().success());
     bundle.binary = copy.into();
     bundle.edit(|spec| {
         for set in ["bounding", "effective", "permitted"] {
