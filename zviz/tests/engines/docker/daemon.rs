@@ -21,6 +21,14 @@ impl Docker {
     /// # Panics
     /// If it does not start.
     pub fn start() -> Self {
+        Docker::start_with(&[])
+    }
+
+    /// With more flags of dockerd.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_with(flags: &[&str]) -> Self {
         let scratch = Scratch::new("docker");
         let cgroups = CgroupParent(scratch.name());
         fs::write(scratch.join("none.json"), "{}").unwrap();
@@ -34,7 +42,7 @@ impl Docker {
         command.arg("--host").arg(format!("unix://{}", scratch.join("sock").display()));
         command.arg(format!("--add-runtime=zviz={ZVIZ}")).arg("--default-runtime=zviz");
         command.args(["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]);
-        command.arg(format!("--cgroup-parent=/{}", cgroups.0));
+        command.arg(format!("--cgroup-parent=/{}", cgroups.0)).args(flags);
         let daemon = Daemon::start(&command, &scratch.join("log"));
         let mut docker = Docker { daemon, cgroups, scratch };
         let version = |docker: &Docker| docker.cli(&["version"]).code == 0;

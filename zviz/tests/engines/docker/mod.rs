@@ -10,6 +10,7 @@ mod outcome;
 mod sharing;
 mod storage;
 mod terminal;
+mod userns;
 
 use crate::support::requires;
 use daemon::Docker;
