@@ -1,0 +1,171 @@
+//! From a plan to an init that waits, or has become the payload.
+
+use super::held::{Container, Held};
+use super::{Error, FIFO, Request, TakeMaster, cache, container_namespaces, hand_over, send_listener, step};
+use crate::apply::cgroup::{self, Created};
+use crate::apply::hooks::{self, Inside, Kind, Within};
+use crate::container::{Init, State, Status};
+use crate::launch::{self, Launched, Steps, call};
+use crate::plan::Hooks;
+use crate::plan::cgroup::Driver;
+use crate::prepare::{self, Options};
+use crate::store::Locked;
+use crate::teardown;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use zviz_sys::ids;
+
+/// CAP_SYS_PTRACE, linux/capability.h.
+const SYS_PTRACE: u64 = 1 << 19;
+
+/// Creates a container. What it made on the way is undone if anything fails.
+///
+/// # Errors
+/// Where and why; nothing is left then.
+pub fn create(request: Request<'_>) -> Result<Container, Error> {
+    make(request, true)
+}
+
+/// Creates a container whose init does not wait for `start`. When this returns, it has become the payload.
+///
+/// # Errors
+/// As `create`.
+pub fn run(request: Request<'_>) -> Result<Container, Error> {
+    make(request, false)
+}
+
+fn make(request: Request<'_>, waits: bool) -> Result<Container, Error> {
+    let locked = request.store.create(&request.id)?;
+    let bundle = request.bundle.to_string_lossy();
+    let warn = request.warn;
+    let mut state = State::new(request.oci_version, request.id.clone(), bundle, request.plan.clone());
+    match build(&locked, &mut state, request, waits) {
+        Ok((launched, master)) => {
+            let Launched { pid, pidfd, .. } = launched;
+            Ok(Container { held: Held::Locked(locked), state, pid, pidfd, master })
+        }
+        Err(error) => {
+            // The first error is the one that explains; what could not be undone stays visible in the state.
+            teardown::undo(locked, &state).iter().for_each(warn);
+            Err(error)
+        }
+    }
+}
+
+fn build(
+    locked: &Locked,
+    state: &mut State,
+    request: Request<'_>,
+    waits: bool,
+) -> Result<(Launched, Option<OwnedFd>), Error> {
+    let Request { store, mut plan, host, console, preserve_fds, die_with_parent, .. } = request;
+    // execCPUAffinity is not for init (config.md); exec takes it from the state.
+    (plan.process.initial_affinity, plan.process.final_affinity) = (None, None);
+    if state.plan.cgroup.driver != Driver::None {
+        // Before anything is made: if this process is killed, `delete` knows from it what to take away.
+        locked.save(state)?;
+    }
+    // Until it is made it is not ours, and may be another container's: undoing must not touch it.
+    let planned = std::mem::take(&mut state.plan.cgroup);
+    let Created { cgroup, mut entrance } = cgroup::create(&planned)?;
+    state.plan.cgroup = cgroup;
+    let options = Options {
+        preserve_fds,
+        die_with_parent,
+        fifo: if waits { Some(make_fifo(locked)?) } else { None },
+        cache: cache(store),
+        cgroup_tasks: entrance.take_v1_tasks(),
+        root: None,
+    };
+    if host.capabilities & SYS_PTRACE != 0 {
+        // Init may share a pid namespace with others, and waits in it for `start` with the payload's own ids: none of
+        // them may trace it or read its memory (CVE-2016-9962). Without this right the runtime could not reach it either,
+        // to write its id maps or to join it.
+        call("prctl PR_SET_DUMPABLE", ids::set_dumpable(false))?;
+    }
+    let prepared = prepare::prepare(&plan, options, !host.rootless, host.last_capability)?;
+    if let Some(root) = &prepared.rootfs
+        && let Some(attached) = call("statx the container's root", root.attached())?
+    {
+        // Before it is: whoever is killed from here on, `delete` knows what to take away.
+        state.attached = Some(attached);
+        locked.save(state)?;
+    }
+    let mut steps = Create { locked, state, console, master: None };
+    let launched = launch::launch(&plan, prepared, &entrance, &mut steps)?;
+    let Create { master, state, .. } = steps;
+    state.creating = false;
+    locked.save(state)?;
+    launched.release()?;
+    if !waits {
+        launched.running(&plan)?;
+    }
+    Ok((launched, master))
+}
+
+/// Open for both ways, so that neither side waits for the other to open it, and `start` can tell whether init lives.
+fn make_fifo(locked: &Locked) -> Result<OwnedFd, launch::Error> {
+    let named = "make exec.fifo";
+    call(named, nix::unistd::mkfifoat(locked.dir(), FIFO, Mode::S_IRUSR | Mode::S_IWUSR))?;
+    let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    call(named, openat(locked.dir(), FIFO, flags, Mode::empty()))
+}
+
+struct Create<'a> {
+    locked: &'a Locked,
+    state: &'a mut State,
+    console: Option<TakeMaster<'a>>,
+    master: Option<OwnedFd>,
+}
+
+impl Create<'_> {
+    fn oci_state(&self) -> Vec<u8> {
+        // A structure of strings and numbers: there is nothing in it that JSON cannot express.
+        serde_json::to_vec(&self.state.oci(Status::Creating)).unwrap_or_default()
+    }
+}
+
+impl Steps for Create<'_> {
+    fn cloned(&mut self, pid: i32) -> Result<(), launch::Error> {
+        let init = Init::read(pid).map_err(|e| launch::Error::Proc { pid, source: e })?;
+        // A child that was not reaped has its entry still.
+        self.state.init = Some(call("look at init in /proc", init.ok_or(Errno::ESRCH))?);
+        cgroup::settle(&mut self.state.plan.cgroup, pid.unsigned_abs()).map_err(step)
+    }
+
+    fn mounted(&mut self, pid: i32) -> Result<(), launch::Error> {
+        let Hooks { prestart, create_runtime, create_container, .. } = self.state.plan.hooks.clone();
+        if prestart.is_empty() && create_runtime.is_empty() && create_container.is_empty() {
+            return Ok(());
+        }
+        // Hooks may ask for the state.
+        self.locked.save(self.state).map_err(step)?;
+        let json = self.oci_state();
+        let bundle = PathBuf::from(&self.state.bundle);
+        let runtime = Within::Runtime { cwd: Some(&bundle) };
+        hooks::run(Kind::Prestart, &prestart, &json, &runtime).map_err(step)?;
+        hooks::run(Kind::CreateRuntime, &create_runtime, &json, &runtime).map_err(step)?;
+        if create_container.is_empty() {
+            return Ok(());
+        }
+        let pidfd = call("pidfd_open", zviz_sys::process::pidfd_open(pid))?;
+        let join = [(pidfd.as_fd(), container_namespaces(&self.state.plan))];
+        let way = cgroup::enter(&self.state.plan.cgroup, None).map_err(step)?;
+        // As runc's init, whose children its hooks are, stands in the root before it enters it.
+        let rootfs = self.state.plan.rootfs.as_ref().map(|rootfs| Path::new(&rootfs.path));
+        let cwd = rootfs.filter(|path| path.is_absolute());
+        let inside = Inside { join: &join, cwd, cgroup: way.v2(), tasks: way.v1_tasks(), ..Inside::default() };
+        hooks::run(Kind::CreateContainer, &create_container, &json, &Within::Container(inside)).map_err(step)
+    }
+
+    fn console(&mut self, master: OwnedFd) -> Result<(), launch::Error> {
+        hand_over(&mut self.console, &mut self.master, master)
+    }
+
+    fn listener(&mut self, pid: i32, listener: OwnedFd) -> Result<(), launch::Error> {
+        send_listener(self.state, &self.state.plan, pid, listener)
+    }
+}

@@ -1,0 +1,84 @@
+//! A container that was created here, until its end.
+
+use super::{Error, start};
+use crate::apply::hooks::HookError;
+use crate::container::{State, Status};
+use crate::store::{self, Left, Locked, Store};
+use crate::teardown;
+use std::os::fd::{AsFd, OwnedFd};
+use zviz_sys::process::pidfd_send_signal;
+use zviz_sys::wait;
+
+/// A container whose init waits for `start`.
+pub struct Container {
+    pub(super) held: Held,
+    /// What is remembered of it. Others may change it from `unlock` on, but for what they cannot: what undoing needs.
+    pub state: State,
+    /// Init.
+    pub pid: i32,
+    /// Init.
+    pub pidfd: OwnedFd,
+    /// The terminal's master, if no console socket took it.
+    pub master: Option<OwnedFd>,
+}
+
+/// Who may change what is remembered of a container that was created here.
+pub(super) enum Held {
+    /// Only this process.
+    Locked(Locked),
+    /// Others too.
+    Left(Left),
+}
+
+impl Container {
+    /// Lets other commands see and change it while its payload runs.
+    ///
+    /// # Errors
+    /// There is no descriptor left for the way back; it stays locked then.
+    pub fn unlock(&mut self) -> Result<(), Error> {
+        if let Held::Locked(locked) = &self.held {
+            self.held = Held::Left(locked.way_back()?);
+        }
+        Ok(())
+    }
+}
+
+impl Held {
+    /// None if somebody has deleted it meanwhile, even if another has its name now.
+    fn lock(self) -> Result<Option<Locked>, store::Error> {
+        match self {
+            Self::Locked(locked) => Ok(Some(locked)),
+            Self::Left(left) => left.lock(),
+        }
+    }
+}
+
+/// Lets a container run that was created here.
+///
+/// # Errors
+/// As `start`; the container is still there then.
+pub fn start_created(store: &Store, container: &Container, last_capability: u32) -> Result<(), Error> {
+    match &container.held {
+        Held::Locked(locked) => start(store, locked, &container.state, last_capability),
+        Held::Left(_) => Err(Error::Status(Status::Running)),
+    }
+}
+
+/// Ends a container that was created here and is not wanted any more. What went wrong in its poststop hooks comes back.
+pub fn abandon(container: Container) -> Vec<HookError> {
+    let _ = pidfd_send_signal(container.pidfd.as_fd(), libc::SIGKILL);
+    let _ = wait::wait(container.pidfd.as_fd());
+    match container.held.lock() {
+        Ok(Some(locked)) => teardown::undo(locked, &container.state),
+        _ => Vec::new(),
+    }
+}
+
+/// Removes a container whose payload has ended. What went wrong in its poststop hooks comes back.
+///
+/// # Errors
+/// What could not be undone.
+pub fn finish(container: Container) -> Result<Vec<HookError>, Error> {
+    let Some(locked) = container.held.lock()? else { return Ok(Vec::new()) };
+    Ok(teardown::remove(locked, &container.state, false)?)
+}
