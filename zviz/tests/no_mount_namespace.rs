@@ -8,7 +8,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::json;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::Instant;
 use support::{Bundle, bundle};
 
 /// A bundle without a mount namespace, in a mount namespace of this thread whose mounts propagate so.
@@ -91,11 +91,15 @@ fn run_hooks_and_failures_leave_no_mount() {
 fn a_runtime_that_is_killed_leaves_what_delete_takes_away() {
     let Some(bundle) = host("nomntkill", MsFlags::MS_SHARED, &["sleep", "1000"]) else { return };
     std::fs::create_dir(bundle.file("root")).unwrap();
+    let begin = Instant::now();
+    bundle.create();
+    let whole = begin.elapsed();
+    bundle.ok(&["delete", "--force", &bundle.name]);
     let mut seen = 0;
-    for microseconds in (0..40).map(|n| n * 400) {
+    for moment in (0..40).map(|n| whole * n / 32) {
         let mut create = bundle.command(&["create", "--bundle", bundle.path(), &bundle.name]);
         let mut create = create.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_micros(microseconds));
+        std::thread::sleep(moment);
         create.kill().unwrap();
         create.wait().unwrap();
         seen += usize::from(!mounts(&bundle).is_empty());
