@@ -29,6 +29,7 @@ lint: packages-build
 
 test: lint packages-test
 	sh tests/all
+	sh tests/release
 
 test-vm: packages-build
 	sh tests/vm $(VM)

@@ -187,8 +187,12 @@ pub fn id(fd: BorrowedFd<'_>) -> Result<u64> {
     for wanted in [STATX_MNT_ID_UNIQUE, STATX_MNT_ID] {
         // SAFETY: a structure of integers, for which zeroes are a value.
         let mut found: libc::statx = unsafe { std::mem::zeroed() };
+        // Not the library's function: to Rust's own it is a weak symbol, which a static link with optimisation across
+        // crates leaves null.
         // SAFETY: the path is a valid string, and the structure is the kernel's to write.
-        ret(unsafe { libc::statx(fd.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, wanted, &mut found) }.into())?;
+        ret(unsafe {
+            libc::syscall(libc::SYS_statx, fd.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, wanted, &mut found)
+        })?;
         if found.stx_mask & wanted != 0 {
             return Ok(found.stx_mnt_id);
         }

@@ -70,13 +70,14 @@ fn only_the_current_folder_is_written() {
         caller.says(&[], "echo text > file; mkdir folder; chmod 700 folder");
         let file = fs::metadata(caller.work.join("file")).unwrap();
         assert_eq!((file.st_uid(), file.st_gid()), caller.ids(), "the owner on the host is the caller");
-        caller.says(&[], "touch /tmp/x /var/tmp/x /dev/shm/x $HOME/x");
+        let x = format!("zviz-test-{}", std::process::id());
+        caller.says(&[], &format!("touch /tmp/{x} /var/tmp/{x} /dev/shm/{x} $HOME/{x}"));
         for folder in ["/", "/usr", "/etc", "/opt", "/usr/local/bin", "/var", "/proc/sys"] {
             refused_inside(caller, &format!("touch {folder}/zviz-test"));
         }
         caller.says(&[], "touch ../beside");
         assert!(!caller.place.path().join("beside").exists(), "the folder around is another one");
-        assert!(!caller.home.join("x").exists() && !fs::exists("/tmp/x").unwrap());
+        assert!(!caller.home.join(&x).exists() && !fs::exists(format!("/tmp/{x}")).unwrap());
     });
 }
 
