@@ -17,7 +17,10 @@ pub(crate) fn of(failure: Failure, plan: &Plan) -> String {
         Stage::WorkingDirectory => format!("process.cwd: chdir to {:?}", plan.process.cwd),
         // A link would lead the mount, and what is written below it later, elsewhere (CVE-2019-16884). The words are runc's.
         Stage::Mount if failure.errno == Errno::ELOOP && plan.mounts.get(item).is_some_and(|m| m.no_symlinks) => {
-            return format!("{}: must be mounted on ordinary directory, not on a symbolic link", mount(item, plan));
+            return match plan.mounts.get(item).map(|m| &m.kind) {
+                Some(MountKind::Remount) => format!("{}: the way there is a symbolic link", mount(item, plan)),
+                _ => format!("{}: must be mounted on ordinary directory, not on a symbolic link", mount(item, plan)),
+            };
         }
         Stage::Mount | Stage::Readonly => mount(item, plan),
         Stage::Device => plan.devices.get(item).map_or_else(String::new, |d| format!("device {}", d.path)),

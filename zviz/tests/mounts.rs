@@ -62,6 +62,19 @@ fn attributes_are_those_of_the_options() {
     bundle.leaves_nothing();
 }
 
+/// A link of the image in the way of a remount would change a mount that nobody named.
+#[test]
+fn a_remount_does_not_follow_a_link_of_the_image() {
+    let Some(bundle) = bundle("remount-link", &["cat", "/proc/self/mountinfo"]) else { return };
+    bundle.edit(|spec| mount(spec, json!({ "destination": "/sys", "options": ["remount", "rw"] })));
+    let seen = bundle.ok(&["run", "--bundle", bundle.path(), &bundle.name]);
+    assert!(options(&seen, "/sys").contains(&"rw"), "the control: what is named is changed\n{seen}");
+    std::os::unix::fs::symlink("/sys", bundle.file("rootfs/innocent")).unwrap();
+    bundle.edit(|spec| spec["mounts"].as_array_mut().unwrap().last_mut().unwrap()["destination"] = json!("/innocent"));
+    bundle.refuses_to_run("(remount on /innocent, mounts[7]): the way there is a symbolic link");
+    bundle.leaves_nothing();
+}
+
 /// Every option that config.md wants, each on a tmpfs and on a bind mount of its own, is taken by this kernel.
 #[test]
 fn every_option_of_the_specification_is_taken() {

@@ -227,7 +227,9 @@ impl PreparedMount {
                 }
                 Ok((fs.mount(*attributes)?, false))
             }
-            What::Remount | What::Symlink(_) | What::Directory(_) => Ok((inroot::open(root, &self.place, 0)?, true)),
+            What::Remount | What::Symlink(_) | What::Directory(_) => {
+                Ok((inroot::open_plain(root, &self.place, 0)?, true))
+            }
         }
     }
 

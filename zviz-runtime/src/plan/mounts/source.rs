@@ -75,7 +75,8 @@ fn mount(input: Input, namespaces: &Namespaces, given: &oci::Mount, at: &str, fo
         recursive: options.recursive,
         propagation: options.propagation.clone(),
         late_readonly: false,
-        no_symlinks: false,
+        // A link of the image would change another mount than the one that is named.
+        no_symlinks: options.remount,
         kind: MountKind::Remount,
     };
     let mapped = given.uid_mappings().is_some() || given.gid_mappings().is_some();
