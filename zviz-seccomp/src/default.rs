@@ -26,7 +26,7 @@ const CLONE_NEW: u64 = 0x7e02_0000;
 const CLONE_NEWTIME: u64 = 0x80;
 
 /// Arguments that the kernel takes as 32 bits, whatever is above them (CVE-2019-7303 was a filter that compared 64).
-const INT: Op = Op::MaskedEq(0xffff_ffff);
+pub(crate) const INT: Op = Op::MaskedEq(0xffff_ffff);
 
 /// Of socket(2)'s type, without SOCK_CLOEXEC and SOCK_NONBLOCK.
 const TYPE: Op = Op::MaskedEq(0xf);
@@ -89,7 +89,7 @@ const NETFILTER_FIRST: u64 = 64;
 /// Refused whole: SOL_PACKET, SOL_ALG, SOL_XDP, should such a socket be handed in.
 const LEVELS: &[u64] = &[263, 279, 283];
 
-/// The policy for programs that nothing is known of.
+/// The policy for programs that nothing is known of. [`crate::policy_with`] builds variants of it.
 pub fn default_policy() -> Policy {
     let mut rules = Vec::new();
     for (action, groups) in GROUPS {

@@ -44,4 +44,20 @@ pub enum Error {
         /// What is wrong.
         problem: &'static str,
     },
+    /// A supervisor must not be asked about the call.
+    #[error("notify {name}: {why}")]
+    NeverNotified {
+        /// Which.
+        name: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// No system call has the name.
+    #[error("notify {name:?}: no such system call{}", nearest.map(|call| format!("; the nearest is {call}")).unwrap_or_default())]
+    UnknownCall {
+        /// The name.
+        name: String,
+        /// One that is much like it.
+        nearest: Option<&'static str>,
+    },
 }

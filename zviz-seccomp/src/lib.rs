@@ -24,11 +24,13 @@ mod error;
 mod eval;
 mod library;
 mod needs;
+mod never_notified;
 mod policy;
 mod program;
 mod ranges;
 mod syscalls;
 mod table;
+mod variant;
 mod writer;
 
 pub use action::Action;
@@ -44,6 +46,7 @@ pub use needs::may_finish_init;
 pub use policy::{Fallback, Flags, Policy, Rule};
 pub use program::{INSTRUCTION_SIZE, MAX_INSTRUCTIONS, Program, SockFilter};
 pub use syscalls::{name_of, number_of};
+pub use variant::{NOTIFIABLE, SAFE_NODES, Variant, policy_with};
 
 /// "This kernel does not have the call."
 pub const ENOSYS: Action = Action::Errno(libc::ENOSYS as u16);

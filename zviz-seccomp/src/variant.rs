@@ -1,0 +1,160 @@
+//! Variants of the default policy: calls that a supervisor answers, and sandboxes inside the sandbox.
+//!
+//! They are built, and not laid over the default: of two policies the stricter answer holds, and an errno is stricter than a
+//! question to the supervisor.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::default::{INT, default_policy};
+use crate::never_notified::{nearest, why_never};
+use crate::{Action, CATEGORIES, ENOSYS, Error, Fallback, Op, Policy, Rule};
+
+/// What is changed of the default policy.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Variant {
+    /// System calls, by name, that the supervisor answers. A call that the default policy decides whole is asked about
+    /// whole. Of one that it decides by argument, what registers refuse stays refused, and `mknod` and `mknodat` are asked
+    /// about the [`SAFE_NODES`] only: what they allow without a device needs nobody's help.
+    pub notify: Vec<String>,
+    /// Containers and sandboxes inside: new namespaces, and mounts by way of the supervisor.
+    pub nested: bool,
+}
+
+/// The calls that a supervisor can make for another process, or refuse, from what it has read once. It answers others by
+/// their registers alone.
+#[rustfmt::skip]
+pub const NOTIFIABLE: &[&str] = &[
+    "bind", "bpf", "connect", "creat", "mknod", "mknodat", "mount", "open", "openat", "openat2", "pivot_root", "sendmmsg",
+    "sendmsg", "sendto", "sysinfo", "umount2", "uname",
+];
+
+/// Character devices that give nothing away, by name, major and minor number: Documentation/admin-guide/devices.txt.
+pub const SAFE_NODES: &[(&str, u32, u32)] = &[
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+    ("console", 5, 1),
+];
+
+/// What `nested` gives.
+#[rustfmt::skip]
+const NESTED: &[(Action, &[&str])] = &[
+    // clone's flags have no room for CLONE_NEWTIME, whose bit is the signal's. setns is not held to a type of namespace: podman
+    // joins its own by setns(fd, 0), and those that can be reached are the container's.
+    (Action::Allow, &["clone", "setdomainname", "sethostname", "setns", "unshare"]),
+    (Action::Notify, &["mount", "pivot_root", "umount2"]),
+    // Callers fall back to mount(2), which is one call to check instead of seven.
+    (ENOSYS, &[
+        "fsconfig", "fsmount", "fsopen", "fspick", "mount_setattr", "move_mount", "open_tree", "open_tree_attr",
+    ]),
+    // runc and crun go on without a session keyring when there are no keys, and stop at any other errno.
+    (ENOSYS, &["add_key", "keyctl", "request_key"]),
+];
+
+/// The default policy with changes. One that asks a supervisor is loaded with WAIT_KILLABLE_RECV.
+///
+/// # Errors
+/// A name in `notify` that is no system call of x86-64 or AArch64, or of one that must not be asked about.
+pub fn policy_with(variant: &Variant) -> Result<Policy, Error> {
+    for name in &variant.notify {
+        if let Some(why) = why_never(name) {
+            return Err(Error::NeverNotified { name: name.clone(), why });
+        }
+        if !CATEGORIES.iter().any(|category| category.calls.contains(&name.as_str())) {
+            return Err(Error::UnknownCall { name: name.clone(), nearest: nearest(name) });
+        }
+    }
+    let mut policy = default_policy();
+    if variant.nested {
+        for (action, names) in NESTED {
+            names.iter().for_each(|name| drop(take(&mut policy, name)));
+            policy.rules.push(Rule::new(names.iter().copied(), *action));
+        }
+    }
+    for name in variant.notify.iter().collect::<BTreeSet<_>>() {
+        notify(&mut policy, name);
+    }
+    policy.flags.wait_killable_recv = policy.notifies();
+    Ok(policy)
+}
+
+/// All that a policy says of one call.
+struct Said {
+    rules: Vec<Rule>,
+    fallback: Option<Action>,
+}
+
+/// Takes a call out of a policy.
+fn take(policy: &mut Policy, name: &str) -> Said {
+    let mut said = Said { rules: Vec::new(), fallback: None };
+    for rule in &mut policy.rules {
+        if remove(&mut rule.names, name) {
+            said.rules.push(Rule { names: vec![name.to_owned()], ..rule.clone() });
+        }
+    }
+    for fallback in &mut policy.fallbacks {
+        if remove(&mut fallback.names, name) {
+            said.fallback = said.fallback.or(Some(fallback.action));
+        }
+    }
+    policy.rules.retain(|rule| !rule.names.is_empty());
+    policy.fallbacks.retain(|fallback| !fallback.names.is_empty());
+    said
+}
+
+fn remove(names: &mut Vec<String>, name: &str) -> bool {
+    let before = names.len();
+    names.retain(|known| known != name);
+    names.len() < before
+}
+
+fn notify(policy: &mut Policy, name: &str) {
+    if let Some(mode) = ["mknod", "mknodat"].iter().zip(1..).find_map(|(node, mode)| (*node == name).then_some(mode)) {
+        policy.rules.extend(SAFE_NODES.iter().map(|(_, major, minor)| {
+            let device = u64::from(major << 8 | minor);
+            let node = Rule::new([name], Action::Notify).when(mode, Op::MaskedEq(0o170000), 0o020000);
+            node.when(mode + 1, INT, device)
+        }));
+        return;
+    }
+    let asked = |action: Action| if action == Action::Allow { Action::Notify } else { action };
+    let said = take(policy, name);
+    let by_argument = said.rules.iter().any(|rule| !rule.args.is_empty());
+    if !by_argument {
+        policy.rules.push(Rule::new([name], Action::Notify));
+        return;
+    }
+    policy.rules.extend(said.rules.into_iter().map(|rule| Rule { action: asked(rule.action), ..rule }));
+    policy
+        .fallbacks
+        .extend(said.fallback.map(|action| Fallback { names: vec![name.to_owned()], action: asked(action) }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::category;
+
+    #[test]
+    fn nested_decides_every_call_that_mounts() {
+        let decided: Vec<&str> = NESTED.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        for call in category("@mount").unwrap().calls.iter().chain(category("@keyring").unwrap().calls) {
+            assert!(decided.contains(call), "{call}");
+        }
+        assert!(decided.iter().all(|name| CATEGORIES.iter().any(|category| category.calls.contains(name))));
+    }
+
+    #[test]
+    fn what_can_be_notified_may_be() {
+        for name in NOTIFIABLE {
+            assert!(policy_with(&Variant { notify: vec![(*name).to_owned()], nested: false }).is_ok(), "{name}");
+        }
+        assert!(NOTIFIABLE.is_sorted());
+    }
+}
