@@ -19,6 +19,7 @@ pub mod rights;
 pub mod sched;
 pub mod seccomp;
 pub mod spawn;
+pub mod victim;
 pub mod wait;
 
 pub use nix::errno::Errno;
