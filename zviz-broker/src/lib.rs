@@ -1,3 +1,4 @@
 //! The seccomp supervisor, and the contract between a runtime and one.
 
+pub mod audit;
 pub mod handover;
