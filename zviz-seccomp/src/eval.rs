@@ -104,23 +104,6 @@ fn run(instructions: &[SockFilter], data: &SeccompData) -> u32 {
     0
 }
 
-/// For a fuzzer: any bytes are a program or an error, and any program answers any call.
-pub fn fuzz_program(bytes: &[u8]) {
-    let (head, rest) = bytes.split_at(bytes.len().min(64));
-    let word = |at: usize| head.get(at..at + 8).and_then(|w| w.try_into().ok()).map(u64::from_ne_bytes).unwrap_or(0);
-    let data = SeccompData {
-        nr: word(0) as u32,
-        arch: (word(0) >> 32) as u32,
-        instruction_pointer: word(8),
-        args: [word(16), word(24), word(32), word(40), word(48), word(56)],
-    };
-    if let Ok(program) = Program::from_bytes(rest) {
-        let answer = program.eval(&data);
-        let again = Program::from_bytes(&program.as_bytes());
-        assert!(again.is_ok_and(|again| again.eval(&data) == answer && !again.to_string().is_empty()));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,14 +141,5 @@ mod tests {
         assert_eq!(calc(NEG, 1, 0), u32::MAX);
         assert_eq!(calc(LD_LEN, 0, 0), 64);
         assert_eq!(calc(TXA, 0, 9), 9);
-    }
-
-    #[test]
-    fn fuzz_entry_takes_anything() {
-        fuzz_program(&[]);
-        fuzz_program(&[0xff; 200]);
-        let mut bytes = vec![0; 64];
-        bytes.extend([RET_A as u8, 0, 0, 0, 0, 0, 0, 0]);
-        fuzz_program(&bytes);
     }
 }
