@@ -2,12 +2,13 @@
 # make test   checks and tests everything that this machine can show
 # make bench  compares start-up times with runc, crun and bubblewrap
 # make test-vm  tests limits, systemd and AppArmor in a virtual machine
-# make fuzz   fuzzes the reading of config.json for FUZZ_SECONDS
+# make fuzz   fuzzes each of FUZZ_TARGETS for FUZZ_SECONDS
 
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 ZVIZ := target/$(TARGET)/release/zviz
 VM ?= ../shared/vm/run
 FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= audit config policy program
 
 # To build; to run the tests; to compare with. Names of Debian packages.
 BUILD_PACKAGES := gcc g++ pkg-config libseccomp-dev
@@ -38,7 +39,7 @@ bench: packages-bench build
 	python3 bench/startup.py $(ZVIZ)
 
 fuzz: packages-build
-	sh fuzz/run config $(FUZZ_SECONDS)
+	set -e; for target in $(FUZZ_TARGETS); do sh fuzz/run $$target $(FUZZ_SECONDS); done
 
 packages-build: ; @.ci/packages $(BUILD_PACKAGES)
 packages-test: ; @.ci/packages $(BUILD_PACKAGES) $(TEST_PACKAGES)

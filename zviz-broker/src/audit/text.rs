@@ -6,7 +6,7 @@
 //! back. What was cut ends with `\{+COUNT bytes}`, which no content can look like.
 
 use serde::{Serialize, Serializer};
-use std::fmt::{Display, Formatter, Write};
+use std::fmt::{Display, Formatter};
 
 /// The longest string that is kept, in bytes as they came: any path that the kernel takes.
 pub(super) const LONGEST: usize = 4096;
@@ -34,8 +34,8 @@ impl Display for Text<'_> {
                 let (plain, after) = rest.split_at(rest.find(|c| !prints(c)).unwrap_or(rest.len()));
                 f.write_str(plain)?;
                 let mut chars = after.chars();
-                for escape in chars.next().into_iter().flat_map(char::escape_debug) {
-                    f.write_char(escape)?;
+                if let Some(c) = chars.next() {
+                    write!(f, "{}", c.escape_debug())?;
                 }
                 rest = chars.as_str();
             }
