@@ -122,3 +122,58 @@ fn the_writer_takes_no_signals() {
         std::thread::yield_now();
     }
 }
+
+/// Names the folder of the child that writes until it is killed.
+const ENDLESS: &str = "ZVIZ_AUDIT_ENDLESS";
+
+fn numbered(folder: &Path, numbers: std::ops::Range<u32>) {
+    let audit = Audit::start(Sink::Files(FileSet::open(folder, "log", 2000, 3).unwrap())).unwrap();
+    numbers.clone().for_each(|broker| audit.record(&Event::BrokerStarted { container: "c", broker }));
+    assert_eq!(audit.finish(SOON).written, numbers.len() as u64);
+}
+
+/// The numbers of all files, from the oldest line on. A line of an old file may be cut where its copy ended.
+fn numbers(folder: &Path) -> Vec<u64> {
+    let mut all = Vec::new();
+    for name in ["log.3", "log.2", "log.1", "log"] {
+        let text = std::fs::read_to_string(folder.join(name)).unwrap();
+        let lines: Vec<_> = text.split_inclusive('\n').collect();
+        for (i, line) in lines.iter().enumerate() {
+            match serde_json::from_str::<serde_json::Value>(line) {
+                Ok(line) => all.push(line["broker"].as_u64().unwrap()),
+                Err(e) => assert!(name != "log" && i + 1 == lines.len() && !line.ends_with('\n'), "{name}: {e}"),
+            }
+        }
+    }
+    all
+}
+
+/// Almost all of its time goes into rotating, so that is where it is killed.
+#[test]
+fn a_writer_that_is_killed_leaves_no_gap() {
+    if let Some(folder) = std::env::var_os(ENDLESS) {
+        (0..).step_by(50).for_each(|from| numbered(folder.as_ref(), from..from + 50));
+    }
+    for delay in 0..40 {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "a_writer_that_is_killed_leaves_no_gap", "--nocapture"]);
+        let mut child = command.env(ENDLESS, folder.path()).stdout(std::process::Stdio::null()).spawn().unwrap();
+        let begun = std::time::Instant::now();
+        while std::fs::metadata(folder.path().join("log.3")).map_or(0, |file| file.len()) == 0 {
+            assert!(begun.elapsed() < SOON);
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_micros(delay * 397));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let before = numbers(folder.path());
+        let (oldest, youngest) = (*before.iter().min().unwrap(), *before.iter().max().unwrap());
+        assert!((oldest..=youngest).all(|number| before.contains(&number)), "{before:?}");
+        let next = u32::try_from(youngest).unwrap() + 1;
+        numbered(folder.path(), next..next + 10);
+        let after = numbers(folder.path());
+        let first = youngest.saturating_sub(10).max(oldest);
+        assert!((first..u64::from(next) + 10).all(|number| after.contains(&number)), "{after:?}");
+    }
+}

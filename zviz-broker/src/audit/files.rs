@@ -7,7 +7,7 @@
 //!
 //! Several brokers may write to one set. Each takes an flock(2) on the first file to append or to rotate, and never
 //! waits in the kernel for it; lines go in by one write(2) with O_APPEND. A rotation that is killed loses no line of the
-//! first file, which is emptied last; older ones may then hold lines twice.
+//! first file, which is emptied last; older ones may then hold lines twice, or end in a cut one.
 
 mod append;
 
