@@ -21,7 +21,7 @@ pub mod journal;
 mod queue;
 mod record;
 mod text;
-mod time;
+pub mod time;
 mod writer;
 
 pub use argument::{Address, Argument};

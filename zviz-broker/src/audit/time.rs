@@ -9,17 +9,14 @@ pub(super) fn now() -> String {
 }
 
 fn micros(since_epoch: Duration) -> String {
-    const DAY: u64 = 24 * 60 * 60;
-    let (days, second) = (since_epoch.as_secs() / DAY, since_epoch.as_secs() % DAY);
-    let (year, month, day) = date(days);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let micros = since_epoch.subsec_micros();
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+    format!("{}.{:06}Z", date_time(since_epoch), since_epoch.subsec_micros())
 }
 
-/// Days since 1970 as year, month and day of the Gregorian calendar, counted in eras of 400 years that begin on
-/// 1 March, so that the leap day is the last of its year.
-fn date(days: u64) -> (u64, u64, u64) {
+/// The whole seconds, without a zone: `2026-11-21T00:38:15`. Days become a date of the Gregorian calendar, counted in
+/// eras of 400 years that begin on 1 March, so that the leap day is the last of its year.
+pub fn date_time(since_epoch: Duration) -> String {
+    const DAY: u64 = 24 * 60 * 60;
+    let (days, second) = (since_epoch.as_secs() / DAY, since_epoch.as_secs() % DAY);
     let from_march_of_year_0 = days + 719_468;
     let (era, day_of_era) = (from_march_of_year_0 / 146_097, from_march_of_year_0 % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -27,7 +24,9 @@ fn date(days: u64) -> (u64, u64, u64) {
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Times as RFC 3339 text, in UTC.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use zviz_broker::audit::time::date_time;
 
 /// Now, with nanoseconds, trailing zeros left out: `2026-11-21T00:38:15.120034Z`, as runc writes it.
 pub fn now_nanos() -> String {
@@ -18,7 +19,7 @@ fn since_epoch() -> Duration {
 }
 
 fn nanos(since: Duration) -> String {
-    let mut text = date(since);
+    let mut text = date_time(since);
     let fraction = since.subsec_nanos();
     if fraction > 0 {
         text.push_str(format!(".{fraction:09}").trim_end_matches('0'));
@@ -28,24 +29,7 @@ fn nanos(since: Duration) -> String {
 }
 
 fn seconds(since: Duration) -> String {
-    date(since) + "Z"
-}
-
-/// Days to a date of the Gregorian calendar, counted in eras of 400 years that begin on 1 March, so that the leap day
-/// is the last of its year.
-fn date(since: Duration) -> String {
-    const DAY: u64 = 24 * 60 * 60;
-    let (days, second) = (since.as_secs() / DAY, since.as_secs() % DAY);
-    let from_march_of_year_0 = days + 719_468;
-    let (era, day_of_era) = (from_march_of_year_0 / 146_097, from_march_of_year_0 % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+    date_time(since) + "Z"
 }
 
 #[cfg(test)]
