@@ -12,6 +12,7 @@ pub mod ids;
 pub mod landlock;
 pub mod mount;
 pub mod net;
+pub mod notify;
 pub mod path;
 pub mod process;
 pub mod pty;

@@ -83,6 +83,32 @@ pub fn pidfd_open(pid: i32) -> Result<OwnedFd> {
     owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
 }
 
+/// A descriptor for one thread of a process, by the thread's own number. pidfd_open(2) PIDFD_THREAD, Linux 6.9.
+///
+/// # Errors
+/// EINVAL before that.
+pub fn pidfd_open_thread(tid: i32) -> Result<OwnedFd> {
+    // SAFETY: integers only; PIDFD_THREAD is O_EXCL.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, tid, libc::O_EXCL) })
+}
+
+/// Forks. Unlike the child of `clone` this one may allocate: libc has seen to its locks. fork(2).
+///
+/// # Errors
+/// EAGAIN, ENOMEM.
+pub fn fork() -> Result<Cloned> {
+    // SAFETY: libc's fork keeps the allocator usable in the child; of the caller's own locks none is held, since the only
+    // callers are the runtime, which has one thread, and the broker's single-threaded processes.
+    match ret(unsafe { libc::fork() }.into())? {
+        0 => Ok(Cloned::Child),
+        pid => {
+            let pid = i32::try_from(pid).map_err(|_| Errno::ESRCH)?;
+            // A child that was not reaped keeps its number.
+            Ok(Cloned::Parent { pid, pidfd: pidfd_open(pid)? })
+        }
+    }
+}
+
 /// Sends a signal; 0 only asks whether the process is there. pidfd_send_signal(2).
 pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
     // SAFETY: a null siginfo is allowed, and means the one that kill(2) makes.

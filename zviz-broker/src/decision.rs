@@ -1,0 +1,171 @@
+//! What is to be done about a call.
+
+use crate::held::RegistersOnly;
+use nix::errno::Errno;
+
+/// The answer to a call, or the way to it, and what speaks for it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What happens next.
+    pub step: Step,
+    /// The rule that decided: a key of the policy.
+    pub rule: &'static str,
+    /// The arguments as they were understood, for the audit.
+    pub seen: Vec<(&'static str, Argument)>,
+}
+
+/// An argument as it was understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Argument {
+    /// Bytes of the caller's that name something.
+    Path(Vec<u8>),
+    /// A number, or flags.
+    Number(u64),
+    /// A word of the broker's own.
+    Word(&'static str),
+}
+
+/// What happens next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The kernel does the call: only registers spoke for it.
+    LetRun(RegistersOnly),
+    /// The call fails.
+    Refuse(Errno),
+    /// A hand does the call with the caller's own identity.
+    Do(Work),
+    /// The host's numbers, cut to the container's limits, are written to this address.
+    Sysinfo(u64),
+    /// A hand asks for the names, some are replaced, and all are written to this address.
+    Uname(u64),
+}
+
+/// A call for a hand: everything that memory said is copied here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Work {
+    /// Which.
+    pub op: Op,
+    /// Numbers of it, as `op` says.
+    pub numbers: [u64; 4],
+    /// Strings of it, as `op` says, without their terminators.
+    pub texts: [Option<Vec<u8>>; 4],
+    /// A descriptor of the caller's that it is about.
+    pub descriptor: Option<i32>,
+}
+
+/// What a hand can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    /// mount(2): source, target, type, options; flags.
+    Mount,
+    /// As `Mount`, of proc: by a process inside the caller's pid namespace.
+    MountProc,
+    /// umount2(2): target; flags.
+    Unmount,
+    /// pivot_root(2): new root, place for the old one.
+    PivotRoot,
+    /// mknodat(2) of a device that the caller's root has: path; mode, device number.
+    Node,
+    /// uname(2).
+    Uname,
+}
+
+impl Decision {
+    /// With nothing to tell about arguments.
+    #[must_use]
+    pub fn new(step: Step, rule: &'static str) -> Self {
+        Decision { step, rule, seen: Vec::new() }
+    }
+
+    /// The call fails.
+    #[must_use]
+    pub fn refuse(errno: Errno, rule: &'static str) -> Self {
+        Decision::new(Step::Refuse(errno), rule)
+    }
+
+    /// Told in the audit.
+    #[must_use]
+    pub fn seeing(mut self, seen: Vec<(&'static str, Argument)>) -> Self {
+        self.seen = seen;
+        self
+    }
+}
+
+impl Op {
+    const ALL: [Op; 6] = [Op::Mount, Op::MountProc, Op::Unmount, Op::PivotRoot, Op::Node, Op::Uname];
+
+    fn number(self) -> u8 {
+        // The table is short.
+        Op::ALL.iter().position(|op| *op == self).unwrap_or_default() as u8
+    }
+}
+
+impl Work {
+    /// A call without any argument.
+    #[must_use]
+    pub fn new(op: Op) -> Self {
+        Work { op, numbers: [0; 4], texts: [const { None }; 4], descriptor: None }
+    }
+
+    /// As one packet. The descriptor travels beside it.
+    #[must_use]
+    pub fn encode(&self, umask: u32) -> Vec<u8> {
+        let mut packet = vec![self.op.number()];
+        packet.extend_from_slice(&umask.to_le_bytes());
+        for number in self.numbers {
+            packet.extend_from_slice(&number.to_le_bytes());
+        }
+        for text in &self.texts {
+            // No text is longer than a path or a page of options, so one more than its length fits.
+            let length = text.as_ref().map_or(0, |text| text.len() as u16 + 1);
+            packet.extend_from_slice(&length.to_le_bytes());
+            packet.extend_from_slice(text.as_deref().unwrap_or_default());
+        }
+        packet
+    }
+
+    /// The other way round, with the umask.
+    #[must_use]
+    pub fn decode(packet: &[u8]) -> Option<(Work, u32)> {
+        let mut rest = packet;
+        let mut next = |length: usize| {
+            let (now, later) = rest.split_at_checked(length)?;
+            rest = later;
+            Some(now)
+        };
+        let op = *Op::ALL.get(usize::from(*next(1)?.first()?))?;
+        let umask = u32::from_le_bytes(next(4)?.try_into().ok()?);
+        let mut work = Work::new(op);
+        for number in &mut work.numbers {
+            *number = u64::from_le_bytes(next(8)?.try_into().ok()?);
+        }
+        for text in &mut work.texts {
+            let length = u16::from_le_bytes(next(2)?.try_into().ok()?);
+            *text = match length.checked_sub(1) {
+                None => None,
+                Some(length) => Some(next(usize::from(length))?.to_vec()),
+            };
+        }
+        rest.is_empty().then_some((work, umask))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_survives_its_way() {
+        for op in Op::ALL {
+            let mut work = Work::new(op);
+            work.numbers = [1, u64::MAX, 0, 7];
+            work.texts = [Some(b"/a".to_vec()), None, Some(Vec::new()), Some(vec![b'x'; 4096])];
+            let packet = work.encode(0o22);
+            assert_eq!(Work::decode(&packet), Some((work, 0o22)));
+            assert_eq!(Work::decode(&packet[..packet.len() - 1]), None);
+            assert_eq!(Work::decode(&[packet, vec![0]].concat()), None);
+        }
+        assert_eq!(Work::decode(&[]), None);
+        assert_eq!(Work::decode(&[200; 64]), None);
+    }
+}

@@ -1,0 +1,5 @@
+//! What is decided about each call. Pure: registers, memory and the policy are all there is.
+
+pub mod mounts;
+pub mod nodes;
+pub mod system;

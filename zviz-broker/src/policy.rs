@@ -1,0 +1,162 @@
+//! What a profile lets the broker do. Everything is off unless it is named.
+
+use serde::{Deserialize, Serialize};
+
+/// The rules of one container's broker.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// `mount`, `umount2` and `pivot_root`, for sandboxes inside the sandbox.
+    pub mounts: Option<Mounts>,
+    /// `mknod` and `mknodat` of the harmless devices.
+    pub nodes: bool,
+    /// `sysinfo` tells the container's limits instead of the host's memory.
+    pub sysinfo: bool,
+    /// `uname` tells another release.
+    pub uname: Option<Uname>,
+    /// What happens to the container when a part of its broker dies.
+    pub death: Death,
+    /// How fast calls are served, and for how long one is.
+    pub pace: Pace,
+}
+
+/// New mounts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mounts {
+    /// File system types that may be mounted, of [`MOUNTABLE`].
+    pub types: Vec<String>,
+    /// The most that one tmpfs may hold, in bytes; what asks for more, or for no limit, gets this much.
+    pub tmpfs_bytes: u64,
+}
+
+/// What the broker knows how to mount.
+pub const MOUNTABLE: &[&str] = &["cgroup2", "devpts", "mqueue", "overlay", "proc", "sysfs", "tmpfs"];
+
+impl Default for Mounts {
+    fn default() -> Self {
+        Mounts { types: MOUNTABLE.iter().map(|name| (*name).to_owned()).collect(), tmpfs_bytes: 512 << 20 }
+    }
+}
+
+/// What uname(2) tells. The rest is the container's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Uname {
+    /// Of at most 64 bytes.
+    pub release: String,
+    /// Of at most 64 bytes.
+    pub version: String,
+}
+
+/// The answer to the death of the broker. A mediated call fails with ENOSYS from then on in either case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Death {
+    /// The container is ended.
+    #[default]
+    Kill,
+    /// It lives on without what the broker did for it.
+    Degrade,
+}
+
+/// Bounds on time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pace {
+    /// Calls a second over a longer time. Above it they are delayed, never refused.
+    pub calls_per_second: u32,
+    /// How many may come at once before that counts.
+    pub burst: u32,
+    /// Milliseconds after which a call that is being served fails with ETIMEDOUT.
+    pub deadline_ms: u32,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Pace { calls_per_second: 20_000, burst: 2_000, deadline_ms: 2_000 }
+    }
+}
+
+/// A policy that cannot be meant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {why}")]
+pub struct Fault {
+    /// The key.
+    pub place: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// `__NEW_UTS_LEN`.
+const UTS_MAX: usize = 64;
+
+impl Policy {
+    /// The system calls that the filter has to send to the broker.
+    #[must_use]
+    pub fn calls(&self) -> Vec<&'static str> {
+        crate::table::TABLE.iter().filter(|entry| (entry.wanted)(self)).map(|entry| entry.name).collect()
+    }
+
+    /// Whether anything is served at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.calls().is_empty()
+    }
+
+    /// Every fault of it, each with its place.
+    #[must_use]
+    pub fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut fault = |place: String, why: String| faults.push(Fault { place, why });
+        for (i, name) in self.mounts.iter().flat_map(|mounts| &mounts.types).enumerate() {
+            if !MOUNTABLE.contains(&name.as_str()) {
+                let why = format!("{name:?} cannot be mounted by the broker, only {}", MOUNTABLE.join(", "));
+                fault(format!("mounts.types[{i}]"), why);
+            }
+        }
+        if self.mounts.as_ref().is_some_and(|mounts| mounts.tmpfs_bytes == 0) {
+            fault("mounts.tmpfs_bytes".into(), "0 would be no limit".into());
+        }
+        for (key, text) in self.uname.iter().flat_map(|u| [("release", &u.release), ("version", &u.version)]) {
+            if text.len() > UTS_MAX || text.bytes().any(|byte| !(b' '..=b'~').contains(&byte)) {
+                fault(format!("uname.{key}"), format!("must be at most {UTS_MAX} printable characters"));
+            }
+        }
+        for (key, value) in [
+            ("calls_per_second", self.pace.calls_per_second),
+            ("burst", self.pace.burst),
+            ("deadline_ms", self.pace.deadline_ms),
+        ] {
+            if value == 0 {
+                fault(format!("pace.{key}"), "must be at least 1".into());
+            }
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_served_that_is_not_named() {
+        assert!(Policy::default().is_empty());
+        let policy = Policy { sysinfo: true, ..Policy::default() };
+        assert_eq!(policy.calls(), ["sysinfo"]);
+    }
+
+    #[test]
+    fn faults_name_their_place() {
+        let policy = Policy {
+            mounts: Some(Mounts { types: vec!["tmpfs".into(), "ext4".into()], tmpfs_bytes: 0 }),
+            uname: Some(Uname { release: "x".repeat(65), version: "a\n".into() }),
+            pace: Pace { burst: 0, ..Pace::default() },
+            ..Policy::default()
+        };
+        let places: Vec<String> = policy.faults().into_iter().map(|fault| fault.place).collect();
+        assert_eq!(places, ["mounts.types[1]", "mounts.tmpfs_bytes", "uname.release", "uname.version", "pace.burst"]);
+        assert_eq!(Policy { mounts: Some(Mounts::default()), ..Policy::default() }.faults(), []);
+    }
+}

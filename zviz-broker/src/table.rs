@@ -1,0 +1,80 @@
+//! The one table of what the broker handles: the filter, the planner, the manual and the broker itself read it.
+
+use crate::decision::Decision;
+use crate::handlers::{mounts, nodes, system};
+use crate::held::Held;
+use crate::policy::Policy;
+
+/// One system call.
+pub struct Entry {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether a policy wants it served.
+    pub wanted: fn(&Policy) -> bool,
+    /// What is done about it.
+    pub decide: fn(&Policy, Held<'_>) -> Decision,
+    /// In a line.
+    pub what: &'static str,
+}
+
+/// Every call that is handled, by name.
+pub const TABLE: &[Entry] = &[
+    Entry {
+        name: "mknod",
+        wanted: |policy| policy.nodes,
+        decide: nodes::mknod,
+        what: "null, zero, full, random, urandom and tty, as a mount of the container's own node",
+    },
+    Entry { name: "mknodat", wanted: |policy| policy.nodes, decide: nodes::mknodat, what: "as mknod" },
+    Entry {
+        name: "mount",
+        wanted: |policy| policy.mounts.is_some(),
+        decide: mounts::mount,
+        what: "of listed types with known options; binds, moves, propagation and remounts",
+    },
+    Entry {
+        name: "pivot_root",
+        wanted: |policy| policy.mounts.is_some(),
+        decide: mounts::pivot_root,
+        what: "with the caller's own rights",
+    },
+    Entry {
+        name: "sysinfo",
+        wanted: |policy| policy.sysinfo,
+        decide: system::sysinfo,
+        what: "the container's limits instead of the host's memory",
+    },
+    Entry {
+        name: "umount2",
+        wanted: |policy| policy.mounts.is_some(),
+        decide: mounts::umount2,
+        what: "with the caller's own rights",
+    },
+    Entry {
+        name: "uname",
+        wanted: |policy| policy.uname.is_some(),
+        decide: system::uname,
+        what: "another release and version",
+    },
+];
+
+/// The entry of a name.
+#[must_use]
+pub fn entry(name: &str) -> Option<&'static Entry> {
+    TABLE.iter().find(|entry| entry.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_sorted_and_known() {
+        assert!(TABLE.is_sorted_by_key(|entry| entry.name));
+        for entry in TABLE {
+            // A generic architecture has no mknod of its own; libc uses mknodat there.
+            let known = zviz_seccomp::number_of(entry.name, zviz_seccomp::Arch::X86_64);
+            assert!(known.is_some(), "{}", entry.name);
+        }
+    }
+}
