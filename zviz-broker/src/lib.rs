@@ -1,10 +1,14 @@
 //! The seccomp supervisor, and the contract between a runtime and one.
 
 pub mod audit;
+pub mod confine;
 pub mod decision;
+pub mod eyes;
 pub mod handlers;
 pub mod handover;
+mod hands;
 pub mod held;
 pub mod memory;
 pub mod policy;
+pub mod start;
 pub mod table;

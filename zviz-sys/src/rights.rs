@@ -24,24 +24,36 @@ struct Control {
 /// # Errors
 /// EINVAL for no bytes at all: the descriptor would not be delivered.
 pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fd: BorrowedFd<'_>) -> Result<usize> {
-    if bytes.is_empty() {
+    send_with(socket, bytes, &[fd])
+}
+
+/// As `send`, with up to `MOST` descriptors, or none.
+///
+/// # Errors
+/// As `send`; EINVAL for more descriptors.
+pub fn send_with(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<usize> {
+    if bytes.is_empty() || fds.len() > MOST {
         return Err(Errno::EINVAL);
     }
     let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     // SAFETY: both are plain C structures, for which all zeroes is a value.
     let (mut message, mut control): (libc::msghdr, Control) = unsafe { (zeroed(), zeroed()) };
-    // SAFETY: CMSG_LEN only computes.
-    let length = unsafe { libc::CMSG_LEN(size_of::<RawFd>() as u32) };
-    control.header.cmsg_level = libc::SOL_SOCKET;
-    control.header.cmsg_type = libc::SCM_RIGHTS;
-    control.header.cmsg_len = length as _;
-    control.fds[0] = fd.as_raw_fd();
     message.msg_iov = &raw mut part;
     message.msg_iovlen = 1;
-    message.msg_control = (&raw mut control).cast();
-    message.msg_controllen = length as _;
+    if !fds.is_empty() {
+        // SAFETY: CMSG_LEN only computes; at most `MOST` descriptors fit an unsigned int.
+        let length = unsafe { libc::CMSG_LEN((size_of::<RawFd>() * fds.len()) as u32) };
+        control.header.cmsg_level = libc::SOL_SOCKET;
+        control.header.cmsg_type = libc::SCM_RIGHTS;
+        control.header.cmsg_len = length as _;
+        for (place, fd) in control.fds.iter_mut().zip(fds) {
+            *place = fd.as_raw_fd();
+        }
+        message.msg_control = (&raw mut control).cast();
+        message.msg_controllen = length as _;
+    }
     loop {
-        // SAFETY: the message points to one part and one control message, both alive and not larger than said.
+        // SAFETY: the message points to one part and at most one control message, both alive and not larger than said.
         let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) };
         match ret(sent as libc::c_long) {
             Err(Errno::EINTR) => {}

@@ -51,8 +51,11 @@ pub fn umount2(_: &Policy, held: Held<'_>) -> Decision {
     let flags = held.int(1);
     let mut seen = held.look();
     answer(seen.path(0).map_err(|errno| (errno, RULE)).map(|target| {
-        let work =
-            Work { numbers: [u64::from(flags), 0, 0, 0], texts: texts([Some(&target), None]), ..Work::new(Op::Unmount) };
+        let work = Work {
+            numbers: [u64::from(flags), 0, 0, 0],
+            texts: texts([Some(&target), None]),
+            ..Work::new(Op::Unmount)
+        };
         Decision::new(Step::Do(work), RULE)
             .seeing(vec![("target", Argument::Path(target)), ("flags", Argument::Number(flags.into()))])
     }))
@@ -88,8 +91,7 @@ fn understand(rules: &Mounts, flags: u64, seen: &mut Seen<'_>) -> Result<Decisio
         tell.push(("source", Argument::Path(source.clone())));
     }
     let done = |op, fstype, options, flags, tell| {
-        let work =
-            Work { numbers: [flags, 0, 0, 0], texts: [source, Some(target), fstype, options], ..Work::new(op) };
+        let work = Work { numbers: [flags, 0, 0, 0], texts: [source, Some(target), fstype, options], ..Work::new(op) };
         Ok(Decision::new(Step::Do(work), RULE).seeing(tell))
     };
     let remounts = flags & libc::MS_REMOUNT != 0;
@@ -97,11 +99,7 @@ fn understand(rules: &Mounts, flags: u64, seen: &mut Seen<'_>) -> Result<Decisio
     if !remounts && flags & kinds != 0 || remounts && flags & libc::MS_BIND != 0 {
         // Options mean nothing to these; what the kernel would not look at is not passed on.
         let known = USE | kinds | libc::MS_REC | libc::MS_REMOUNT;
-        return if flags & !known == 0 {
-            done(Op::Mount, None, None, flags, tell)
-        } else {
-            Err((Errno::EINVAL, RULE))
-        };
+        return if flags & !known == 0 { done(Op::Mount, None, None, flags, tell) } else { Err((Errno::EINVAL, RULE)) };
     }
     if flags & !(USE | libc::MS_REMOUNT) != 0 {
         return Err((Errno::EPERM, "mounts.flags"));

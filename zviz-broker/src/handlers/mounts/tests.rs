@@ -91,7 +91,10 @@ fn binds_and_propagation_carry_no_options_and_no_type() {
     }
     // MS_ACTIVE, MS_BORN, MS_KERNMOUNT, MS_I_VERSION, MS_MANDLOCK, MS_POSIXACL.
     for strange in [1 << 30, 1 << 29, 1 << 22, 1 << 23, 64, 1 << 16] {
-        assert!(refused(&decide([None, Some("/b"), Some("tmpfs"), None], strange, &nested())).is_some(), "{strange:#x}");
+        assert!(
+            refused(&decide([None, Some("/b"), Some("tmpfs"), None], strange, &nested())).is_some(),
+            "{strange:#x}"
+        );
         assert!(refused(&decide([None, Some("/b"), None, None], libc::MS_BIND | strange, &nested())).is_some());
     }
 }

@@ -1,0 +1,176 @@
+//! What the broker's own processes may do: as little as their part needs, before they have seen anything of the container.
+
+use nix::errno::Errno;
+use std::os::fd::{AsFd, BorrowedFd};
+use zviz_seccomp::{Action, Op, Policy, Rule};
+use zviz_sys::seccomp::{self, Instruction};
+use zviz_sys::{fd, ids, notify, path, process, sched};
+
+/// System calls of the eyes. None takes a path, none makes a process.
+pub const EYES: &[&str] = &[
+    "brk",
+    "clock_gettime",
+    "close",
+    "exit_group",
+    "futex",
+    "gettid",
+    "getpid",
+    "madvise",
+    "mremap",
+    "munmap",
+    "pidfd_getfd",
+    "pidfd_open",
+    "pidfd_send_signal",
+    "poll",
+    "ppoll",
+    "pread64",
+    "process_vm_readv",
+    "process_vm_writev",
+    "read",
+    "recvmsg",
+    "restart_syscall",
+    "rt_sigaction",
+    "rt_sigprocmask",
+    "rt_sigreturn",
+    "sendmsg",
+    "sigaltstack",
+    "sysinfo",
+    "tgkill",
+    "uname",
+    "write",
+];
+
+/// Operations of ioctl(2) of the eyes.
+pub const EYES_IOCTLS: &[u32] = &[
+    notify::request::RECV,
+    notify::request::SEND,
+    notify::request::ID_VALID,
+    notify::request::ADDFD,
+    notify::request::SET_FLAGS,
+];
+
+/// System calls of the hands. None executes a program.
+pub const HANDS: &[&str] = &[
+    "brk",
+    "capset",
+    "chdir",
+    "chroot",
+    "clock_gettime",
+    "clone",
+    "clone3",
+    "close",
+    "close_range",
+    "exit",
+    "exit_group",
+    "fchdir",
+    "fork",
+    "fstat",
+    "futex",
+    "getpid",
+    "getrandom",
+    "gettid",
+    "madvise",
+    "mknod",
+    "mknodat",
+    "mount",
+    "move_mount",
+    "mremap",
+    "munmap",
+    "newfstatat",
+    "open_tree",
+    "openat2",
+    "pidfd_open",
+    "pidfd_send_signal",
+    "pivot_root",
+    "prctl",
+    "read",
+    "recvmsg",
+    "restart_syscall",
+    "rseq",
+    "rt_sigaction",
+    "rt_sigprocmask",
+    "rt_sigreturn",
+    "sendmsg",
+    "set_robust_list",
+    "set_tid_address",
+    "setfsgid",
+    "setfsuid",
+    "setgroups",
+    "setns",
+    "setresgid",
+    "setresuid",
+    "sigaltstack",
+    "socketpair",
+    "statx",
+    "tgkill",
+    "umask",
+    "umount2",
+    "uname",
+    "unlinkat",
+    "wait4",
+    "waitid",
+    "write",
+];
+
+/// Address space of a part, in bytes: a broker that is made to need more dies, and the container's calls fail.
+const MEMORY: u64 = 256 << 20;
+
+/// Away from the caller's terminal and files: only `keep` stays open.
+pub(crate) fn detach<const N: usize>(name: &std::ffi::CStr, keep: [Option<BorrowedFd<'_>>; N]) -> Result<(), Errno> {
+    match process::new_session() {
+        // The leader of a group already: it was started as one.
+        Err(Errno::EPERM) => {}
+        other => other?,
+    }
+    ids::set_name(name)?;
+    let null = path::open(c"/dev/null", libc::O_RDWR)?;
+    for number in 0..=2 {
+        fd::dup_onto_stdio(null.as_fd(), number)?;
+    }
+    fd::close_all_but(3, keep)?;
+    ids::set_dumpable(false)?;
+    process::reset_signals()?;
+    for (resource, limit) in [(libc::RLIMIT_CORE, 0), (libc::RLIMIT_AS, MEMORY)] {
+        sched::set_rlimit(0, resource, limit, limit)?;
+    }
+    Ok(())
+}
+
+/// No new privileges, and no capability but those in `keep`.
+pub(crate) fn drop_rights(keep: u64) -> Result<(), Errno> {
+    ids::set_no_new_privs()?;
+    match ids::set_capabilities(keep, keep, 0) {
+        // An ordinary user has none to keep.
+        Err(Errno::EPERM) => ids::set_capabilities(0, 0, 0),
+        other => other,
+    }
+}
+
+/// The filter of one part; loaded last.
+pub(crate) fn filter(calls: &[&str], ioctls: &[u32]) -> Result<Vec<Instruction>, zviz_seccomp::Error> {
+    let mut policy = Policy::new(Action::KillProcess);
+    policy.foreign_arch = Action::KillProcess;
+    policy.x32 = Action::KillProcess;
+    policy.rules.push(Rule::new(calls.iter().copied(), Action::Allow));
+    for operation in ioctls {
+        policy.rules.push(Rule::new(["ioctl"], Action::Allow).when(1, Op::MaskedEq(0xffff_ffff), (*operation).into()));
+    }
+    // PROT_EXEC: no code but the program's.
+    for name in ["mmap", "mprotect"] {
+        policy.rules.push(Rule::new([name], Action::Allow).when(2, Op::MaskedEq(4), 0));
+    }
+    let program = zviz_seccomp::compile(&policy)?.program;
+    let instruction = |i: &zviz_seccomp::SockFilter| Instruction { code: i.code, jt: i.jt, jf: i.jf, k: i.k };
+    Ok(program.instructions().iter().map(instruction).collect())
+}
+
+/// Loads the filter of a part that must not lose its rights yet.
+pub(crate) fn load_after(filter: &[Instruction]) -> Result<(), Errno> {
+    ids::set_no_new_privs()?;
+    load(filter)
+}
+
+/// Loads it for good.
+pub(crate) fn load(filter: &[Instruction]) -> Result<(), Errno> {
+    seccomp::load(filter, 0).map(drop)
+}

@@ -1,0 +1,169 @@
+//! The part of the broker that sees: it holds the listener, reads what waiting calls point to, and decides. It has no
+//! right over the host, opens no file, and does nothing itself: what has to be done goes to the hands.
+
+mod crew;
+mod facts;
+mod pace;
+mod serve;
+mod target;
+
+pub use facts::Facts;
+
+use crate::hands::{self, Asked};
+use crate::policy::{Death, Policy};
+use crate::table::{Entry, TABLE};
+use crew::Crew;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use pace::Bucket;
+use serve::Pending;
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+use zviz_seccomp::Arch;
+use zviz_sys::notify;
+use zviz_sys::process::{exit, pidfd_send_signal};
+
+/// Calls that are held at once. More wait in the kernel, whose list makes each of them dearer the longer it is.
+const MOST_PENDING: usize = 256;
+/// How often is looked after callers that have died.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What the eyes are started with.
+pub(crate) struct Eyes {
+    listener: OwnedFd,
+    /// The hands; none once they have died.
+    hands: Option<OwnedFd>,
+    init: OwnedFd,
+    policy: Policy,
+    facts: Facts,
+    calls: Vec<(u32, i32, &'static Entry)>,
+    pending: BTreeMap<u64, Pending>,
+    /// Calls whose answer from the hands is outstanding, in the order in which they were asked.
+    asked: VecDeque<u64>,
+    /// Calls that wait for a hand to be free.
+    queue: VecDeque<u64>,
+    crew: Crew,
+    bucket: Bucket,
+    started: Instant,
+}
+
+/// What woke the eyes.
+#[derive(Default)]
+struct Woken {
+    call: bool,
+    ended: bool,
+    hands: bool,
+    done: Vec<u64>,
+}
+
+impl Eyes {
+    pub(crate) fn new(policy: Policy, facts: Facts, listener: OwnedFd, init: OwnedFd, hands: OwnedFd) -> Self {
+        let started = Instant::now();
+        // Before Linux 6.6 there is no such thing; it is only faster with it.
+        let _ = notify::wake_synchronously(listener.as_fd());
+        let calls = calls(&policy);
+        let bucket = Bucket::new(policy.pace, started);
+        Eyes {
+            listener,
+            hands: Some(hands),
+            init,
+            policy,
+            facts,
+            calls,
+            pending: BTreeMap::new(),
+            asked: VecDeque::new(),
+            queue: VecDeque::new(),
+            crew: Crew::default(),
+            bucket,
+            started,
+        }
+    }
+
+    /// Serves until the last process with the filter is gone.
+    pub(crate) fn run(mut self) -> ! {
+        loop {
+            let now = Instant::now();
+            let delay = self.bucket.wait(now);
+            let Ok(woken) = self.wait(delay) else { exit(1) };
+            if woken.ended {
+                if let Some(hands) = &self.hands {
+                    let _ = hands::ask(hands.as_fd(), &Asked::Farewell);
+                }
+                exit(0);
+            }
+            for id in woken.done {
+                self.done(id);
+            }
+            if woken.hands {
+                self.answered();
+            }
+            if woken.call {
+                self.bucket.take();
+                self.take();
+            }
+            self.look_after();
+        }
+    }
+
+    /// Waits for something to happen.
+    fn wait(&self, delay: Option<Duration>) -> Result<Woken, Errno> {
+        let takes = delay.is_none() && self.pending.len() < MOST_PENDING;
+        // Without POLLIN the end of the listener is told all the same.
+        let call = if takes { PollFlags::POLLIN } else { PollFlags::empty() };
+        let mut fds = vec![PollFd::new(self.listener.as_fd(), call)];
+        fds.extend(self.hands.iter().map(|hands| PollFd::new(hands.as_fd(), PollFlags::POLLIN)));
+        let at_work: Vec<_> = self.crew.at_work().collect();
+        fds.extend(at_work.iter().map(|(_, socket)| PollFd::new(*socket, PollFlags::POLLIN)));
+        match poll(&mut fds, self.timeout(delay)) {
+            Err(Errno::EINTR) => return Ok(Woken::default()),
+            other => other?,
+        };
+        let mut happened = fds.iter().map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
+        let listener = happened.next().unwrap_or(PollFlags::empty());
+        let hands = self.hands.is_some() && happened.next().is_some_and(|events| !events.is_empty());
+        let done = at_work.iter().zip(happened).filter(|(_, events)| !events.is_empty()).map(|((id, _), _)| *id);
+        Ok(Woken {
+            call: listener.contains(PollFlags::POLLIN),
+            ended: listener.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL),
+            hands,
+            done: done.collect(),
+        })
+    }
+
+    fn timeout(&self, delay: Option<Duration>) -> PollTimeout {
+        let idle = self.pending.is_empty() && self.crew.is_empty();
+        match (delay, idle) {
+            // Rounded up: poll(2) counts milliseconds, and a throttled caller has time.
+            (Some(delay), _) => {
+                PollTimeout::try_from(delay.min(TICK) + Duration::from_millis(1)).unwrap_or(PollTimeout::ZERO)
+            }
+            (None, true) => PollTimeout::NONE,
+            (None, false) => PollTimeout::try_from(TICK).unwrap_or(PollTimeout::ZERO),
+        }
+    }
+
+    /// The hands have died: nothing that needs them can be done any more.
+    fn hands_died(&mut self) {
+        self.hands = None;
+        if self.policy.death == Death::Kill {
+            let _ = pidfd_send_signal(self.init.as_fd(), libc::SIGKILL);
+        }
+        let waiting: Vec<u64> = self.pending.keys().copied().collect();
+        for id in waiting {
+            self.finish(id, Err(Errno::ENOSYS));
+        }
+    }
+}
+
+/// The numbers that the policy's calls have on this machine.
+fn calls(policy: &Policy) -> Vec<(u32, i32, &'static Entry)> {
+    let arch = Arch::native();
+    let wanted = TABLE.iter().filter(|entry| (entry.wanted)(policy));
+    wanted
+        .filter_map(|entry| {
+            let number = i32::try_from(zviz_seccomp::number_of(entry.name, arch)?).ok()?;
+            Some((arch.audit(), number, entry))
+        })
+        .collect()
+}

@@ -1,0 +1,80 @@
+//! The hands that there are, by identity.
+
+use nix::errno::Errno;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+use zviz_sys::process::pidfd_send_signal;
+
+/// Hands that one identity may have at once: as many of its calls may block.
+pub(super) const MOST_OF_ONE: usize = 8;
+/// Hands that there may be at once.
+const MOST: usize = 24;
+/// How long one that is not needed is kept.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// One hand.
+pub(super) struct Hand {
+    pub socket: OwnedFd,
+    pidfd: OwnedFd,
+    identity: u64,
+    /// The call that it works on.
+    pub busy: Option<u64>,
+    since: Instant,
+}
+
+#[derive(Default)]
+pub(super) struct Crew(Vec<Hand>);
+
+impl Crew {
+    pub(super) fn add(&mut self, identity: u64, socket: OwnedFd, pidfd: OwnedFd, now: Instant) {
+        if self.0.len() >= MOST {
+            // The one that was idle for longest; if none is, this one is over the limit for as long as that lasts.
+            let idle = self.0.iter().enumerate().filter(|(_, hand)| hand.busy.is_none());
+            if let Some((i, _)) = idle.min_by_key(|(_, hand)| hand.since) {
+                self.0.swap_remove(i);
+            }
+        }
+        self.0.push(Hand { socket, pidfd, identity, busy: None, since: now });
+    }
+
+    /// One that is free, and how many there are.
+    pub(super) fn free(&mut self, identity: u64) -> (Option<&mut Hand>, usize) {
+        let count = self.0.iter().filter(|hand| hand.identity == identity).count();
+        (self.0.iter_mut().find(|hand| hand.identity == identity && hand.busy.is_none()), count)
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.0.len() < MOST || self.0.iter().any(|hand| hand.busy.is_none())
+    }
+
+    /// Those at work.
+    pub(super) fn at_work(&self) -> impl Iterator<Item = (u64, BorrowedFd<'_>)> {
+        self.0.iter().filter_map(|hand| Some((hand.busy?, hand.socket.as_fd())))
+    }
+
+    /// The one that works on a call is free again.
+    pub(super) fn release(&mut self, id: u64, now: Instant) {
+        if let Some(hand) = self.0.iter_mut().find(|hand| hand.busy == Some(id)) {
+            (hand.busy, hand.since) = (None, now);
+        }
+    }
+
+    /// The one that works on a call is ended: it may be blocked for ever, or has died.
+    pub(super) fn end(&mut self, id: u64) -> Result<(), Errno> {
+        let Some(at) = self.0.iter().position(|hand| hand.busy == Some(id)) else { return Ok(()) };
+        let hand = self.0.swap_remove(at);
+        match pidfd_send_signal(hand.pidfd.as_fd(), libc::SIGKILL) {
+            Err(Errno::ESRCH) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Lets those go that nobody needs.
+    pub(super) fn shrink(&mut self, now: Instant) {
+        self.0.retain(|hand| hand.busy.is_some() || now.duration_since(hand.since) < IDLE);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

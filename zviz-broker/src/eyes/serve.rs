@@ -1,0 +1,260 @@
+//! One call, from its receipt to its answer.
+
+use super::Eyes;
+use super::crew::MOST_OF_ONE;
+use super::facts;
+use super::target::Target;
+use crate::decision::{Op, Step, Work};
+use crate::hands::{self, Answer, Asked, More, Who};
+use crate::held::Held;
+use crate::policy::Uname;
+use crate::table::Entry;
+use nix::errno::Errno;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+use zviz_sys::notify::{self, Notification};
+use zviz_sys::{process, rights};
+
+/// A call that the hands are busy with.
+pub(super) struct Pending {
+    thread: i32,
+    work: Work,
+    /// Where the hand's text goes, for `uname`.
+    write_to: Option<u64>,
+    deadline: Instant,
+    stage: Stage,
+}
+
+/// How far it is.
+enum Stage {
+    /// Its identity is asked for.
+    Unknown,
+    /// It needs a hand of this identity; a hand is being made, or all are busy.
+    Waiting { identity: u64, umask: u32, directory: OwnedFd },
+    /// A hand works on it.
+    Working,
+}
+
+impl Eyes {
+    /// Takes the next call.
+    pub(super) fn take(&mut self) {
+        // It may be gone already: killed, or told to others by a spurious wake-up.
+        let Ok(call) = notify::receive(self.listener.as_fd()) else { return };
+        let known = self.calls.iter().find(|(arch, number, _)| (*arch, *number) == (call.arch, call.nr));
+        let Some((_, _, entry)) = known.copied() else {
+            // Not in this policy: the filter of another.
+            let _ = notify::refuse(self.listener.as_fd(), call.id, Errno::ENOSYS);
+            return;
+        };
+        self.decide(&call, entry);
+    }
+
+    fn decide(&mut self, call: &Notification, entry: &'static Entry) {
+        // 0 is a caller that this process cannot see.
+        let Some(thread) = i32::try_from(call.pid).ok().filter(|thread| *thread > 0) else {
+            let _ = notify::refuse(self.listener.as_fd(), call.id, Errno::EPERM);
+            return;
+        };
+        let mut target = Target(thread);
+        let decision = (entry.decide)(&self.policy, Held::new(call.args, &mut target));
+        let listener = self.listener.as_fd();
+        match decision.step {
+            Step::LetRun(_) => {
+                let _ = notify::let_run(listener, call.id);
+            }
+            Step::Refuse(errno) => {
+                let _ = notify::refuse(listener, call.id, errno);
+            }
+            Step::Sysinfo(address) => {
+                let told = facts::sysinfo(&self.facts, self.started).and_then(|bytes| {
+                    if notify::is_waiting(listener, call.id) { target.write(address, &bytes) } else { Ok(()) }
+                });
+                self.respond(call.id, told.map(|()| 0));
+            }
+            Step::Uname(address) => self.delegate(call.id, thread, Work::new(Op::Uname), Some(address)),
+            Step::Do(work) => self.delegate(call.id, thread, work, None),
+        }
+    }
+
+    /// Gives a call to the hands.
+    fn delegate(&mut self, id: u64, thread: i32, work: Work, write_to: Option<u64>) {
+        let asked = self.hands.as_ref().ok_or(Errno::ENOSYS);
+        match asked.and_then(|hands| hands::ask(hands.as_fd(), &Asked::Who(Who(thread)))) {
+            Err(_) => self.respond(id, Err(Errno::ENOSYS)),
+            Ok(()) => {
+                let deadline = Instant::now() + Duration::from_millis(self.policy.pace.deadline_ms.into());
+                self.asked.push_back(id);
+                self.pending.insert(id, Pending { thread, work, write_to, deadline, stage: Stage::Unknown });
+            }
+        }
+    }
+
+    /// The hands have answered the oldest question.
+    pub(super) fn answered(&mut self) {
+        let Some(hands) = &self.hands else { return };
+        let Ok(Some(answer)) = hands::read_answer(hands.as_fd()) else { return self.hands_died() };
+        let Some(id) = self.asked.pop_front() else { return self.hands_died() };
+        let Answer { errno, identity, umask, fds: [first, second, third] } = answer;
+        let now = Instant::now();
+        let hand = match self.pending.get_mut(&id) {
+            Some(pending) if matches!(pending.stage, Stage::Unknown) => {
+                if let (None, Some(directory)) = (errno, first) {
+                    pending.stage = Stage::Waiting { identity, umask, directory };
+                }
+                second.zip(third)
+            }
+            Some(_) => first.zip(second),
+            // It was given up meanwhile. Which question it was cannot be told any more, nor does it matter: a hand that
+            // came along is closed.
+            None => None,
+        };
+        if let Some((socket, pidfd)) = hand {
+            self.crew.add(identity, socket, pidfd, now);
+        }
+        if errno.is_some() {
+            // The thread is gone, or something about it cannot be had.
+            return self.finish(id, Err(Errno::EPERM));
+        }
+        self.assign(id);
+    }
+
+    /// Finds a hand for a call whose identity is known.
+    fn assign(&mut self, id: u64) {
+        let Some(Pending { thread, work, stage: Stage::Waiting { identity, umask, directory }, .. }) =
+            self.pending.get(&id)
+        else {
+            return;
+        };
+        let (thread, identity) = (*thread, *identity);
+        let (free, count) = self.crew.free(identity);
+        let Some(hand) = free else {
+            if count < MOST_OF_ONE && self.crew.has_room() {
+                return self.make(id, thread, identity);
+            }
+            return self.queue.push_back(id);
+        };
+        let descriptor = match work.descriptor.map(|number| Target(thread).descriptor(number)).transpose() {
+            Ok(descriptor) => descriptor,
+            Err(_) => return self.finish(id, Err(Errno::EBADF)),
+        };
+        // All that was learnt by the thread's number was about this caller, if it still waits now.
+        if !notify::is_waiting(self.listener.as_fd(), id) {
+            self.pending.remove(&id);
+            return;
+        }
+        let mut fds = vec![directory.as_fd()];
+        fds.extend(descriptor.as_ref().map(AsFd::as_fd));
+        let sent = rights::send_with(hand.socket.as_fd(), &work.encode(*umask), &fds);
+        hand.busy = Some(id);
+        if sent.is_err() {
+            return self.failed(id);
+        }
+        if let Some(pending) = self.pending.get_mut(&id) {
+            pending.stage = Stage::Working;
+        }
+    }
+
+    fn make(&mut self, id: u64, thread: i32, identity: u64) {
+        let asked = self.hands.as_ref().ok_or(Errno::ENOSYS);
+        match asked.and_then(|hands| hands::ask(hands.as_fd(), &Asked::More(More(thread, identity)))) {
+            Ok(()) => self.asked.push_back(id),
+            Err(_) => self.finish(id, Err(Errno::ENOSYS)),
+        }
+    }
+
+    /// A hand has something to say about a call, or has died over it.
+    pub(super) fn done(&mut self, id: u64) {
+        let socket = self.crew.at_work().find(|(busy, _)| *busy == id).map(|(_, socket)| hands::read_done(socket));
+        let Some(Ok(Some(done))) = socket else { return self.failed(id) };
+        self.crew.release(id, Instant::now());
+        let Some(pending) = self.pending.get(&id) else { return };
+        let result = match (pending.write_to, done.result) {
+            (Some(address), Ok(value)) => {
+                let target = Target(pending.thread);
+                let text = masked(done.text, self.policy.uname.as_ref());
+                if notify::is_waiting(self.listener.as_fd(), id) {
+                    target.write(address, &text).map(|()| value)
+                } else {
+                    Ok(value)
+                }
+            }
+            (_, result) => result,
+        };
+        self.finish(id, result);
+    }
+
+    /// The hand that worked on a call is of no use any more.
+    fn failed(&mut self, id: u64) {
+        let _ = self.crew.end(id);
+        self.finish(id, Err(Errno::EPERM));
+    }
+
+    /// Answers a call that the hands were asked about.
+    pub(super) fn finish(&mut self, id: u64, result: Result<i64, Errno>) {
+        if self.pending.remove(&id).is_some() {
+            self.respond(id, result);
+        }
+    }
+
+    fn respond(&self, id: u64, result: Result<i64, Errno>) {
+        let listener = self.listener.as_fd();
+        // A caller that is gone needs no answer.
+        let _ = match result {
+            Ok(value) => notify::answer(listener, id, value),
+            Err(errno) => notify::refuse(listener, id, errno),
+        };
+    }
+
+    /// Gives up on what takes too long, on callers that have died, and on hands that nobody needs; and finds hands for calls
+    /// that wait for one.
+    pub(super) fn look_after(&mut self) {
+        if self.pending.is_empty() && self.crew.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let late: Vec<u64> = self.pending.iter().filter(|(_, p)| p.deadline <= now).map(|(id, _)| *id).collect();
+        for id in late {
+            let _ = self.crew.end(id);
+            self.finish(id, Err(Errno::ETIMEDOUT));
+        }
+        let working: Vec<u64> = self.crew.at_work().map(|(id, _)| id).collect();
+        for id in working {
+            if !notify::is_waiting(self.listener.as_fd(), id) {
+                let _ = self.crew.end(id);
+                self.pending.remove(&id);
+            }
+        }
+        for _ in 0..self.queue.len() {
+            if let Some(id) = self.queue.pop_front() {
+                self.assign(id);
+            }
+        }
+        self.crew.shrink(now);
+    }
+}
+
+/// The names with those replaced that the policy replaces: the third and fourth of `struct new_utsname`.
+fn masked(mut names: Vec<u8>, policy: Option<&Uname>) -> Vec<u8> {
+    const NAME: usize = process::NAMES / 6;
+    for (i, text) in policy.iter().flat_map(|uname| [(2, &uname.release), (3, &uname.version)]) {
+        if let Some(place) = names.get_mut(i * NAME..(i + 1) * NAME) {
+            place.fill(0);
+            place.iter_mut().zip(text.bytes().take(NAME - 1)).for_each(|(place, byte)| *place = byte);
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_of_six_names_are_replaced() {
+        let uname = Uname { release: "6.1.0".into(), version: "#1".into() };
+        let names = masked(vec![b'x'; process::NAMES], Some(&uname));
+        let name = |i: usize| String::from_utf8_lossy(&names[i * 65..(i + 1) * 65]).trim_end_matches('\0').to_owned();
+        assert_eq!([name(2), name(3)], ["6.1.0", "#1"]);
+        assert!([0, 1, 4, 5].iter().all(|i| name(*i) == "x".repeat(65)));
+    }
+}

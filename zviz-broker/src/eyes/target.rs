@@ -1,0 +1,46 @@
+//! A process whose call waits: its memory and its descriptors.
+
+use crate::memory::Memory;
+use nix::errno::Errno;
+use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
+use nix::unistd::Pid;
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, OwnedFd};
+use zviz_sys::{fd, process};
+
+/// The memory of a thread's process.
+pub(super) struct Target(pub i32);
+
+impl Memory for Target {
+    fn read(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), Errno> {
+        let length = buffer.len();
+        let remote = RemoteIoVec { base: usize::try_from(address).map_err(|_| Errno::EFAULT)?, len: length };
+        let read = process_vm_readv(Pid::from_raw(self.0), &mut [IoSliceMut::new(buffer)], &[remote])?;
+        if read == length { Ok(()) } else { Err(Errno::EFAULT) }
+    }
+}
+
+impl Target {
+    /// Writes what the call returns by pointer.
+    ///
+    /// # Errors
+    /// EFAULT.
+    pub(super) fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+        let remote = RemoteIoVec { base: usize::try_from(address).map_err(|_| Errno::EFAULT)?, len: bytes.len() };
+        let written = process_vm_writev(Pid::from_raw(self.0), &[IoSlice::new(bytes)], &[remote])?;
+        if written == bytes.len() { Ok(()) } else { Err(Errno::EFAULT) }
+    }
+
+    /// One of its descriptors, as it is now.
+    ///
+    /// # Errors
+    /// EBADF; EPERM where it may not be had.
+    pub(super) fn descriptor(&self, number: i32) -> Result<OwnedFd, Errno> {
+        let pidfd = match process::pidfd_open_thread(self.0) {
+            // Linux before 6.9: a thread that is not the first of its process has no pidfd.
+            Err(Errno::EINVAL) => process::pidfd_open(self.0)?,
+            other => other?,
+        };
+        fd::pidfd_getfd(pidfd.as_fd(), number)
+    }
+}

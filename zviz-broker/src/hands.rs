@@ -1,0 +1,148 @@
+//! The part of the broker that acts. It stands inside the container's user and mount namespaces, has no right outside, and
+//! makes *hands*: processes that have each taken on one identity of the container's and do system calls in its place.
+//!
+//! ```text
+//! eyes ── Enter + pidfd of init ──►  hands             joins the namespaces
+//!      ◄──────────── errno ───────
+//!      ── Who(thread) ────────────►                    what identity has it? is there a hand with that already?
+//!      ◄── identity, umask + its working directory, and a new hand (socket, pidfd) if there was none
+//!      ── More(thread, identity) ─►                    another hand, since all of that identity are busy
+//!      ◄── errno, identity + socket, pidfd
+//!      ── Farewell ───────────────►                    the container has ended
+//!
+//! eyes ── work + descriptors ─────►  hand
+//!      ◄── value or errno, text ──
+//! ```
+//!
+//! Neither is ever visible in the container's pid namespace, and neither can be traced from it: their memory belongs to the
+//! host's user namespace (they are forked, not executed, after the runtime's exec) and they are not dumpable.
+
+mod hand;
+mod identity;
+mod node;
+mod wire;
+
+pub(crate) use wire::{Answer, Asked, More, Who, ask, read_answer, read_done};
+
+use crate::policy::Death;
+use identity::{Identity, Proc};
+use nix::errno::Errno;
+use std::os::fd::{AsFd, OwnedFd};
+use wire::{Message, receive};
+use zviz_sys::fd;
+use zviz_sys::process::{self, Cloned, pidfd_send_signal};
+
+/// Identities that are remembered. A container has a handful; one that makes more is served by making hands anew.
+const MOST_IDENTITIES: usize = 32;
+
+/// What the hands are started with.
+pub(crate) struct Hands {
+    /// The host's proc, where threads are looked up by the numbers that the listener gives.
+    pub proc: OwnedFd,
+    /// To the eyes.
+    pub eyes: OwnedFd,
+    /// What to do when they die.
+    pub death: Death,
+}
+
+struct Known {
+    number: u64,
+    identity: Identity,
+}
+
+/// A new hand.
+struct Made {
+    socket: OwnedFd,
+    pidfd: OwnedFd,
+}
+
+struct Inside {
+    proc: Proc,
+    eyes: OwnedFd,
+    known: Vec<Known>,
+    last: u64,
+}
+
+/// Serves until the eyes are gone. In a process of its own.
+pub(crate) fn run(hands: Hands) -> ! {
+    let Hands { proc, eyes, death } = hands;
+    let mut inside = Inside { proc: Proc(proc), eyes, known: Vec::new(), last: 0 };
+    let mut init = None;
+    loop {
+        let Ok((message, descriptor)) = receive(inside.eyes.as_fd()) else { break };
+        let sent = match message {
+            Message::Enter => {
+                let entered = descriptor.ok_or(Errno::EBADF).and_then(|pidfd| {
+                    inside.proc.enter(pidfd.as_fd())?;
+                    init = Some(pidfd);
+                    Ok(())
+                });
+                wire::send_answer(inside.eyes.as_fd(), entered.err(), 0, 0, &[])
+            }
+            Message::Who(thread) => inside.who(thread),
+            Message::More(thread, number) => inside.more(thread, number),
+            Message::Farewell => process::exit(0),
+        };
+        if sent.is_err() {
+            break;
+        }
+    }
+    // No word of farewell: the eyes have died. Their listener with them, so that no mediated call succeeds any more.
+    if let (Death::Kill, Some(init)) = (death, init) {
+        let _ = pidfd_send_signal(init.as_fd(), libc::SIGKILL);
+    }
+    process::exit(0)
+}
+
+impl Inside {
+    fn who(&mut self, thread: i32) -> Result<(), Errno> {
+        match self.look(thread) {
+            Err(errno) => wire::send_answer(self.eyes.as_fd(), Some(errno), 0, 0, &[]),
+            Ok((number, umask, directory, new)) => {
+                let mut fds = vec![directory.as_fd()];
+                if let Some(hand) = &new {
+                    fds.extend([hand.socket.as_fd(), hand.pidfd.as_fd()]);
+                }
+                wire::send_answer(self.eyes.as_fd(), None, number, umask, &fds)
+            }
+        }
+    }
+
+    fn look(&mut self, thread: i32) -> Result<(u64, u32, OwnedFd, Option<Made>), Errno> {
+        let seen = identity::look(&self.proc, thread)?;
+        if let Some(known) = self.known.iter().find(|known| known.identity == seen.identity) {
+            return Ok((known.number, seen.umask, seen.directory, None));
+        }
+        let hand = self.make(thread, &seen.identity)?;
+        if self.known.len() == MOST_IDENTITIES {
+            self.known.remove(0);
+        }
+        self.last += 1;
+        self.known.push(Known { number: self.last, identity: seen.identity });
+        Ok((self.last, seen.umask, seen.directory, Some(hand)))
+    }
+
+    fn more(&mut self, thread: i32, number: u64) -> Result<(), Errno> {
+        // What the thread is now, not what was remembered: the eyes see to it that it has not changed meanwhile.
+        let hand = identity::look(&self.proc, thread).and_then(|seen| self.make(thread, &seen.identity));
+        match hand {
+            Err(errno) => wire::send_answer(self.eyes.as_fd(), Some(errno), number, 0, &[]),
+            Ok(hand) => {
+                let fds = [hand.socket.as_fd(), hand.pidfd.as_fd()];
+                wire::send_answer(self.eyes.as_fd(), None, number, 0, &fds)
+            }
+        }
+    }
+
+    /// A new process with the identity of `thread`, and the socket to it.
+    fn make(&self, thread: i32, identity: &Identity) -> Result<Made, Errno> {
+        let (ours, theirs) = fd::packet_pair()?;
+        match process::fork()? {
+            Cloned::Parent { pidfd, .. } => Ok(Made { socket: ours, pidfd }),
+            Cloned::Child => {
+                drop(ours);
+                hand::run(&self.proc, thread, identity, &theirs)
+            }
+        }
+    }
+}

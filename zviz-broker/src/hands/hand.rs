@@ -1,0 +1,91 @@
+//! One hand: a process with one identity of the container's, which does one call at a time in the place of threads with
+//! that identity. The kernel judges it as it would judge them.
+
+use super::identity::{self, Identity, Proc};
+use super::{node, wire};
+use crate::decision::{Op, Work};
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags};
+use std::ffi::{CString, OsStr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use zviz_sys::process::{self, Cloned};
+use zviz_sys::{fd, ids, path, rights, wait};
+
+/// The kernel takes a page of options, with a terminator.
+const OPTIONS_MAX: usize = 4095;
+
+/// Works until the eyes are gone. In a process of its own.
+pub(super) fn run(proc: &Proc, thread: i32, identity: &Identity, eyes: &OwnedFd) -> ! {
+    // The other hands' sockets, and the eyes' to all of them, are not this one's.
+    let ready = fd::close_all_but(0, [Some(proc.0.as_fd()), Some(eyes.as_fd())])
+        .and_then(|()| identity::assume(proc, thread, identity));
+    let _ = ids::set_name(c"zviz-hand");
+    let mut packet = vec![0u8; wire::PACKET];
+    loop {
+        let Ok(received) = rights::receive(eyes.as_fd(), &mut packet) else { process::exit(1) };
+        let work = packet.get(..received.bytes).filter(|bytes| !bytes.is_empty() && !received.truncated);
+        let Some(work) = work else { process::exit(0) };
+        let mut text = Vec::new();
+        let [directory, descriptor, ..] = received.fds;
+        let result = ready.and_then(|()| {
+            let (work, umask) = Work::decode(work).ok_or(Errno::EPROTO)?;
+            let directory = directory.ok_or(Errno::EBADF)?;
+            // Where the caller stands, or the directory that its descriptor names.
+            path::enter(descriptor.as_ref().unwrap_or(&directory).as_fd())?;
+            process::set_umask(umask);
+            let done = act(identity, &work, &mut text);
+            // Nothing of the container is kept busy between calls.
+            let _ = path::change_directory(c"/");
+            done
+        });
+        if wire::send_done(eyes.as_fd(), result, &text).is_err() {
+            process::exit(0);
+        }
+    }
+}
+
+fn act(identity: &Identity, work: &Work, text: &mut Vec<u8>) -> Result<i64, Errno> {
+    let [first, second, ..] = &work.texts;
+    let path = |text: &Option<Vec<u8>>| CString::new(text.clone().unwrap_or_default()).map_err(|_| Errno::EINVAL);
+    match work.op {
+        Op::Mount => mount(work)?,
+        Op::MountProc => inside_pid_namespace(|| mount(work))?,
+        Op::Unmount => {
+            let flags = i32::try_from(work.numbers[0]).map_err(|_| Errno::EINVAL)?;
+            // Unknown flags are the kernel's to refuse.
+            nix::mount::umount2(path(first)?.as_c_str(), MntFlags::from_bits_retain(flags))?;
+        }
+        Op::PivotRoot => nix::unistd::pivot_root(path(first)?.as_c_str(), path(second)?.as_c_str())?,
+        Op::Node => node::make(identity, work)?,
+        Op::Uname => text.extend_from_slice(&zviz_sys::process::names()?),
+    }
+    Ok(0)
+}
+
+/// mount(2), with strings that nobody can change any more.
+fn mount(work: &Work) -> Result<(), Errno> {
+    let [source, target, fstype, options] = work.texts.each_ref().map(|text| text.as_deref().map(OsStr::from_bytes));
+    if options.is_some_and(|options| options.len() > OPTIONS_MAX) {
+        return Err(Errno::EINVAL);
+    }
+    let flags = MsFlags::from_bits_retain(work.numbers[0]);
+    nix::mount::mount(source, target.ok_or(Errno::EFAULT)?, fstype, flags, options)
+}
+
+/// Does something in a process of the pid namespace that this one's children are born into: proc shows the pid namespace of
+/// whoever mounts it. Such a process can be signalled from inside for as long as it takes, but not traced.
+fn inside_pid_namespace(act: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+    match process::fork()? {
+        Cloned::Child => {
+            let code = act().err().map_or(0, |errno| errno as i32);
+            process::exit(code)
+        }
+        Cloned::Parent { pidfd, .. } => match wait::wait(pidfd.as_fd())? {
+            wait::Exit::Code(0) => Ok(()),
+            // Errnos of mount(2) fit an exit code.
+            wait::Exit::Code(code) => Err(Errno::from_raw(code)),
+            wait::Exit::Signal(_) => Err(Errno::EPERM),
+        },
+    }
+}
