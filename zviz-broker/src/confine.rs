@@ -12,6 +12,7 @@ pub const EYES: &[&str] = &[
     "clock_gettime",
     "close",
     "exit_group",
+    "fcntl",
     "futex",
     "gettid",
     "getpid",
@@ -37,6 +38,7 @@ pub const EYES: &[&str] = &[
     "sysinfo",
     "tgkill",
     "uname",
+    "waitid",
     "write",
 ];
 
@@ -63,6 +65,7 @@ pub const HANDS: &[&str] = &[
     "exit",
     "exit_group",
     "fchdir",
+    "fcntl",
     "fork",
     "fstat",
     "futex",
@@ -127,6 +130,7 @@ pub(crate) fn detach<const N: usize>(name: &std::ffi::CStr, keep: [Option<Borrow
     for number in 0..=2 {
         fd::dup_onto_stdio(null.as_fd(), number)?;
     }
+    drop(null);
     fd::close_all_but(3, keep)?;
     ids::set_dumpable(false)?;
     process::reset_signals()?;

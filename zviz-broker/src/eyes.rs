@@ -21,11 +21,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 use zviz_seccomp::Arch;
-use zviz_sys::notify;
 use zviz_sys::process::{exit, pidfd_send_signal};
+use zviz_sys::{notify, wait};
 
 /// Calls that are held at once. More wait in the kernel, whose list makes each of them dearer the longer it is.
 const MOST_PENDING: usize = 256;
+/// How long the hands may take to end, in milliseconds.
+const PATIENCE: u16 = 500;
 /// How often is looked after callers that have died.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -34,6 +36,8 @@ pub(crate) struct Eyes {
     listener: OwnedFd,
     /// The hands; none once they have died.
     hands: Option<OwnedFd>,
+    /// The same as a child of this process.
+    hands_pid: OwnedFd,
     init: OwnedFd,
     policy: Policy,
     facts: Facts,
@@ -58,7 +62,13 @@ struct Woken {
 }
 
 impl Eyes {
-    pub(crate) fn new(policy: Policy, facts: Facts, listener: OwnedFd, init: OwnedFd, hands: OwnedFd) -> Self {
+    pub(crate) fn new(
+        policy: Policy,
+        facts: Facts,
+        listener: OwnedFd,
+        init: OwnedFd,
+        hands: (OwnedFd, OwnedFd),
+    ) -> Self {
         let started = Instant::now();
         // Before Linux 6.6 there is no such thing; it is only faster with it.
         let _ = notify::wake_synchronously(listener.as_fd());
@@ -66,7 +76,8 @@ impl Eyes {
         let bucket = Bucket::new(policy.pace, started);
         Eyes {
             listener,
-            hands: Some(hands),
+            hands: Some(hands.0),
+            hands_pid: hands.1,
             init,
             policy,
             facts,
@@ -87,9 +98,7 @@ impl Eyes {
             let delay = self.bucket.wait(now);
             let Ok(woken) = self.wait(delay) else { exit(1) };
             if woken.ended {
-                if let Some(hands) = &self.hands {
-                    let _ = hands::ask(hands.as_fd(), &Asked::Farewell);
-                }
+                self.farewell();
                 exit(0);
             }
             for id in woken.done {
@@ -141,6 +150,18 @@ impl Eyes {
             (None, true) => PollTimeout::NONE,
             (None, false) => PollTimeout::try_from(TICK).unwrap_or(PollTimeout::ZERO),
         }
+    }
+
+    /// Ends the hands, and waits for that: whoever waits for this process wants nothing left.
+    fn farewell(&self) {
+        if let Some(hands) = &self.hands {
+            let _ = hands::ask(hands.as_fd(), &Asked::Farewell);
+            let mut fds = [PollFd::new(self.hands_pid.as_fd(), PollFlags::POLLIN)];
+            if !poll(&mut fds, PollTimeout::from(PATIENCE)).is_ok_and(|count| count > 0) {
+                let _ = pidfd_send_signal(self.hands_pid.as_fd(), libc::SIGKILL);
+            }
+        }
+        let _ = wait::wait(self.hands_pid.as_fd());
     }
 
     /// The hands have died: nothing that needs them can be done any more.

@@ -2,7 +2,7 @@
 //! makes *hands*: processes that have each taken on one identity of the container's and do system calls in its place.
 //!
 //! ```text
-//! eyes ── Enter + pidfd of init ──►  hands             joins the namespaces
+//! eyes ── Enter + two pidfds ────►  hands             joins the namespaces
 //!      ◄──────────── errno ───────
 //!      ── Who(thread) ────────────►                    what identity has it? is there a hand with that already?
 //!      ◄── identity, umask + its working directory, and a new hand (socket, pidfd) if there was none
@@ -29,8 +29,8 @@ use identity::{Identity, Proc};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 use wire::{Message, receive};
-use zviz_sys::fd;
 use zviz_sys::process::{self, Cloned, pidfd_send_signal};
+use zviz_sys::{fd, wait};
 
 /// Identities that are remembered. A container has a handful; one that makes more is served by making hands anew.
 const MOST_IDENTITIES: usize = 32;
@@ -61,36 +61,41 @@ struct Inside {
     eyes: OwnedFd,
     known: Vec<Known>,
     last: u64,
+    /// Those that have not been reaped.
+    made: Vec<(i32, OwnedFd)>,
 }
 
 /// Serves until the eyes are gone. In a process of its own.
 pub(crate) fn run(hands: Hands) -> ! {
     let Hands { proc, eyes, death } = hands;
-    let mut inside = Inside { proc: Proc(proc), eyes, known: Vec::new(), last: 0 };
+    let mut inside = Inside { proc: Proc(proc), eyes, known: Vec::new(), last: 0, made: Vec::new() };
     let mut init = None;
     loop {
-        let Ok((message, descriptor)) = receive(inside.eyes.as_fd()) else { break };
+        let Ok((message, descriptors)) = receive(inside.eyes.as_fd()) else { break };
         let sent = match message {
             Message::Enter => {
-                let entered = descriptor.ok_or(Errno::EBADF).and_then(|pidfd| {
-                    inside.proc.enter(pidfd.as_fd())?;
-                    init = Some(pidfd);
-                    Ok(())
-                });
+                let [payload, pidfd, ..] = descriptors;
+                let entered = payload.ok_or(Errno::EBADF).and_then(|payload| inside.proc.enter(payload.as_fd()));
+                init = pidfd;
                 wire::send_answer(inside.eyes.as_fd(), entered.err(), 0, 0, &[])
             }
             Message::Who(thread) => inside.who(thread),
             Message::More(thread, number) => inside.more(thread, number),
-            Message::Farewell => process::exit(0),
+            Message::Farewell => {
+                inside.end_all();
+                process::exit(0)
+            }
         };
         if sent.is_err() {
             break;
         }
+        inside.reap();
     }
     // No word of farewell: the eyes have died. Their listener with them, so that no mediated call succeeds any more.
     if let (Death::Kill, Some(init)) = (death, init) {
         let _ = pidfd_send_signal(init.as_fd(), libc::SIGKILL);
     }
+    inside.end_all();
     process::exit(0)
 }
 
@@ -124,7 +129,8 @@ impl Inside {
 
     fn more(&mut self, thread: i32, number: u64) -> Result<(), Errno> {
         // What the thread is now, not what was remembered: the eyes see to it that it has not changed meanwhile.
-        let hand = identity::look(&self.proc, thread).and_then(|seen| self.make(thread, &seen.identity));
+        let seen = identity::look(&self.proc, thread);
+        let hand = seen.and_then(|seen| self.make(thread, &seen.identity));
         match hand {
             Err(errno) => wire::send_answer(self.eyes.as_fd(), Some(errno), number, 0, &[]),
             Ok(hand) => {
@@ -134,11 +140,34 @@ impl Inside {
         }
     }
 
+    /// Forgets the hands that have ended.
+    fn reap(&mut self) {
+        while let Ok(Some((ended, _))) = wait::reap_any() {
+            self.made.retain(|(pid, _)| *pid != ended);
+        }
+    }
+
+    /// Ends all hands: one may be blocked for ever.
+    fn end_all(&mut self) {
+        for (_, pidfd) in &self.made {
+            let _ = pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+        }
+        for (_, pidfd) in &self.made {
+            let _ = wait::wait(pidfd.as_fd());
+        }
+    }
+
     /// A new process with the identity of `thread`, and the socket to it.
-    fn make(&self, thread: i32, identity: &Identity) -> Result<Made, Errno> {
+    fn make(&mut self, thread: i32, identity: &Identity) -> Result<Made, Errno> {
         let (ours, theirs) = fd::packet_pair()?;
         match process::fork()? {
-            Cloned::Parent { pidfd, .. } => Ok(Made { socket: ours, pidfd }),
+            Cloned::Parent { pid, pidfd } => {
+                self.made.push((pid, pidfd.try_clone().map_err(|_| Errno::EMFILE)?));
+                drop(theirs);
+                // Before the eyes may answer the thread, which is gone then, and its identity with it.
+                let ready = wire::read_done(ours.as_fd())?.ok_or(Errno::EPIPE)?;
+                ready.result.map(|_| Made { socket: ours, pidfd })
+            }
             Cloned::Child => {
                 drop(ours);
                 hand::run(&self.proc, thread, identity, &theirs)

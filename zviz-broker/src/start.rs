@@ -11,9 +11,13 @@ use crate::eyes::{Eyes, Facts};
 use crate::hands::{self, Asked, Hands};
 use crate::policy::Policy;
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use zviz_sys::process::{self, Cloned, exit};
-use zviz_sys::{fd, path, rights};
+use zviz_sys::{fd, path, rights, wait};
+
+/// How long one that is not needed may take to end, in milliseconds.
+const PATIENCE: u16 = 500;
 
 /// What a broker is started with.
 #[derive(Debug)]
@@ -30,8 +34,10 @@ pub struct Settings {
 /// A broker that serves nothing yet. It ends if this is dropped.
 #[derive(Debug)]
 pub struct Starting {
-    control: OwnedFd,
-    pidfd: OwnedFd,
+    /// None once it is told to end.
+    control: Option<OwnedFd>,
+    /// None once it serves.
+    pidfd: Option<OwnedFd>,
     pid: i32,
 }
 
@@ -81,7 +87,7 @@ pub fn start(settings: Settings) -> Result<Starting, Error> {
     let (control, theirs) = fd::packet_pair().map_err(call("socketpair"))?;
     let (to_hands, to_eyes) = fd::packet_pair().map_err(call("socketpair"))?;
     match process::fork().map_err(call("fork"))? {
-        Cloned::Parent { pid, pidfd } => Ok(Starting { control, pidfd, pid }),
+        Cloned::Parent { pid, pidfd } => Ok(Starting { control: Some(control), pidfd: Some(pidfd), pid }),
         Cloned::Child => {
             let death = settings.policy.death;
             let files =
@@ -100,15 +106,15 @@ pub fn start(settings: Settings) -> Result<Starting, Error> {
                     }
                     hands::run(Hands { proc, eyes: to_eyes, death })
                 }
-                Ok(Cloned::Parent { .. }) => {
-                    let kept = [Some(theirs.as_fd()), Some(to_hands.as_fd()), usage, tasks];
+                Ok(Cloned::Parent { pidfd, .. }) => {
+                    let kept = [Some(theirs.as_fd()), Some(to_hands.as_fd()), Some(pidfd.as_fd()), usage, tasks];
                     let confined = fd::close_all_but(3, kept)
                         .and_then(|()| confine::drop_rights(settings.capabilities))
                         .and_then(|()| confine::load(&eyes_filter));
                     if confined.is_err() {
                         exit(1)
                     }
-                    serve(settings, theirs, to_hands)
+                    serve(settings, theirs, (to_hands, pidfd))
                 }
                 Err(_) => exit(1),
             }
@@ -117,38 +123,62 @@ pub fn start(settings: Settings) -> Result<Starting, Error> {
 }
 
 /// The eyes, until they are given something to look at.
-fn serve(settings: Settings, control: OwnedFd, hands: OwnedFd) -> ! {
+fn serve(settings: Settings, control: OwnedFd, hands: (OwnedFd, OwnedFd)) -> ! {
     let mut word = [0u8; 1];
     let Ok(received) = rights::receive(control.as_fd(), &mut word) else { exit(1) };
-    let [Some(listener), Some(init), ..] = received.fds else { exit(0) };
-    let entered = hands::ask(hands.as_fd(), &Asked::Enter(init.as_fd()))
-        .and_then(|()| hands::read_answer(hands.as_fd()))
+    let [Some(listener), Some(init), Some(payload), ..] = received.fds else {
+        drop(hands.0);
+        let _ = wait::wait(hands.1.as_fd());
+        exit(0)
+    };
+    let entered = hands::ask(hands.0.as_fd(), &Asked::Enter(payload.as_fd(), init.as_fd()))
+        .and_then(|()| hands::read_answer(hands.0.as_fd()))
         .and_then(|answer| answer.map_or(Err(Errno::EPIPE), |answer| answer.errno.map_or(Ok(()), Err)));
     let errno = entered.err().map_or(0, |errno| errno as i32);
     let told = rights::send_with(control.as_fd(), &errno.to_le_bytes(), &[]);
     drop(control);
     if errno != 0 || told.is_err() {
+        drop((listener, hands.0));
+        let _ = wait::wait(hands.1.as_fd());
         exit(1)
     }
     Eyes::new(settings.policy, settings.facts, listener, init, hands).run()
 }
 
 impl Starting {
-    /// Gives it the listener of a container whose mounts are made, and the container's init. The listener must not be
+    /// Gives it the listener of a container whose mounts are made, the container's init, and the process that has the filter:
+    /// init, or one that can be looked into where init cannot, in the same namespaces. The listener must not be
     /// kept by anybody else: the death of the broker is what makes held calls fail.
     ///
     /// # Errors
     /// `Error::Unable`; the broker ends then.
-    pub fn serve(self, listener: OwnedFd, init: BorrowedFd<'_>) -> Result<Serving, Error> {
-        let Starting { control, pidfd, pid } = self;
-        rights::send_with(control.as_fd(), &[1], &[listener.as_fd(), init]).map_err(Error::Unable)?;
+    pub fn serve(self, listener: OwnedFd, init: BorrowedFd<'_>, payload: BorrowedFd<'_>) -> Result<Serving, Error> {
+        let control = self.control.as_ref().ok_or(Error::Unable(Errno::EPIPE))?.as_fd();
+        let given = rights::send_with(control, &[1], &[listener.as_fd(), init, payload]);
         drop(listener);
         let mut answer = [0u8; 4];
-        let received = rights::receive(control.as_fd(), &mut answer).map_err(Error::Unable)?;
-        match (received.bytes, i32::from_le_bytes(answer)) {
-            (4, 0) => Ok(Serving { pid, pidfd }),
-            (4, errno) => Err(Error::Unable(Errno::from_raw(errno))),
-            _ => Err(Error::Unable(Errno::EPIPE)),
+        let received = given.and_then(|_| rights::receive(control, &mut answer));
+        match (received.map_err(Error::Unable)?.bytes, i32::from_le_bytes(answer)) {
+            (4, 0) => {}
+            (4, errno) => return Err(Error::Unable(Errno::from_raw(errno))),
+            _ => return Err(Error::Unable(Errno::EPIPE)),
         }
+        let mut starting = self;
+        let pidfd = starting.pidfd.take().ok_or(Error::Unable(Errno::EBADF))?;
+        Ok(Serving { pid: starting.pid, pidfd })
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        let Some(pidfd) = &self.pidfd else { return };
+        // It ends by itself, after its hands.
+        drop(self.control.take());
+        let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+        if !poll(&mut fds, PollTimeout::from(PATIENCE)).is_ok_and(|count| count > 0) {
+            let _ = process::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+        }
+        // It cannot fail for a child that was not reaped.
+        let _ = wait::wait(pidfd.as_fd());
     }
 }

@@ -7,10 +7,11 @@ use crate::host::Host;
 use crate::launch::{self, Steps, call};
 use crate::plan::Plan;
 use crate::prepare::{self, Options};
-use crate::start::{Error, TakeMaster, cache, hand_over, send_listener};
+use crate::start::{Error, TakeMaster, broker, cache, hand_over, send_listener};
 use crate::store::Store;
 use nix::errno::Errno;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use zviz_broker::start::Starting;
 use zviz_sys::ids;
 
 /// What is to run.
@@ -62,7 +63,8 @@ pub fn exec(request: Request<'_>) -> Result<Running, Error> {
     if state.live_init().is_none() {
         return Err(Error::Gone(state.id.clone()));
     }
-    let mut steps = Exec { state, plan, console, master: None };
+    let starting = broker::start(&state.plan, &state.plan.cgroup)?;
+    let mut steps = Exec { state, plan, console, master: None, starting };
     let launched = launch::launch(plan, prepared, &entrance, &mut steps)?;
     let master = steps.master;
     launched.release()?;
@@ -82,6 +84,7 @@ struct Exec<'a> {
     plan: &'a Plan,
     console: Option<TakeMaster<'a>>,
     master: Option<OwnedFd>,
+    starting: Option<Starting>,
 }
 
 impl Steps for Exec<'_> {
@@ -97,7 +100,10 @@ impl Steps for Exec<'_> {
         hand_over(&mut self.console, &mut self.master, master)
     }
 
-    fn listener(&mut self, pid: i32, listener: OwnedFd) -> Result<(), launch::Error> {
-        send_listener(self.state, self.plan, pid, listener)
+    fn listener(&mut self, pid: i32, listener: OwnedFd, payload: BorrowedFd<'_>) -> Result<(), launch::Error> {
+        match self.starting.take() {
+            Some(starting) => broker::serve(starting, pid, listener, payload).map(drop),
+            None => send_listener(self.state, self.plan, pid, listener),
+        }
     }
 }

@@ -85,8 +85,8 @@ pub(crate) trait Steps {
     fn mounted(&mut self, pid: i32) -> Result<(), Error>;
     /// The master of the pseudo-terminal.
     fn console(&mut self, master: OwnedFd) -> Result<(), Error>;
-    /// The listener of the filter.
-    fn listener(&mut self, pid: i32, listener: OwnedFd) -> Result<(), Error>;
+    /// The listener of the filter, and who has the filter: init, or its only child.
+    fn listener(&mut self, pid: i32, listener: OwnedFd, payload: BorrowedFd<'_>) -> Result<(), Error>;
 }
 
 /// An init that only waits for `start`, or that execs right away.
@@ -140,8 +140,10 @@ pub(crate) fn launch(
                 go(&sync)?;
             }
             FromInit::Listener(number) => {
-                let listener = call("take the seccomp listener", fd::pidfd_getfd(pidfd, number))?;
-                steps.listener(pid, listener)?;
+                let below = if prepared.reaper { Some(child_of(&prepared, pid)?) } else { None };
+                let payload = below.as_ref().map_or(pidfd, AsFd::as_fd);
+                let listener = call("take the seccomp listener", fd::pidfd_getfd(payload, number))?;
+                steps.listener(pid, listener, payload)?;
                 go(&sync)?;
             }
             FromInit::Ready => break,
@@ -151,6 +153,12 @@ pub(crate) fn launch(
     let mut init = init;
     let (pid, pidfd) = init.0.take().ok_or_else(|| Error::Died("already reaped".into()))?;
     Ok(Launched { pid, pidfd, sync })
+}
+
+/// The payload, where init is its reaper.
+fn child_of(prepared: &Prepared, init: i32) -> Result<OwnedFd, Error> {
+    let payload = call("look for the payload below init", ids::only_child(prepared.proc.as_fd(), init))?;
+    call("pidfd_open", process::pidfd_open(payload))
 }
 
 /// Clones init, through the trampoline where something is joined.

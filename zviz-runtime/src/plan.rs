@@ -97,7 +97,8 @@ pub struct Seccomp {
 pub struct Landlock {
     /// The kernel's Landlock ABI that the rights below belong to.
     pub abi: u32,
-    /// (path inside the container, rights): a path that does not exist when the ruleset is made is an error.
+    /// (path inside the container, rights): a path that does not exist when the ruleset is made is an error. Without any,
+    /// files are not handled.
     pub rules: Vec<(String, LandlockRights)>,
     /// Whether abstract Unix sockets and signals are kept inside (ABI 6).
     pub scoped: bool,

@@ -32,6 +32,7 @@ pub use probe::probe;
 pub use running::{Decided, Error};
 pub use shares::Share;
 
+use crate::profile::Profile;
 use std::time::Duration;
 
 /// A command and the sandbox around it. Built like `std::process::Command`.
@@ -67,6 +68,7 @@ pub struct Sandbox {
     userns: Userns,
     id: Option<String>,
     rootfs: Option<String>,
+    profile: Profile,
     terminal: bool,
 }
 
@@ -212,6 +214,12 @@ impl Sandbox {
     /// A folder of the host that serves as the root, read-only, in place of the host's system folders.
     pub fn rootfs(&mut self, host: impl Into<String>) -> &mut Self {
         self.rootfs = Some(host.into());
+        self
+    }
+
+    /// The policy over it, in place of the default one.
+    pub fn profile(&mut self, profile: Profile) -> &mut Self {
+        self.profile = profile;
         self
     }
 

@@ -1,5 +1,6 @@
 //! Creating and starting containers: the steps around a launch, in their order, and their undoing.
 
+pub(crate) mod broker;
 mod create;
 mod held;
 mod release;
@@ -51,6 +52,9 @@ pub enum Error {
     /// What could not be undone.
     #[error(transparent)]
     Teardown(#[from] teardown::Error),
+    /// The broker.
+    #[error(transparent)]
+    Broker(#[from] zviz_broker::start::Error),
     /// The spec has no process.
     #[error("process: the container has no program to start")]
     NoProcess,

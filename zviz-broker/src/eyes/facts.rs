@@ -23,6 +23,7 @@ pub struct Facts {
 pub(super) fn sysinfo(facts: &Facts, started: Instant) -> Result<[u8; size_of::<libc::sysinfo>()], Errno> {
     let mut machine = process::machine()?;
     let unit = u64::from(machine.mem_unit.max(1));
+    #[allow(clippy::useless_conversion)] // narrower on some architectures
     let bytes = |amount: libc::c_ulong| u64::from(amount).saturating_mul(unit);
     let total = facts.memory.map_or(bytes(machine.totalram), |limit| limit.min(bytes(machine.totalram)));
     let free = match facts.usage.as_ref().and_then(number) {

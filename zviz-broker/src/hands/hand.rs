@@ -21,6 +21,9 @@ pub(super) fn run(proc: &Proc, thread: i32, identity: &Identity, eyes: &OwnedFd)
     let ready = fd::close_all_but(0, [Some(proc.0.as_fd()), Some(eyes.as_fd())])
         .and_then(|()| identity::assume(proc, thread, identity));
     let _ = ids::set_name(c"zviz-hand");
+    if wire::send_done(eyes.as_fd(), ready.map(|()| 0), &[]).is_err() || ready.is_err() {
+        process::exit(1);
+    }
     let mut packet = vec![0u8; wire::PACKET];
     loop {
         let Ok(received) = rights::receive(eyes.as_fd(), &mut packet) else { process::exit(1) };
@@ -28,7 +31,7 @@ pub(super) fn run(proc: &Proc, thread: i32, identity: &Identity, eyes: &OwnedFd)
         let Some(work) = work else { process::exit(0) };
         let mut text = Vec::new();
         let [directory, descriptor, ..] = received.fds;
-        let result = ready.and_then(|()| {
+        let result = (|| {
             let (work, umask) = Work::decode(work).ok_or(Errno::EPROTO)?;
             let directory = directory.ok_or(Errno::EBADF)?;
             // Where the caller stands, or the directory that its descriptor names.
@@ -38,7 +41,7 @@ pub(super) fn run(proc: &Proc, thread: i32, identity: &Identity, eyes: &OwnedFd)
             // Nothing of the container is kept busy between calls.
             let _ = path::change_directory(c"/");
             done
-        });
+        })();
         if wire::send_done(eyes.as_fd(), result, &text).is_err() {
             process::exit(0);
         }

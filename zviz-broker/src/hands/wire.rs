@@ -15,8 +15,8 @@ pub(super) enum Message {
 
 /// What the eyes ask.
 pub(crate) enum Asked<'a> {
-    /// To join the namespaces of this process.
-    Enter(BorrowedFd<'a>),
+    /// To join the namespaces of the first process, and to know the second as init.
+    Enter(BorrowedFd<'a>, BorrowedFd<'a>),
     /// What identity a thread has.
     Who(Who),
     /// For another hand.
@@ -63,7 +63,7 @@ pub(super) const PACKET: usize = 5 * 4096;
 /// Asks the hands.
 pub(crate) fn ask(hands: BorrowedFd<'_>, asked: &Asked<'_>) -> Result<(), Errno> {
     let (kind, thread, identity) = match asked {
-        Asked::Enter(_) => (ENTER, 0, 0),
+        Asked::Enter(..) => (ENTER, 0, 0),
         Asked::Who(Who(thread)) => (WHO, *thread, 0),
         Asked::More(More(thread, identity)) => (MORE, *thread, *identity),
         Asked::Farewell => (FAREWELL, 0, 0),
@@ -73,14 +73,14 @@ pub(crate) fn ask(hands: BorrowedFd<'_>, asked: &Asked<'_>) -> Result<(), Errno>
     packet[1..5].copy_from_slice(&thread.to_le_bytes());
     packet[5..].copy_from_slice(&identity.to_le_bytes());
     match asked {
-        Asked::Enter(pidfd) => rights::send_with(hands, &packet, &[*pidfd]),
+        Asked::Enter(payload, init) => rights::send_with(hands, &packet, &[*payload, *init]),
         _ => rights::send_with(hands, &packet, &[]),
     }
     .map(drop)
 }
 
 /// Waits for what the eyes ask.
-pub(super) fn receive(eyes: BorrowedFd<'_>) -> Result<(Message, Option<OwnedFd>), Errno> {
+pub(super) fn receive(eyes: BorrowedFd<'_>) -> Result<(Message, [Option<OwnedFd>; rights::MOST]), Errno> {
     let mut packet = [0u8; MESSAGE];
     let received = rights::receive(eyes, &mut packet)?;
     if received.bytes != MESSAGE || received.truncated {
@@ -97,8 +97,7 @@ pub(super) fn receive(eyes: BorrowedFd<'_>) -> Result<(Message, Option<OwnedFd>)
         FAREWELL => Message::Farewell,
         _ => return Err(Errno::EPROTO),
     };
-    let [descriptor, ..] = received.fds;
-    Ok((message, descriptor))
+    Ok((message, received.fds))
 }
 
 pub(super) fn send_answer(

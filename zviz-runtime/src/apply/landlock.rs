@@ -36,10 +36,10 @@ fn abi(number: u32) -> ABI {
 pub(crate) fn prepare(plan: &Landlock) -> Result<PreparedLandlock, Error> {
     let abi = abi(plan.abi);
     let named = |what: &dyn std::fmt::Display| Error::Landlock { what: what.to_string() };
-    let mut ruleset = Ruleset::default()
-        .set_compatibility(CompatLevel::HardRequirement)
-        .handle_access(AccessFs::from_all(abi))
-        .map_err(|e| named(&e))?;
+    let mut ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    if !plan.rules.is_empty() {
+        ruleset = ruleset.handle_access(AccessFs::from_all(abi)).map_err(|e| named(&e))?;
+    }
     if plan.scoped {
         ruleset = ruleset.scope(Scope::from_all(abi)).map_err(|e| named(&e))?;
     }

@@ -3,7 +3,7 @@
 use super::Seccomp;
 use super::input::{Findings, Input};
 use oci_spec::runtime as oci;
-use zviz_seccomp::{Action, Arch, Compare, Flags, Policy, Rule, default_policy};
+use zviz_seccomp::{Action, Arch, Compare, Flags, Policy, Rule, Variant, policy_with};
 
 /// MAX_ERRNO of the kernel: a larger one would be taken for a result.
 const ERRNO_MAX: u16 = 4095;
@@ -17,15 +17,46 @@ const INIT_NEEDS_EARLY: &[&str] = &["capset"];
 /// Decides the filter: the spec's, the profile's, or the one within the other.
 pub(super) fn plan(input: Input, no_new_privs: bool, found: &mut Findings) -> Option<Seccomp> {
     let own = of_spec(input, found);
-    let default = input.profile.seccomp.then(default_policy);
+    let default = of_profile(input, found);
     let seccomp = match (own, default) {
-        (Some(own), Some(default)) => Seccomp { policy: own.policy.within(default), ..own },
+        (Some(own), Some(default)) => {
+            if own.listener_path.is_some() && default.notifies() {
+                // A process can have one listener.
+                let why = format!("the profile {} has a broker, which needs the listener", input.profile.name);
+                found.problem("linux.seccomp.listenerPath", why);
+            }
+            let mut policy = own.policy.within(default);
+            policy.flags.wait_killable_recv |= policy.within.iter().any(|outer| outer.flags.wait_killable_recv);
+            Seccomp { policy, ..own }
+        }
         (Some(own), None) => own,
         (None, Some(policy)) => Seccomp { policy, listener_path: None, listener_metadata: None },
         (None, None) => return None,
     };
     lets_init_finish(&seccomp.policy, no_new_privs, found);
     Some(seccomp)
+}
+
+/// The default policy, with the calls that the profile's broker answers.
+fn of_profile(input: Input, found: &mut Findings) -> Option<Policy> {
+    let profile = input.profile;
+    let notify: Vec<String> = profile.broker.calls().into_iter().map(str::to_owned).collect();
+    if !profile.seccomp {
+        if !notify.is_empty() {
+            found.problem(format!("profile {}", profile.name), "a broker needs the seccomp filter that calls it");
+        }
+        return None;
+    }
+    for fault in profile.broker.faults() {
+        found.problem(format!("profile {}: broker.{}", profile.name, fault.place), fault.why);
+    }
+    match policy_with(&Variant { notify, nested: profile.nested }) {
+        Ok(policy) => Some(policy),
+        Err(error) => {
+            found.problem(format!("profile {}", profile.name), error.to_string());
+            None
+        }
+    }
 }
 
 fn of_spec(input: Input, found: &mut Findings) -> Option<Seccomp> {

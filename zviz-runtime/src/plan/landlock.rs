@@ -18,6 +18,12 @@ pub(super) fn plan(input: Input, rootfs: Option<&Rootfs>, mounts: &[Mount], foun
         found.note("landlock", "this kernel has none: the mounts alone keep the payload from writing");
         return None;
     }
+    if input.profile.nested {
+        // A rule belongs to a file of these mounts. A sandbox inside has mounts of its own and changes its root to one of
+        // them, from which no way leads up to any rule: nothing could be granted there.
+        found.note("landlock", "files are not judged by path (nested): the mounts alone keep from writing");
+        return (abi >= ABI_SCOPES).then(|| Landlock { abi, rules: Vec::new(), scoped: true });
+    }
     // A root that is given as a directory is the container's own, to be written unless it is read-only; one that is made
     // of mounts alone has nothing of its own.
     let owned = rootfs.is_some_and(|root| !root.path.is_empty() && !root.readonly);

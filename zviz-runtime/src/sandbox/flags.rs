@@ -2,6 +2,7 @@
 
 use super::{Network, Sandbox, Share, Tmpfs, Userns, Variable, paths, quantity};
 use crate::plan::Problems;
+use crate::profile::{BUILT_IN, Profile};
 
 /// What the command line gives, word for word. One field a flag.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Flags {
     pub id: Option<String>,
     /// `--rootfs HOST`.
     pub rootfs: Option<String>,
+    /// `--profile NAME`.
+    pub profile: Option<String>,
     /// Whether the command is given a pseudo-terminal.
     pub terminal: bool,
 }
@@ -70,6 +73,7 @@ impl Flags {
         sandbox.network = parsed("--net", &self.net, network, &mut problems).unwrap_or_default();
         sandbox.userns = parsed("--userns", &self.userns, userns, &mut problems).unwrap_or_default();
         sandbox.hostname = parsed("--hostname", &self.hostname, hostname, &mut problems);
+        sandbox.profile = parsed("--profile", &self.profile, profile, &mut problems).unwrap_or_default();
         sandbox.cwd.clone_from(&self.cwd);
         sandbox.user.clone_from(&self.user);
         sandbox.id.clone_from(&self.id);
@@ -104,6 +108,13 @@ fn variable(text: &str) -> Variable {
         Some((name, value)) => Variable::Set(name.to_owned(), value.to_owned()),
         None => Variable::Copy(text.to_owned()),
     }
+}
+
+fn profile(name: &str) -> Result<Profile, String> {
+    Profile::built_in(name).ok_or_else(|| {
+        let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+        format!("is no built-in profile; there are {}", known.join(", "))
+    })
 }
 
 fn network(text: &str) -> Result<Network, String> {

@@ -35,6 +35,11 @@ pub fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problems> {
             problems.add("command", "an argument holds a NUL");
         }
     }
+    if sandbox.profile.nested {
+        notes.push(Note(
+            "/proc has no masks (--profile nested): the kernel gives no proc to a sandbox inside otherwise".into(),
+        ));
+    }
     let ids = ids::lower(sandbox, facts, &mut notes, &mut problems);
     let owner = (ids.uid, ids.gid);
     let mut asked = shares::entries(sandbox, facts, &mut problems);
@@ -45,7 +50,7 @@ pub fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problems> {
         }
     }
     let (cwd, workspace) = cwd(sandbox, facts, &mut notes, &mut problems);
-    let mut masked: Vec<String> = masks::MASKED.iter().map(|path| (*path).to_owned()).collect();
+    let mut masked: Vec<String> = masks::masked(sandbox.profile.nested).map(str::to_owned).collect();
     if let Some(workspace) = workspace
         && !asked.iter().any(|entry| entry.inside == workspace.inside)
     {

@@ -21,6 +21,17 @@ pub const MASKED: &[&str] = &[
 /// Read-only: kernel parameters and what else root could write.
 pub const READONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// What is hidden of proc. A sandbox inside may mount a proc of its own only if it can see all of one (`mount_too_revealing`
+/// of fs/namespace.c): the masks protect against root of the host's user namespace, which nobody inside is.
+pub(super) fn masked(nested: bool) -> impl Iterator<Item = &'static str> {
+    MASKED.iter().copied().filter(move |_| !nested)
+}
+
+/// What of proc is read-only, as `masked`.
+pub(super) fn readonly(nested: bool) -> impl Iterator<Item = &'static str> {
+    READONLY.iter().copied().filter(move |_| !nested)
+}
+
 /// Secrets below the system folders. They are hidden where the caller could read them and ids are not translated;
 /// otherwise the kernel refuses them already. A name that ends in `*` stands for all that begin so.
 pub const SYSTEM_SECRETS: &[&str] = &[

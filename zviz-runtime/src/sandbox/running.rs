@@ -7,7 +7,6 @@ use crate::foreground::{self, Deadline, Outcome, Payload, Watch};
 use crate::host::Host;
 use crate::launch;
 use crate::plan::{Plan, Problems};
-use crate::profile::Profile;
 use crate::start::{self, Container, TakeMaster};
 use crate::store::Store;
 use std::io::{self, stdin, stdout};
@@ -119,7 +118,7 @@ impl Sandbox {
             may_map_any(&host).then(|| subids::take(&store.path().join(SUBIDS))).transpose().map_err(Error::Ids)?;
         let facts = probe(self, limits, ids.as_ref().map(subids::Range::base));
         let lowered = lower(self, &facts)?;
-        let plan = lowered.plan(&Profile::default(), &host, id.as_str())?;
+        let plan = lowered.plan(&self.profile, &host, id.as_str())?;
         Ok(Decided { plan, id, host, lowered, _ids: ids })
     }
 }

@@ -39,9 +39,15 @@ pub(super) fn spec(sandbox: &Sandbox, facts: &Facts, ids: &Ids, entries: &[Entry
 fn process(sandbox: &Sandbox, facts: &Facts, ids: &Ids, cwd: String, env: Vec<String>) -> oci::Process {
     let mut user = oci::User::default();
     user.set_uid(ids.uid).set_gid(ids.gid).set_umask(Some(0o022));
-    let none = Some(oci::Capabilities::new());
+    let mut given = oci::Capabilities::new();
+    if sandbox.profile.nested {
+        // Who is root and unshares without this cannot map root in the new namespace (parent_could_setfcap of
+        // kernel/user_namespace.c).
+        given.insert(oci::Capability::Setfcap);
+    }
+    let (given, none) = (Some(given), Some(oci::Capabilities::new()));
     let mut capabilities = oci::LinuxCapabilities::default();
-    capabilities.set_bounding(none.clone()).set_effective(none.clone()).set_permitted(none.clone());
+    capabilities.set_bounding(given.clone()).set_effective(given.clone()).set_permitted(given);
     capabilities.set_inheritable(none.clone()).set_ambient(none);
     let mut process = oci::Process::default();
     process.set_terminal(Some(sandbox.terminal)).set_user(user).set_args(Some(sandbox.args.clone()));
@@ -69,7 +75,7 @@ fn linux(sandbox: &Sandbox, ids: &Ids, masked: Vec<String>, resources: oci::Linu
     linux.set_namespaces(Some(types.into_iter().map(namespace).collect()));
     linux.set_uid_mappings(map(ids.uids)).set_gid_mappings(map(ids.gids)).set_resources(Some(resources));
     linux.set_masked_paths(Some(masked)).set_rootfs_propagation(Some("rprivate".to_owned()));
-    linux.set_readonly_paths(Some(masks::READONLY.iter().map(|path| (*path).to_owned()).collect()));
+    linux.set_readonly_paths(Some(masks::readonly(sandbox.profile.nested).map(str::to_owned).collect()));
     linux
 }
 

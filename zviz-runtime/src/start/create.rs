@@ -1,7 +1,7 @@
 //! From a plan to an init that waits, or has become the payload.
 
 use super::held::{Container, Held};
-use super::{Error, FIFO, Request, TakeMaster, cache, container_namespaces, hand_over, send_listener, step};
+use super::{Error, FIFO, Request, TakeMaster, broker, cache, container_namespaces, hand_over, send_listener, step};
 use crate::apply::cgroup::{self, Created};
 use crate::apply::hooks::{self, Inside, Kind, Within};
 use crate::container::{Init, State, Status};
@@ -14,8 +14,9 @@ use crate::teardown;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use zviz_broker::start::{Serving, Starting};
 use zviz_sys::ids;
 
 /// CAP_SYS_PTRACE, linux/capability.h.
@@ -43,9 +44,9 @@ fn make(request: Request<'_>, waits: bool) -> Result<Container, Error> {
     let warn = request.warn;
     let mut state = State::new(request.oci_version, request.id.clone(), bundle, request.plan.clone());
     match build(&locked, &mut state, request, waits) {
-        Ok((launched, master)) => {
+        Ok((launched, master, broker)) => {
             let Launched { pid, pidfd, .. } = launched;
-            Ok(Container { held: Held::Locked(locked), state, pid, pidfd, master })
+            Ok(Container { held: Held::Locked(locked), state, pid, pidfd, master, broker })
         }
         Err(error) => {
             // The first error is the one that explains; what could not be undone stays visible in the state.
@@ -60,7 +61,7 @@ fn build(
     state: &mut State,
     request: Request<'_>,
     waits: bool,
-) -> Result<(Launched, Option<OwnedFd>), Error> {
+) -> Result<(Launched, Option<OwnedFd>, Option<Serving>), Error> {
     let Request { store, mut plan, host, console, preserve_fds, die_with_parent, .. } = request;
     // execCPUAffinity is not for init (config.md); exec takes it from the state.
     (plan.process.initial_affinity, plan.process.final_affinity) = (None, None);
@@ -94,16 +95,17 @@ fn build(
         state.attached = Some(attached);
         locked.save(state)?;
     }
-    let mut steps = Create { locked, state, console, master: None };
+    let starting = broker::start(&plan, &state.plan.cgroup)?;
+    let mut steps = Create { locked, state, console, master: None, starting, broker: None };
     let launched = launch::launch(&plan, prepared, &entrance, &mut steps)?;
-    let Create { master, state, .. } = steps;
+    let Create { master, state, broker, .. } = steps;
     state.creating = false;
     locked.save(state)?;
     launched.release()?;
     if !waits {
         launched.running(&plan)?;
     }
-    Ok((launched, master))
+    Ok((launched, master, broker))
 }
 
 /// Open for both ways, so that neither side waits for the other to open it, and `start` can tell whether init lives.
@@ -119,6 +121,8 @@ struct Create<'a> {
     state: &'a mut State,
     console: Option<TakeMaster<'a>>,
     master: Option<OwnedFd>,
+    starting: Option<Starting>,
+    broker: Option<Serving>,
 }
 
 impl Create<'_> {
@@ -165,7 +169,13 @@ impl Steps for Create<'_> {
         hand_over(&mut self.console, &mut self.master, master)
     }
 
-    fn listener(&mut self, pid: i32, listener: OwnedFd) -> Result<(), launch::Error> {
-        send_listener(self.state, &self.state.plan, pid, listener)
+    fn listener(&mut self, pid: i32, listener: OwnedFd, payload: BorrowedFd<'_>) -> Result<(), launch::Error> {
+        match self.starting.take() {
+            Some(starting) => {
+                self.broker = Some(broker::serve(starting, pid, listener, payload)?);
+                Ok(())
+            }
+            None => send_listener(self.state, &self.state.plan, pid, listener),
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! A container that was created here, until its end.
 
-use super::{Error, start};
+use super::{Error, broker, start};
 use crate::apply::hooks::HookError;
 use crate::container::{State, Status};
 use crate::store::{self, Left, Locked, Store};
 use crate::teardown;
 use std::os::fd::{AsFd, OwnedFd};
+use zviz_broker::start::Serving;
 use zviz_sys::process::pidfd_send_signal;
 use zviz_sys::wait;
 
@@ -20,6 +21,8 @@ pub struct Container {
     pub pidfd: OwnedFd,
     /// The terminal's master, if no console socket took it.
     pub master: Option<OwnedFd>,
+    /// Its broker, if the plan has one.
+    pub broker: Option<Serving>,
 }
 
 /// Who may change what is remembered of a container that was created here.
@@ -68,6 +71,7 @@ pub fn start_created(store: &Store, container: &Container, last_capability: u32)
 pub fn abandon(container: Container) -> Vec<HookError> {
     let _ = pidfd_send_signal(container.pidfd.as_fd(), libc::SIGKILL);
     let _ = wait::wait(container.pidfd.as_fd());
+    container.broker.into_iter().for_each(broker::ended);
     match container.held.lock() {
         Ok(Some(locked)) => teardown::undo(locked, &container.state),
         _ => Vec::new(),
@@ -79,6 +83,7 @@ pub fn abandon(container: Container) -> Vec<HookError> {
 /// # Errors
 /// What could not be undone.
 pub fn finish(container: Container) -> Result<Vec<HookError>, Error> {
+    container.broker.into_iter().for_each(broker::ended);
     let Some(locked) = container.held.lock()? else { return Ok(Vec::new()) };
     Ok(teardown::remove(locked, &container.state, false)?)
 }

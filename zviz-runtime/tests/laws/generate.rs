@@ -80,6 +80,7 @@ pub fn profiles() -> impl Strategy<Value = (Profile, Profile)> {
             no_new_privs,
             landlock,
             seccomp,
+            ..Profile::none()
         };
         (profile(a), profile((a.0 & b.0, a.1 || b.1, a.2 || b.2, a.3 || b.3)))
     })

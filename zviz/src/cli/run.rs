@@ -84,6 +84,9 @@ pub struct Sandbox {
     /// Use this directory as the root, read-only, in place of the host's
     #[arg(long, value_name = "DIR", help_heading = "Sandbox")]
     pub rootfs: Option<PathBuf>,
+    /// Policy: default, nested, virtualised
+    #[arg(long, value_name = "NAME", help_heading = "Sandbox")]
+    pub profile: Option<String>,
     /// Print what would be done as JSON, and do nothing
     #[arg(long, help_heading = "Sandbox")]
     pub json: bool,
@@ -175,6 +178,7 @@ impl Sandbox {
             userns,
             id,
             rootfs,
+            profile,
             json,
         } = self;
         first(&[
@@ -193,6 +197,7 @@ impl Sandbox {
             (userns.is_some(), "--userns"),
             (id.is_some(), "--id"),
             (rootfs.is_some(), "--rootfs"),
+            (profile.is_some(), "--profile"),
             (*json, "--json"),
         ])
     }

@@ -1,0 +1,72 @@
+//! The broker of a container: started beside its init, given the listener, and gone when the container is.
+
+use crate::launch::{self, call};
+use crate::plan::cgroup::{Cgroup, Group};
+use crate::plan::{Plan, User};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use zviz_broker::eyes::Facts;
+use zviz_broker::start::{self, Error, Serving, Settings, Starting};
+use zviz_sys::process::{pidfd_open, pidfd_send_signal};
+use zviz_sys::wait;
+
+/// CAP_SYS_PTRACE, linux/capability.h.
+const SYS_PTRACE: u64 = 1 << 19;
+/// How long a broker may take to see that its container has ended, in milliseconds.
+const PATIENCE: u16 = 1_000;
+
+/// Starts one if the container's plan has one. It is ready when init is.
+pub(crate) fn start(plan: &Plan, cgroup: &Cgroup) -> Result<Option<Starting>, Error> {
+    let policy = &plan.profile.broker;
+    if policy.is_empty() {
+        return Ok(None);
+    }
+    // The owner of a user namespace may look into it without any capability outside.
+    let capabilities = if matches!(plan.namespaces.user, User::New { .. }) { 0 } else { SYS_PTRACE };
+    start::start(Settings { policy: policy.clone(), facts: facts(cgroup), capabilities }).map(Some)
+}
+
+/// What the container may know of its limits. Where no file tells what is in use, the host's numbers stand, cut to the
+/// limits.
+fn facts(cgroup: &Cgroup) -> Facts {
+    let memory = &cgroup.resources.memory;
+    let limit = memory.limit.and_then(|limit| u64::try_from(limit).ok());
+    // The specification's `swap` is both together.
+    let both = memory.swap.and_then(|both| u64::try_from(both).ok());
+    let file = |controller: &str, unified: &str, old: &str| {
+        let in_v2 = cgroup.v2.iter().map(|group| group.dir().join(unified));
+        let of = |group: &&Group| group.controllers.iter().any(|name| name == controller);
+        let in_v1 = cgroup.v1.iter().filter(of).map(|group| group.dir().join(old));
+        in_v2.chain(in_v1).find_map(|path| File::open(path).ok())
+    };
+    Facts {
+        memory: limit,
+        swap: both.zip(limit).map(|(both, limit)| both.saturating_sub(limit)),
+        usage: file("memory", "memory.current", "memory.usage_in_bytes"),
+        tasks: file("pids", "pids.current", "pids.current"),
+    }
+}
+
+/// Gives it the listener. There is no way on without one.
+pub(crate) fn serve(
+    starting: Starting,
+    pid: i32,
+    listener: OwnedFd,
+    payload: BorrowedFd<'_>,
+) -> Result<Serving, launch::Error> {
+    // A child that was not reaped keeps its number.
+    let init = call("pidfd_open", pidfd_open(pid))?;
+    starting.serve(listener, init.as_fd(), payload).map_err(|error| launch::Error::Step(Box::new(error)))
+}
+
+/// Waits until the broker of a container that has ended is gone too.
+pub(crate) fn ended(broker: Serving) {
+    let mut fds = [PollFd::new(broker.pidfd.as_fd(), PollFlags::POLLIN)];
+    let gone = poll(&mut fds, PollTimeout::from(PATIENCE)).is_ok_and(|count| count > 0);
+    if !gone {
+        // Nothing is left for it to serve.
+        let _ = pidfd_send_signal(broker.pidfd.as_fd(), libc::SIGKILL);
+    }
+    let _ = wait::wait(broker.pidfd.as_fd());
+}
