@@ -1,4 +1,4 @@
-//! Entries of journald: https://systemd.io/JOURNAL_NATIVE_PROTOCOL/.
+//! Entries of journald: <https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>.
 //!
 //! `journalctl SYSLOG_IDENTIFIER=zviz -o cat` gives the same lines as a file has; `ZVIZ_CONTAINER=`, `ZVIZ_SYSCALL=`,
 //! `ZVIZ_VERDICT=`, `ZVIZ_RULE=` and `ZVIZ_TYPE=` select among them.
