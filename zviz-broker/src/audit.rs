@@ -31,7 +31,7 @@ pub use queue::Totals;
 
 use queue::Queue;
 use record::Format;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,6 +78,16 @@ pub enum Sink {
     Descriptor(OwnedFd),
     /// What `journal::connect` gave.
     Journal(OwnedFd),
+}
+
+impl Sink {
+    /// What has to stay open for it.
+    pub(crate) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        match self {
+            Sink::Files(files) => files.descriptors(),
+            Sink::Descriptor(fd) | Sink::Journal(fd) => vec![fd.as_fd()],
+        }
+    }
 }
 
 /// The broker's way to its audit log. Threads share it by reference.

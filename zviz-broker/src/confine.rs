@@ -1,6 +1,7 @@
 //! What the broker's own processes may do: as little as their part needs, before they have seen anything of the container.
 
 use nix::errno::Errno;
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
 use zviz_seccomp::{Action, Op, Policy, Rule};
 use zviz_sys::seccomp::{self, Instruction};
@@ -119,7 +120,7 @@ pub const HANDS: &[&str] = &[
 const MEMORY: u64 = 256 << 20;
 
 /// Away from the caller's terminal and files: only `keep` stays open.
-pub(crate) fn detach<const N: usize>(name: &std::ffi::CStr, keep: [Option<BorrowedFd<'_>>; N]) -> Result<(), Errno> {
+pub(crate) fn detach(name: &std::ffi::CStr, keep: &[Option<BorrowedFd<'_>>]) -> Result<(), Errno> {
     match process::new_session() {
         // The leader of a group already: it was started as one.
         Err(Errno::EPERM) => {}
@@ -150,12 +151,22 @@ pub(crate) fn drop_rights(keep: u64) -> Result<(), Errno> {
     }
 }
 
-/// The filter of one part; loaded last.
-pub(crate) fn filter(calls: &[&str], ioctls: &[u32]) -> Result<Vec<Instruction>, zviz_seccomp::Error> {
+/// The filter of one part, loaded last: it may make `calls`, is refused `attempts`, and is ended at anything else.
+pub(crate) fn filter(
+    calls: &[&[&str]],
+    attempts: &[&str],
+    ioctls: &[u32],
+) -> Result<Vec<Instruction>, zviz_seccomp::Error> {
     let mut policy = Policy::new(Action::KillProcess);
     policy.foreign_arch = Action::KillProcess;
     policy.x32 = Action::KillProcess;
-    policy.rules.push(Rule::new(calls.iter().copied(), Action::Allow));
+    let calls: BTreeSet<&str> = calls.iter().flat_map(|list| list.iter().copied()).collect();
+    // What has conditions is decided below.
+    let whole = calls.into_iter().filter(|name| !["ioctl", "mmap", "mprotect"].contains(name));
+    policy.rules.push(Rule::new(whole, Action::Allow));
+    if !attempts.is_empty() {
+        policy.rules.push(Rule::new(attempts.iter().copied(), zviz_seccomp::EPERM));
+    }
     for operation in ioctls {
         policy.rules.push(Rule::new(["ioctl"], Action::Allow).when(1, Op::MaskedEq(0xffff_ffff), (*operation).into()));
     }

@@ -3,11 +3,13 @@
 
 mod crew;
 mod facts;
+mod log;
 mod pace;
 mod serve;
 mod target;
 
 pub use facts::Facts;
+pub(crate) use log::Log;
 
 use crate::hands::{self, Asked};
 use crate::policy::{Death, Policy};
@@ -50,6 +52,7 @@ pub(crate) struct Eyes {
     crew: Crew,
     bucket: Bucket,
     started: Instant,
+    log: Log,
 }
 
 /// What woke the eyes.
@@ -65,6 +68,7 @@ impl Eyes {
     pub(crate) fn new(
         policy: Policy,
         facts: Facts,
+        log: Log,
         listener: OwnedFd,
         init: OwnedFd,
         hands: (OwnedFd, OwnedFd),
@@ -88,17 +92,20 @@ impl Eyes {
             crew: Crew::default(),
             bucket,
             started,
+            log,
         }
     }
 
     /// Serves until the last process with the filter is gone.
     pub(crate) fn run(mut self) -> ! {
+        self.log.started();
         loop {
             let now = Instant::now();
             let delay = self.bucket.wait(now);
             let Ok(woken) = self.wait(delay) else { exit(1) };
             if woken.ended {
                 self.farewell();
+                self.log.ended();
                 exit(0);
             }
             for id in woken.done {
@@ -167,6 +174,7 @@ impl Eyes {
     /// The hands have died: nothing that needs them can be done any more.
     fn hands_died(&mut self) {
         self.hands = None;
+        self.log.hands_died(self.policy.death);
         if self.policy.death == Death::Kill {
             let _ = pidfd_send_signal(self.init.as_fd(), libc::SIGKILL);
         }

@@ -1,6 +1,8 @@
 //! What a profile lets the broker do. Everything is off unless it is named.
 
+use crate::audit::{FileSet, Sink, journal};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// The rules of one container's broker.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -18,6 +20,51 @@ pub struct Policy {
     pub death: Death,
     /// How fast calls are served, and for how long one is.
     pub pace: Pace,
+    /// Where each decision is recorded.
+    pub audit: Option<Trail>,
+}
+
+/// An audit log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Trail {
+    /// A file, and older ones beside it.
+    File {
+        /// Absolute, on the host.
+        path: PathBuf,
+        /// The most bytes of one file.
+        max_bytes: u64,
+        /// How many older ones are kept.
+        keep: u8,
+    },
+    /// A descriptor that the runtime has, by number.
+    Descriptor(i32),
+    /// The journal of systemd.
+    Journal,
+}
+
+impl Trail {
+    /// Opens it, while everything may be opened still.
+    ///
+    /// # Errors
+    /// In words, with the place.
+    pub fn open(&self) -> Result<Sink, String> {
+        match self {
+            Trail::File { path, max_bytes, keep } => {
+                let named = path.file_name().and_then(|name| name.to_str()).zip(path.parent());
+                let (name, directory) = named.ok_or_else(|| format!("audit {}: is no file", path.display()))?;
+                let files = FileSet::open(directory, name, *max_bytes, *keep);
+                files.map(Sink::Files).map_err(|error| format!("audit: {error}"))
+            }
+            Trail::Descriptor(number) => {
+                let fd = zviz_sys::fd::duplicate(*number);
+                fd.map(Sink::Descriptor).map_err(|errno| format!("audit: descriptor {number}: {}", errno.desc()))
+            }
+            Trail::Journal => {
+                journal::connect().map(Sink::Journal).map_err(|error| format!("audit: journald: {error}"))
+            }
+        }
+    }
 }
 
 /// New mounts.

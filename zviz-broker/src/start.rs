@@ -6,14 +6,16 @@
 //!         ◄── errno ─────────────────────────      both serve, or the start fails
 //! ```
 
+use crate::audit::{self, Audit, Sink};
 use crate::confine;
-use crate::eyes::{Eyes, Facts};
+use crate::eyes::{Eyes, Facts, Log};
 use crate::hands::{self, Asked, Hands};
-use crate::policy::Policy;
+use crate::policy::{Policy, Trail};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use zviz_sys::process::{self, Cloned, exit};
+use zviz_sys::seccomp::Instruction;
 use zviz_sys::{fd, path, rights, wait};
 
 /// How long one that is not needed may take to end, in milliseconds.
@@ -29,6 +31,8 @@ pub struct Settings {
     /// Capabilities that the eyes keep, as a mask: none where the container has a user namespace, which the runtime's user
     /// owns. Without one CAP_SYS_PTRACE, to read memory and descriptors of processes with other ids.
     pub capabilities: u64,
+    /// The container's name, for the audit.
+    pub container: String,
 }
 
 /// A broker that serves nothing yet. It ends if this is dropped.
@@ -67,6 +71,9 @@ pub enum Error {
     /// One of its own filters.
     #[error("the broker's own filter: {0}")]
     Filter(#[from] zviz_seccomp::Error),
+    /// The audit log that was asked for.
+    #[error("{0}")]
+    Audit(String),
     /// It did not come up, or could not join the container.
     #[error("the broker cannot serve: {}", .0.desc())]
     Unable(Errno),
@@ -81,49 +88,72 @@ pub fn start(settings: Settings) -> Result<Starting, Error> {
         return Err(fault.into());
     }
     let call = |what| move |errno| Error::Call { what, errno };
-    let eyes_filter = confine::filter(confine::EYES, confine::EYES_IOCTLS)?;
-    let hands_filter = confine::filter(confine::HANDS, &[])?;
+    let audit = settings.policy.audit.as_ref().map(Trail::open).transpose().map_err(Error::Audit)?;
+    let eyes_filter = confine::filter(&[confine::EYES, audit::SYSCALLS], audit::ATTEMPTS, confine::EYES_IOCTLS)?;
+    let hands_filter = confine::filter(&[confine::HANDS], &[], &[])?;
     let proc = path::open(c"/proc", libc::O_PATH | libc::O_DIRECTORY).map_err(call("open /proc"))?;
     let (control, theirs) = fd::packet_pair().map_err(call("socketpair"))?;
     let (to_hands, to_eyes) = fd::packet_pair().map_err(call("socketpair"))?;
     match process::fork().map_err(call("fork"))? {
         Cloned::Parent { pid, pidfd } => Ok(Starting { control: Some(control), pidfd: Some(pidfd), pid }),
         Cloned::Child => {
-            let death = settings.policy.death;
-            let files =
-                [settings.facts.usage.as_ref().map(AsFd::as_fd), settings.facts.tasks.as_ref().map(AsFd::as_fd)];
-            let [usage, tasks] = files;
-            let kept =
-                [Some(theirs.as_fd()), Some(to_hands.as_fd()), Some(to_eyes.as_fd()), Some(proc.as_fd()), usage, tasks];
-            if confine::detach(c"zviz-eyes", kept).is_err() {
+            drop(control);
+            let parts = Parts { control: theirs, to_hands, to_eyes, proc };
+            begin(settings, audit, parts, &eyes_filter, &hands_filter)
+        }
+    }
+}
+
+/// The ends that the first process has.
+struct Parts {
+    control: OwnedFd,
+    to_hands: OwnedFd,
+    to_eyes: OwnedFd,
+    proc: OwnedFd,
+}
+
+/// Becomes the eyes, and forks the hands. What fails here, the runtime sees as the end of its socket.
+fn begin(settings: Settings, audit: Option<Sink>, parts: Parts, eyes: &[Instruction], hands: &[Instruction]) -> ! {
+    let Parts { control, to_hands, to_eyes, proc } = parts;
+    let death = settings.policy.death;
+    let mut kept = vec![Some(control.as_fd()), Some(to_hands.as_fd())];
+    kept.extend([&settings.facts.usage, &settings.facts.tasks].map(|file| file.as_ref().map(AsFd::as_fd)));
+    kept.extend(audit.iter().flat_map(Sink::descriptors).map(Some));
+    let both = [&kept[..], &[Some(to_eyes.as_fd()), Some(proc.as_fd())]].concat();
+    if confine::detach(c"zviz-eyes", &both).is_err() {
+        exit(1)
+    }
+    match process::fork() {
+        Err(_) => exit(1),
+        Ok(Cloned::Child) => {
+            let kept = [Some(to_eyes.as_fd()), Some(proc.as_fd())];
+            if confine::detach(c"zviz-hands", &kept).and_then(|()| confine::load_after(hands)).is_err() {
                 exit(1)
             }
-            match process::fork() {
-                Ok(Cloned::Child) => {
-                    let kept = [Some(to_eyes.as_fd()), Some(proc.as_fd())];
-                    if confine::detach(c"zviz-hands", kept).and_then(|()| confine::load_after(&hands_filter)).is_err() {
-                        exit(1)
-                    }
-                    hands::run(Hands { proc, eyes: to_eyes, death })
-                }
-                Ok(Cloned::Parent { pidfd, .. }) => {
-                    let kept = [Some(theirs.as_fd()), Some(to_hands.as_fd()), Some(pidfd.as_fd()), usage, tasks];
-                    let confined = fd::close_all_but(3, kept)
-                        .and_then(|()| confine::drop_rights(settings.capabilities))
-                        .and_then(|()| confine::load(&eyes_filter));
-                    if confined.is_err() {
-                        exit(1)
-                    }
-                    serve(settings, theirs, (to_hands, pidfd))
-                }
-                Err(_) => exit(1),
+            hands::run(Hands { proc, eyes: to_eyes, death })
+        }
+        Ok(Cloned::Parent { pidfd, .. }) => {
+            kept.push(Some(pidfd.as_fd()));
+            if fd::close_all_but(3, &kept).and_then(|()| confine::drop_rights(settings.capabilities)).is_err() {
+                exit(1)
             }
+            serve(settings, audit, control, (to_hands, pidfd), eyes)
         }
     }
 }
 
 /// The eyes, until they are given something to look at.
-fn serve(settings: Settings, control: OwnedFd, hands: (OwnedFd, OwnedFd)) -> ! {
+fn serve(
+    settings: Settings,
+    audit: Option<Sink>,
+    control: OwnedFd,
+    hands: (OwnedFd, OwnedFd),
+    filter: &[Instruction],
+) -> ! {
+    let Settings { policy, facts, container, .. } = settings;
+    // It makes a thread, which the filter would not let it.
+    let audit = audit.map_or(Ok(Audit::none()), Audit::start);
+    let (Ok(audit), Ok(())) = (audit, confine::load(filter)) else { exit(1) };
     let mut word = [0u8; 1];
     let Ok(received) = rights::receive(control.as_fd(), &mut word) else { exit(1) };
     let [Some(listener), Some(init), Some(payload), ..] = received.fds else {
@@ -142,7 +172,7 @@ fn serve(settings: Settings, control: OwnedFd, hands: (OwnedFd, OwnedFd)) -> ! {
         let _ = wait::wait(hands.1.as_fd());
         exit(1)
     }
-    Eyes::new(settings.policy, settings.facts, listener, init, hands).run()
+    Eyes::new(policy, facts, Log::new(container, audit), listener, init, hands).run()
 }
 
 impl Starting {

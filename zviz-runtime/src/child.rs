@@ -149,7 +149,7 @@ fn enter(p: &mut Prepared, sync: &ChildEnd) -> Result<Infallible, Failure> {
 /// listener, or to join it before `start`.
 fn let_go(p: &Prepared, sync: &ChildEnd) -> Result<(), Failure> {
     let keep = [Some(sync.0.as_fd()), p.fifo.as_ref().map(AsFd::as_fd), p.landlock.as_ref().map(AsFd::as_fd)];
-    at(Stage::Descriptors, fd::close_all_but(3 + p.preserved, keep))?;
+    at(Stage::Descriptors, fd::close_all_but(3 + p.preserved, &keep))?;
     if p.fifo.is_none() && p.filter.as_ref().is_none_or(|filter| !filter.notifies()) {
         at(Stage::Credentials, ids::set_dumpable(false))?;
     }

@@ -73,6 +73,16 @@ pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Copies one of this process's own descriptors, which the caller knows by number only: an inherited one. fcntl(2)
+/// F_DUPFD_CLOEXEC.
+///
+/// # Errors
+/// EBADF if there is none.
+pub fn duplicate(number: i32) -> Result<OwnedFd> {
+    // SAFETY: integers only; the result is a new descriptor, above the standard ones.
+    owned(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) }.into())
+}
+
 /// Copies a descriptor of another process. pidfd_getfd(2).
 pub fn pidfd_getfd(pidfd: BorrowedFd<'_>, number: i32) -> Result<OwnedFd> {
     // SAFETY: integers only; the result is a new descriptor.
@@ -110,7 +120,7 @@ pub fn close_from(first: u32) -> Result<()> {
 
 /// Closes every descriptor from `first` up but those to keep, whoever owns it: for a process that will use none of them
 /// again, nor run a destructor. close_range(2).
-pub fn close_all_but<const N: usize>(first: u32, keep: [Option<BorrowedFd<'_>>; N]) -> Result<()> {
+pub fn close_all_but(first: u32, keep: &[Option<BorrowedFd<'_>>]) -> Result<()> {
     let mut from = first;
     loop {
         let kept = keep.iter().flatten().filter_map(|fd| u32::try_from(fd.as_raw_fd()).ok());

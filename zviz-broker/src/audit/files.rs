@@ -15,7 +15,7 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -74,6 +74,11 @@ pub enum OpenError {
 }
 
 impl FileSet {
+    /// Those of all files.
+    pub(super) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        std::iter::once(&self.current).chain(&self.old).map(AsFd::as_fd).collect()
+    }
+
     /// Opens, and makes with mode 0600 where they are missing, `name` in `directory`, and `keep` older ones. A file is
     /// rotated before a line that would make it larger than `max_bytes`; with nothing to keep it is emptied.
     ///

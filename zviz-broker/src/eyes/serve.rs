@@ -3,6 +3,7 @@
 use super::Eyes;
 use super::crew::MOST_OF_ONE;
 use super::facts;
+use super::log::{Answered, Call};
 use super::target::Target;
 use crate::decision::{Op, Step, Work};
 use crate::hands::{self, Answer, Asked, More, Who};
@@ -17,7 +18,7 @@ use zviz_sys::{process, rights};
 
 /// A call that the hands are busy with.
 pub(super) struct Pending {
-    thread: i32,
+    call: Call,
     work: Work,
     /// Where the hand's text goes, for `uname`.
     write_to: Option<u64>,
@@ -46,45 +47,45 @@ impl Eyes {
             let _ = notify::refuse(self.listener.as_fd(), call.id, Errno::ENOSYS);
             return;
         };
-        self.decide(&call, entry);
+        self.decide(&call, entry, Instant::now());
     }
 
-    fn decide(&mut self, call: &Notification, entry: &'static Entry) {
+    fn decide(&mut self, notified: &Notification, entry: &'static Entry, received: Instant) {
         // 0 is a caller that this process cannot see.
-        let Some(thread) = i32::try_from(call.pid).ok().filter(|thread| *thread > 0) else {
-            let _ = notify::refuse(self.listener.as_fd(), call.id, Errno::EPERM);
+        let Some(thread) = i32::try_from(notified.pid).ok().filter(|thread| *thread > 0) else {
+            let _ = notify::refuse(self.listener.as_fd(), notified.id, Errno::EPERM);
             return;
         };
         let mut target = Target(thread);
-        let decision = (entry.decide)(&self.policy, Held::new(call.args, &mut target));
-        let listener = self.listener.as_fd();
+        let decision = (entry.decide)(&self.policy, Held::new(notified.args, &mut target));
+        let call = Call { thread, name: entry.name, received, rule: decision.rule, seen: decision.seen };
+        let (id, listener) = (notified.id, self.listener.as_fd());
         match decision.step {
             Step::LetRun(_) => {
-                let _ = notify::let_run(listener, call.id);
+                let answered = if notify::let_run(listener, id).is_ok() { Answered::LetRun } else { Answered::Gone };
+                self.log.answered(&call, answered);
             }
-            Step::Refuse(errno) => {
-                let _ = notify::refuse(listener, call.id, errno);
-            }
+            Step::Refuse(errno) => self.respond(id, &call, Err(errno)),
             Step::Sysinfo(address) => {
                 let told = facts::sysinfo(&self.facts, self.started).and_then(|bytes| {
-                    if notify::is_waiting(listener, call.id) { target.write(address, &bytes) } else { Ok(()) }
+                    if notify::is_waiting(listener, id) { target.write(address, &bytes) } else { Ok(()) }
                 });
-                self.respond(call.id, told.map(|()| 0));
+                self.respond(id, &call, told.map(|()| 0));
             }
-            Step::Uname(address) => self.delegate(call.id, thread, Work::new(Op::Uname), Some(address)),
-            Step::Do(work) => self.delegate(call.id, thread, work, None),
+            Step::Uname(address) => self.delegate(id, call, Work::new(Op::Uname), Some(address)),
+            Step::Do(work) => self.delegate(id, call, work, None),
         }
     }
 
     /// Gives a call to the hands.
-    fn delegate(&mut self, id: u64, thread: i32, work: Work, write_to: Option<u64>) {
+    fn delegate(&mut self, id: u64, call: Call, work: Work, write_to: Option<u64>) {
         let asked = self.hands.as_ref().ok_or(Errno::ENOSYS);
-        match asked.and_then(|hands| hands::ask(hands.as_fd(), &Asked::Who(Who(thread)))) {
-            Err(_) => self.respond(id, Err(Errno::ENOSYS)),
+        match asked.and_then(|hands| hands::ask(hands.as_fd(), &Asked::Who(Who(call.thread)))) {
+            Err(_) => self.respond(id, &call, Err(Errno::ENOSYS)),
             Ok(()) => {
                 let deadline = Instant::now() + Duration::from_millis(self.policy.pace.deadline_ms.into());
                 self.asked.push_back(id);
-                self.pending.insert(id, Pending { thread, work, write_to, deadline, stage: Stage::Unknown });
+                self.pending.insert(id, Pending { call, work, write_to, deadline, stage: Stage::Unknown });
             }
         }
     }
@@ -120,12 +121,12 @@ impl Eyes {
 
     /// Finds a hand for a call whose identity is known.
     fn assign(&mut self, id: u64) {
-        let Some(Pending { thread, work, stage: Stage::Waiting { identity, umask, directory }, .. }) =
+        let Some(Pending { call, work, stage: Stage::Waiting { identity, umask, directory }, .. }) =
             self.pending.get(&id)
         else {
             return;
         };
-        let (thread, identity) = (*thread, *identity);
+        let (thread, identity) = (call.thread, *identity);
         let (free, count) = self.crew.free(identity);
         let Some(hand) = free else {
             if count < MOST_OF_ONE && self.crew.has_room() {
@@ -139,8 +140,7 @@ impl Eyes {
         };
         // All that was learnt by the thread's number was about this caller, if it still waits now.
         if !notify::is_waiting(self.listener.as_fd(), id) {
-            self.pending.remove(&id);
-            return;
+            return self.gone(id);
         }
         let mut fds = vec![directory.as_fd()];
         fds.extend(descriptor.as_ref().map(AsFd::as_fd));
@@ -170,7 +170,7 @@ impl Eyes {
         let Some(pending) = self.pending.get(&id) else { return };
         let result = match (pending.write_to, done.result) {
             (Some(address), Ok(value)) => {
-                let target = Target(pending.thread);
+                let target = Target(pending.call.thread);
                 let text = masked(done.text, self.policy.uname.as_ref());
                 if notify::is_waiting(self.listener.as_fd(), id) {
                     target.write(address, &text).map(|()| value)
@@ -191,18 +191,27 @@ impl Eyes {
 
     /// Answers a call that the hands were asked about.
     pub(super) fn finish(&mut self, id: u64, result: Result<i64, Errno>) {
-        if self.pending.remove(&id).is_some() {
-            self.respond(id, result);
+        if let Some(pending) = self.pending.remove(&id) {
+            self.respond(id, &pending.call, result);
         }
     }
 
-    fn respond(&self, id: u64, result: Result<i64, Errno>) {
+    /// Forgets a call whose caller is gone.
+    fn gone(&mut self, id: u64) {
+        if let Some(pending) = self.pending.remove(&id) {
+            self.log.answered(&pending.call, Answered::Gone);
+        }
+    }
+
+    fn respond(&self, id: u64, call: &Call, result: Result<i64, Errno>) {
         let listener = self.listener.as_fd();
-        // A caller that is gone needs no answer.
-        let _ = match result {
+        let answered = match result {
             Ok(value) => notify::answer(listener, id, value),
             Err(errno) => notify::refuse(listener, id, errno),
         };
+        // A caller that is gone needs no answer.
+        let told = if answered.is_ok() { Answered::Result(result) } else { Answered::Gone };
+        self.log.answered(call, told);
     }
 
     /// Gives up on what takes too long, on callers that have died, and on hands that nobody needs; and finds hands for calls
@@ -221,7 +230,7 @@ impl Eyes {
         for id in working {
             if !notify::is_waiting(self.listener.as_fd(), id) {
                 let _ = self.crew.end(id);
-                self.pending.remove(&id);
+                self.gone(id);
             }
         }
         for _ in 0..self.queue.len() {

@@ -43,7 +43,9 @@ pub fn mount(policy: &Policy, held: Held<'_>) -> Decision {
     let flags = held.long(3);
     let flags = if flags & MAGIC.0 == MAGIC.1 { flags & !MAGIC.0 } else { flags };
     let mut seen = held.look();
-    answer(understand(rules, flags, &mut seen))
+    let mut tell = vec![("flags", Argument::Number(flags))];
+    let decision = understand(rules, flags, &mut seen, &mut tell).map(|step| Decision::new(step, RULE));
+    answer(decision).seeing(tell)
 }
 
 /// umount2(2): target, flags.
@@ -81,25 +83,36 @@ fn texts(two: [Option<&Vec<u8>>; 2]) -> [Option<Vec<u8>>; 4] {
 }
 
 /// In the order in which the kernel tells kinds of mount(2) apart (path_mount of fs/namespace.c).
-fn understand(rules: &Mounts, flags: u64, seen: &mut Seen<'_>) -> Result<Decision, (Errno, &'static str)> {
+fn understand(
+    rules: &Mounts,
+    flags: u64,
+    seen: &mut Seen<'_>,
+    tell: &mut Vec<(&'static str, Argument)>,
+) -> Result<Step, (Errno, &'static str)> {
     let of_call = |errno| (errno, RULE);
     let source = seen.text(0, crate::memory::PATH_MAX, Errno::ENAMETOOLONG).map_err(of_call)?;
     let target = seen.path(1).map_err(of_call)?;
     let fstype = seen.text(2, TYPE_MAX, Errno::ENODEV).map_err(of_call)?;
-    let mut tell = vec![("target", Argument::Path(target.clone())), ("flags", Argument::Number(flags))];
+    tell.push(("target", Argument::Path(target.clone())));
     if let Some(source) = &source {
         tell.push(("source", Argument::Path(source.clone())));
     }
-    let done = |op, fstype, options, flags, tell| {
-        let work = Work { numbers: [flags, 0, 0, 0], texts: [source, Some(target), fstype, options], ..Work::new(op) };
-        Ok(Decision::new(Step::Do(work), RULE).seeing(tell))
+    if let Some(fstype) = &fstype {
+        tell.push(("type", Argument::Path(fstype.clone())));
+    }
+    let done = |op, fstype, options, flags| {
+        Ok(Step::Do(Work {
+            numbers: [flags, 0, 0, 0],
+            texts: [source, Some(target), fstype, options],
+            ..Work::new(op)
+        }))
     };
     let remounts = flags & libc::MS_REMOUNT != 0;
     let kinds = libc::MS_BIND | libc::MS_MOVE | PROPAGATION;
     if !remounts && flags & kinds != 0 || remounts && flags & libc::MS_BIND != 0 {
         // Options mean nothing to these; what the kernel would not look at is not passed on.
         let known = USE | kinds | libc::MS_REC | libc::MS_REMOUNT;
-        return if flags & !known == 0 { done(Op::Mount, None, None, flags, tell) } else { Err((Errno::EINVAL, RULE)) };
+        return if flags & !known == 0 { done(Op::Mount, None, None, flags) } else { Err((Errno::EINVAL, RULE)) };
     }
     if flags & !(USE | libc::MS_REMOUNT) != 0 {
         return Err((Errno::EPERM, "mounts.flags"));
@@ -108,19 +121,18 @@ fn understand(rules: &Mounts, flags: u64, seen: &mut Seen<'_>) -> Result<Decisio
     if remounts {
         // Whatever is there is of a type that may be mounted, or was there from the start.
         let options = options::check("tmpfs", &given).ok_or((Errno::EPERM, OPTIONS))?;
-        return done(Op::Mount, None, options.capped(rules.tmpfs_bytes, false), flags, tell);
+        return done(Op::Mount, None, options.capped(rules.tmpfs_bytes, false), flags);
     }
     let name = fstype.as_deref().ok_or((Errno::EINVAL, RULE))?;
     let known = std::str::from_utf8(name).ok().filter(|name| rules.types.iter().any(|listed| listed == name));
     let Some(name) = known.map(str::to_owned) else { return Err((Errno::EPERM, TYPES)) };
-    tell.push(("type", Argument::Path(name.clone().into_bytes())));
     if name == "sysfs" && flags & libc::MS_RDONLY == 0 {
         return Err((Errno::EPERM, "mounts.types: sysfs is mounted read-only"));
     }
     let options = options::check(&name, &given).ok_or((Errno::EPERM, OPTIONS))?;
     let options = if name == "tmpfs" { options.capped(rules.tmpfs_bytes, true) } else { options.text() };
     let op = if name == "proc" { Op::MountProc } else { Op::Mount };
-    done(op, fstype, options, flags, tell)
+    done(op, fstype, options, flags)
 }
 
 #[cfg(test)]

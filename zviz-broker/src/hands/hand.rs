@@ -18,7 +18,7 @@ const OPTIONS_MAX: usize = 4095;
 /// Works until the eyes are gone. In a process of its own.
 pub(super) fn run(proc: &Proc, thread: i32, identity: &Identity, eyes: &OwnedFd) -> ! {
     // The other hands' sockets, and the eyes' to all of them, are not this one's.
-    let ready = fd::close_all_but(0, [Some(proc.0.as_fd()), Some(eyes.as_fd())])
+    let ready = fd::close_all_but(0, &[Some(proc.0.as_fd()), Some(eyes.as_fd())])
         .and_then(|()| identity::assume(proc, thread, identity));
     let _ = ids::set_name(c"zviz-hand");
     if wire::send_done(eyes.as_fd(), ready.map(|()| 0), &[]).is_err() || ready.is_err() {

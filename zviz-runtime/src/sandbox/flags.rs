@@ -3,6 +3,7 @@
 use super::{Network, Sandbox, Share, Tmpfs, Userns, Variable, paths, quantity};
 use crate::plan::Problems;
 use crate::profile::{BUILT_IN, Profile};
+use zviz_broker::policy::Trail;
 
 /// What the command line gives, word for word. One field a flag.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub struct Flags {
     pub id: Option<String>,
     /// `--rootfs HOST`.
     pub rootfs: Option<String>,
+    /// `--audit FILE|fd:N|journald`.
+    pub audit: Option<String>,
     /// `--profile NAME`.
     pub profile: Option<String>,
     /// Whether the command is given a pseudo-terminal.
@@ -74,6 +77,11 @@ impl Flags {
         sandbox.userns = parsed("--userns", &self.userns, userns, &mut problems).unwrap_or_default();
         sandbox.hostname = parsed("--hostname", &self.hostname, hostname, &mut problems);
         sandbox.profile = parsed("--profile", &self.profile, profile, &mut problems).unwrap_or_default();
+        sandbox.profile.broker.audit = parsed("--audit", &self.audit, trail, &mut problems);
+        if sandbox.profile.broker.audit.is_some() && sandbox.profile.broker.is_empty() {
+            let why = format!("the profile {} has no broker, whose decisions it records", sandbox.profile.name);
+            problems.add("--audit", why);
+        }
         sandbox.cwd.clone_from(&self.cwd);
         sandbox.user.clone_from(&self.user);
         sandbox.id.clone_from(&self.id);
@@ -115,6 +123,23 @@ fn profile(name: &str) -> Result<Profile, String> {
         let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
         format!("is no built-in profile; there are {}", known.join(", "))
     })
+}
+
+/// At most, of one file of an audit log.
+const AUDIT_BYTES: u64 = 16 << 20;
+/// How many older ones are kept.
+const AUDIT_KEPT: u8 = 3;
+
+fn trail(text: &str) -> Result<Trail, String> {
+    if text == "journald" {
+        return Ok(Trail::Journal);
+    }
+    if let Some(number) = text.strip_prefix("fd:") {
+        let number = number.parse().ok().filter(|number| *number >= 0);
+        return number.map(Trail::Descriptor).ok_or_else(|| "fd: wants the number of a descriptor".into());
+    }
+    let path = std::path::absolute(text).map_err(|error| error.to_string())?;
+    Ok(Trail::File { path, max_bytes: AUDIT_BYTES, keep: AUDIT_KEPT })
 }
 
 fn network(text: &str) -> Result<Network, String> {

@@ -1,5 +1,6 @@
 //! The broker of a container: started beside its init, given the listener, and gone when the container is.
 
+use crate::container::Id;
 use crate::launch::{self, call};
 use crate::plan::cgroup::{Cgroup, Group};
 use crate::plan::{Plan, User};
@@ -17,14 +18,15 @@ const SYS_PTRACE: u64 = 1 << 19;
 const PATIENCE: u16 = 1_000;
 
 /// Starts one if the container's plan has one. It is ready when init is.
-pub(crate) fn start(plan: &Plan, cgroup: &Cgroup) -> Result<Option<Starting>, Error> {
+pub(crate) fn start(id: &Id, plan: &Plan, cgroup: &Cgroup) -> Result<Option<Starting>, Error> {
     let policy = &plan.profile.broker;
     if policy.is_empty() {
         return Ok(None);
     }
     // The owner of a user namespace may look into it without any capability outside.
     let capabilities = if matches!(plan.namespaces.user, User::New { .. }) { 0 } else { SYS_PTRACE };
-    start::start(Settings { policy: policy.clone(), facts: facts(cgroup), capabilities }).map(Some)
+    start::start(Settings { policy: policy.clone(), facts: facts(cgroup), capabilities, container: id.to_string() })
+        .map(Some)
 }
 
 /// What the container may know of its limits. Where no file tells what is in use, the host's numbers stand, cut to the

@@ -84,6 +84,9 @@ pub struct Sandbox {
     /// Use this directory as the root, read-only, in place of the host's
     #[arg(long, value_name = "DIR", help_heading = "Sandbox")]
     pub rootfs: Option<PathBuf>,
+    /// Record what the broker decides: a file, fd:N, or journald
+    #[arg(long, value_name = "WHERE", help_heading = "Sandbox")]
+    pub audit: Option<String>,
     /// Policy: default, nested, virtualised
     #[arg(long, value_name = "NAME", help_heading = "Sandbox")]
     pub profile: Option<String>,
@@ -178,6 +181,7 @@ impl Sandbox {
             userns,
             id,
             rootfs,
+            audit,
             profile,
             json,
         } = self;
@@ -197,6 +201,7 @@ impl Sandbox {
             (userns.is_some(), "--userns"),
             (id.is_some(), "--id"),
             (rootfs.is_some(), "--rootfs"),
+            (audit.is_some(), "--audit"),
             (profile.is_some(), "--profile"),
             (*json, "--json"),
         ])

@@ -1,0 +1,54 @@
+//! The audit log of a sandbox.
+
+use super::{each, support};
+use serde_json::Value;
+use std::fs;
+
+#[test]
+fn every_decision_is_recorded() {
+    each("every_decision_is_recorded", &["unshare"], |caller| {
+        let script = "mount -t tmpfs tmpfs /tmp; mount -t ext4 none '/tmp/\u{1b}[2J'; true";
+        let file = caller.work.join("audit.jsonl");
+        let flags = ["--profile", "nested", "--audit", file.to_str().unwrap()];
+        let output = caller.run(&flags, &["unshare", "-Urm", "sh", "-c", script]);
+        assert!(output.status.success(), "{output:?}");
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(!text.contains('\u{1b}'), "a terminal would obey: {text}");
+        let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let first = records.first().map(|record| record["type"].clone());
+        let last = records.last().map(|record| record["type"].clone());
+        assert_eq!((first, last), (Some("broker_started".into()), Some("broker_ended".into())));
+        let of = |verdict: &str, fstype: &str| {
+            let found = records.iter().find(|r| r["verdict"] == verdict && r["arguments"]["type"] == fstype);
+            found.unwrap_or_else(|| panic!("no {verdict} of {fstype} in {text}")).clone()
+        };
+        let mounted = of("value", "tmpfs");
+        assert_eq!(mounted["syscall"], "mount");
+        assert_eq!(mounted["arguments"]["target"], "/tmp");
+        assert!(mounted["latency_us"].as_u64().is_some() && mounted["pid"].as_u64().is_some());
+        assert_eq!(of("errno EPERM", "ext4")["rule"], "mounts.types");
+    });
+}
+
+#[test]
+fn an_audit_that_cannot_be_had_is_refused() {
+    each("an_audit_that_cannot_be_had_is_refused", &[], |caller| {
+        for (place, words) in
+            [("fd:99", "descriptor 99"), ("/proc/nothing", "audit"), ("fd:x", "the number of a descriptor")]
+        {
+            let output = caller.run(&["--profile", "nested", "--audit", place], &["true"]);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.code() == Some(125) && said.contains(words), "{place}: {output:?}");
+        }
+        let output = caller.run(&["--audit", "fd:1"], &["true"]);
+        assert!(String::from_utf8_lossy(&output.stderr).contains("has no broker"), "{output:?}");
+    });
+    // A log that anybody could write is none.
+    let scratch = support::Scratch::new("audit");
+    let link = scratch.join("link");
+    std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_zviz"))
+        .args(["run", "--profile", "virtualised", "--audit", link.to_str().unwrap(), "--", "true"])
+        .output();
+    assert_eq!(output.unwrap().status.code(), Some(125));
+}
