@@ -53,6 +53,9 @@ pub struct Work {
     pub descriptor: Option<i32>,
 }
 
+/// A umask that is not known.
+pub const UNKNOWN: u32 = u32::MAX;
+
 /// What a hand can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
@@ -66,6 +69,8 @@ pub enum Op {
     PivotRoot,
     /// mknodat(2) of a device that the caller's root has: path; mode, device number.
     Node,
+    /// openat2(2), by the rules for files: path; flags, mode, resolve, calling thread.
+    Open,
     /// uname(2).
     Uname,
 }
@@ -92,7 +97,7 @@ impl Decision {
 }
 
 impl Op {
-    const ALL: [Op; 6] = [Op::Mount, Op::MountProc, Op::Unmount, Op::PivotRoot, Op::Node, Op::Uname];
+    const ALL: [Op; 7] = [Op::Mount, Op::MountProc, Op::Unmount, Op::PivotRoot, Op::Node, Op::Open, Op::Uname];
 
     fn number(self) -> u8 {
         // The table is short.

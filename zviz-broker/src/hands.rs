@@ -20,11 +20,13 @@
 mod hand;
 mod identity;
 mod node;
+mod open;
 mod wire;
 
-pub(crate) use wire::{Answer, Asked, More, Who, ask, read_answer, read_done};
+pub(crate) use wire::{Answer, Asked, Done, More, Told, Who, ask, decode_judged, read_answer, read_told};
 
 use crate::policy::Death;
+use crate::policy::files::Rules;
 use identity::{Identity, Proc};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
@@ -43,6 +45,8 @@ pub(crate) struct Hands {
     pub eyes: OwnedFd,
     /// What to do when they die.
     pub death: Death,
+    /// For opening files; none where that is not asked for.
+    pub rules: Option<Rules>,
 }
 
 struct Known {
@@ -58,6 +62,7 @@ struct Made {
 
 struct Inside {
     proc: Proc,
+    rules: Option<Rules>,
     eyes: OwnedFd,
     known: Vec<Known>,
     last: u64,
@@ -67,8 +72,8 @@ struct Inside {
 
 /// Serves until the eyes are gone. In a process of its own.
 pub(crate) fn run(hands: Hands) -> ! {
-    let Hands { proc, eyes, death } = hands;
-    let mut inside = Inside { proc: Proc(proc), eyes, known: Vec::new(), last: 0, made: Vec::new() };
+    let Hands { proc, eyes, death, rules } = hands;
+    let mut inside = Inside { proc: Proc(proc), rules, eyes, known: Vec::new(), last: 0, made: Vec::new() };
     let mut init = None;
     loop {
         let Ok((message, descriptors)) = receive(inside.eyes.as_fd()) else { break };
@@ -165,12 +170,12 @@ impl Inside {
                 self.made.push((pid, pidfd.try_clone().map_err(|_| Errno::EMFILE)?));
                 drop(theirs);
                 // Before the eyes may answer the thread, which is gone then, and its identity with it.
-                let ready = wire::read_done(ours.as_fd())?.ok_or(Errno::EPIPE)?;
+                let Some(Told::Done(ready)) = wire::read_told(ours.as_fd())? else { return Err(Errno::EPIPE) };
                 ready.result.map(|_| Made { socket: ours, pidfd })
             }
             Cloned::Child => {
                 drop(ours);
-                hand::run(&self.proc, thread, identity, &theirs)
+                hand::run(&self.proc, self.rules.as_ref(), thread, identity, &theirs)
             }
         }
     }

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod confine;
 pub mod decision;
 pub mod eyes;
+pub mod glob;
 pub mod handlers;
 pub mod handover;
 mod hands;

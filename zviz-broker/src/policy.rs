@@ -1,6 +1,9 @@
 //! What a profile lets the broker do. Everything is off unless it is named.
 
+pub mod files;
+
 use crate::audit::{FileSet, Sink, journal};
+use files::Files;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -8,6 +11,8 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
+    /// `open`, `openat`, `openat2` and `creat` by rules about names.
+    pub files: Option<Files>,
     /// `mount`, `umount2` and `pivot_root`, for sandboxes inside the sandbox.
     pub mounts: Option<Mounts>,
     /// `mknod` and `mknodat` of the harmless devices.
@@ -163,6 +168,7 @@ impl Policy {
     #[must_use]
     pub fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
+        faults.extend(self.files.iter().flat_map(Files::faults));
         let mut fault = |place: String, why: String| faults.push(Fault { place, why });
         for (i, name) in self.mounts.iter().flat_map(|mounts| &mounts.types).enumerate() {
             if !MOUNTABLE.contains(&name.as_str()) {

@@ -10,6 +10,7 @@ use crate::audit::{self, Audit, Sink};
 use crate::confine;
 use crate::eyes::{Eyes, Facts, Log};
 use crate::hands::{self, Asked, Hands};
+use crate::policy::files::Rules;
 use crate::policy::{Policy, Trail};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -116,6 +117,7 @@ struct Parts {
 fn begin(settings: Settings, audit: Option<Sink>, parts: Parts, eyes: &[Instruction], hands: &[Instruction]) -> ! {
     let Parts { control, to_hands, to_eyes, proc } = parts;
     let death = settings.policy.death;
+    let rules = settings.policy.files.as_ref().map(Rules::new);
     let mut kept = vec![Some(control.as_fd()), Some(to_hands.as_fd())];
     kept.extend([&settings.facts.usage, &settings.facts.tasks].map(|file| file.as_ref().map(AsFd::as_fd)));
     kept.extend(audit.iter().flat_map(Sink::descriptors).map(Some));
@@ -130,7 +132,7 @@ fn begin(settings: Settings, audit: Option<Sink>, parts: Parts, eyes: &[Instruct
             if confine::detach(c"zviz-hands", &kept).and_then(|()| confine::load_after(hands)).is_err() {
                 exit(1)
             }
-            hands::run(Hands { proc, eyes: to_eyes, death })
+            hands::run(Hands { proc, eyes: to_eyes, death, rules })
         }
         Ok(Cloned::Parent { pidfd, .. }) => {
             kept.push(Some(pidfd.as_fd()));

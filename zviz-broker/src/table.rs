@@ -1,7 +1,7 @@
 //! The one table of what the broker handles: the filter, the planner, the manual and the broker itself read it.
 
 use crate::decision::Decision;
-use crate::handlers::{mounts, nodes, system};
+use crate::handlers::{files, mounts, nodes, system};
 use crate::held::Held;
 use crate::policy::Policy;
 
@@ -19,6 +19,7 @@ pub struct Entry {
 
 /// Every call that is handled, by name.
 pub const TABLE: &[Entry] = &[
+    Entry { name: "creat", wanted: |policy| policy.files.is_some(), decide: files::creat, what: "as openat" },
     Entry {
         name: "mknod",
         wanted: |policy| policy.nodes,
@@ -32,6 +33,14 @@ pub const TABLE: &[Entry] = &[
         decide: mounts::mount,
         what: "of listed types with known options; binds, moves, propagation and remounts",
     },
+    Entry { name: "open", wanted: |policy| policy.files.is_some(), decide: files::open, what: "as openat" },
+    Entry {
+        name: "openat",
+        wanted: |policy| policy.files.is_some(),
+        decide: files::openat,
+        what: "by rules about the file's own name, with the caller's own rights",
+    },
+    Entry { name: "openat2", wanted: |policy| policy.files.is_some(), decide: files::openat2, what: "as openat" },
     Entry {
         name: "pivot_root",
         wanted: |policy| policy.mounts.is_some(),

@@ -59,6 +59,12 @@ pub fn open(path: &CStr, flags: i32) -> Result<OwnedFd> {
     owned(unsafe { libc::open(path.as_ptr(), flags & !libc::O_CREAT | libc::O_CLOEXEC) }.into())
 }
 
+/// openat(2), close-on-exec, once: whatever it answers is the caller's to judge. The mode counts if a file is made.
+pub fn openat(dir: BorrowedFd<'_>, path: &CStr, flags: i32, mode: u32) -> Result<OwnedFd> {
+    // SAFETY: the path is a valid string; no flag makes the kernel read or write anything else of this process.
+    owned(unsafe { libc::openat(dir.as_raw_fd(), path.as_ptr(), flags | libc::O_CLOEXEC, mode) }.into())
+}
+
 /// mkdirat(2).
 pub fn mkdirat(dir: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<()> {
     // SAFETY: the name is a valid string.

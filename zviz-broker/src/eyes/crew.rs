@@ -9,6 +9,8 @@ use zviz_sys::process::pidfd_send_signal;
 pub(super) const MOST_OF_ONE: usize = 8;
 /// Hands that there may be at once.
 const MOST: usize = 24;
+/// Hands that may wait for the other ends of FIFOs, beside those.
+const MOST_BLOCKED: usize = 64;
 /// How long one that is not needed is kept.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -19,6 +21,8 @@ pub(super) struct Hand {
     identity: u64,
     /// The call that it works on.
     pub busy: Option<u64>,
+    /// It waits for somebody else, and is not counted.
+    blocks: bool,
     since: Instant,
 }
 
@@ -27,24 +31,38 @@ pub(super) struct Crew(Vec<Hand>);
 
 impl Crew {
     pub(super) fn add(&mut self, identity: u64, socket: OwnedFd, pidfd: OwnedFd, now: Instant) {
-        if self.0.len() >= MOST {
+        if self.counted() >= MOST {
             // The one that was idle for longest; if none is, this one is over the limit for as long as that lasts.
             let idle = self.0.iter().enumerate().filter(|(_, hand)| hand.busy.is_none());
             if let Some((i, _)) = idle.min_by_key(|(_, hand)| hand.since) {
                 self.0.swap_remove(i);
             }
         }
-        self.0.push(Hand { socket, pidfd, identity, busy: None, since: now });
+        self.0.push(Hand { socket, pidfd, identity, busy: None, blocks: false, since: now });
     }
 
     /// One that is free, and how many there are.
     pub(super) fn free(&mut self, identity: u64) -> (Option<&mut Hand>, usize) {
-        let count = self.0.iter().filter(|hand| hand.identity == identity).count();
+        let count = self.0.iter().filter(|hand| hand.identity == identity && !hand.blocks).count();
         (self.0.iter_mut().find(|hand| hand.identity == identity && hand.busy.is_none()), count)
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.0.len() < MOST || self.0.iter().any(|hand| hand.busy.is_none())
+        self.counted() < MOST || self.0.iter().any(|hand| hand.busy.is_none())
+    }
+
+    fn counted(&self) -> usize {
+        self.0.iter().filter(|hand| !hand.blocks).count()
+    }
+
+    /// The one that works on a call waits for somebody else. False if too many do.
+    pub(super) fn blocks(&mut self, id: u64) -> bool {
+        let room = self.0.iter().filter(|hand| hand.blocks).count() < MOST_BLOCKED;
+        match self.0.iter_mut().find(|hand| hand.busy == Some(id)) {
+            Some(hand) if room => hand.blocks = true,
+            _ => return false,
+        }
+        true
     }
 
     /// Those at work.
@@ -55,7 +73,7 @@ impl Crew {
     /// The one that works on a call is free again.
     pub(super) fn release(&mut self, id: u64, now: Instant) {
         if let Some(hand) = self.0.iter_mut().find(|hand| hand.busy == Some(id)) {
-            (hand.busy, hand.since) = (None, now);
+            (hand.busy, hand.blocks, hand.since) = (None, false, now);
         }
     }
 

@@ -5,10 +5,12 @@ use super::crew::MOST_OF_ONE;
 use super::facts;
 use super::log::{Answered, Call};
 use super::target::Target;
-use crate::decision::{Op, Step, Work};
-use crate::hands::{self, Answer, Asked, More, Who};
+use crate::decision::{Argument, Op, Step, Work};
+use crate::handlers::files::{FLAGS, THREAD, flag};
+use crate::hands::{self, Answer, Asked, Done, More, Told, Who};
 use crate::held::Held;
 use crate::policy::Uname;
+use crate::policy::files::Verdict;
 use crate::table::Entry;
 use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,7 +24,8 @@ pub(super) struct Pending {
     work: Work,
     /// Where the hand's text goes, for `uname`.
     write_to: Option<u64>,
-    deadline: Instant,
+    /// None where it may take for ever.
+    deadline: Option<Instant>,
     stage: Stage,
 }
 
@@ -78,12 +81,15 @@ impl Eyes {
     }
 
     /// Gives a call to the hands.
-    fn delegate(&mut self, id: u64, call: Call, work: Work, write_to: Option<u64>) {
+    fn delegate(&mut self, id: u64, call: Call, mut work: Work, write_to: Option<u64>) {
+        if let (Op::Open, Some(place)) = (work.op, work.numbers.get_mut(THREAD)) {
+            *place = u64::from(call.thread.cast_unsigned());
+        }
         let asked = self.hands.as_ref().ok_or(Errno::ENOSYS);
         match asked.and_then(|hands| hands::ask(hands.as_fd(), &Asked::Who(Who(call.thread)))) {
             Err(_) => self.respond(id, &call, Err(Errno::ENOSYS)),
             Ok(()) => {
-                let deadline = Instant::now() + Duration::from_millis(self.policy.pace.deadline_ms.into());
+                let deadline = Some(Instant::now() + Duration::from_millis(self.policy.pace.deadline_ms.into()));
                 self.asked.push_back(id);
                 self.pending.insert(id, Pending { call, work, write_to, deadline, stage: Stage::Unknown });
             }
@@ -164,10 +170,17 @@ impl Eyes {
 
     /// A hand has something to say about a call, or has died over it.
     pub(super) fn done(&mut self, id: u64) {
-        let socket = self.crew.at_work().find(|(busy, _)| *busy == id).map(|(_, socket)| hands::read_done(socket));
-        let Some(Ok(Some(done))) = socket else { return self.failed(id) };
+        let socket = self.crew.at_work().find(|(busy, _)| *busy == id).map(|(_, socket)| hands::read_told(socket));
+        let done = match socket {
+            Some(Ok(Some(Told::Done(done)))) => done,
+            Some(Ok(Some(Told::Blocks))) => return self.blocks(id),
+            _ => return self.failed(id),
+        };
         self.crew.release(id, Instant::now());
         let Some(pending) = self.pending.get(&id) else { return };
+        if pending.work.op == Op::Open {
+            return self.opened(id, done);
+        }
         let result = match (pending.write_to, done.result) {
             (Some(address), Ok(value)) => {
                 let target = Target(pending.call.thread);
@@ -181,6 +194,36 @@ impl Eyes {
             (_, result) => result,
         };
         self.finish(id, result);
+    }
+
+    /// A hand has opened a file, or not.
+    fn opened(&mut self, id: u64, done: Done) {
+        let Some(Pending { mut call, work, .. }) = self.pending.remove(&id) else { return };
+        let judged = hands::decode_judged(&done.text);
+        let tells = judged.as_ref().is_none_or(|(ruling, _)| ruling.verdict != Verdict::Allow);
+        if let Some((ruling, name)) = judged {
+            call.seen.push(("name", Argument::Path(name.to_vec())));
+            call.seen.extend(ruling.rule.map(|rule| ("file_rule", Argument::Number(rule.into()))));
+        }
+        let close_on_exec = work.numbers.get(FLAGS).is_some_and(|flags| flags & flag(libc::O_CLOEXEC) != 0);
+        let file = done.result.and_then(|_| done.file.ok_or(Errno::EPERM));
+        let given = file.and_then(|file| notify::answer_with(self.listener.as_fd(), id, file.as_fd(), close_on_exec));
+        match given {
+            Ok(()) if tells => self.log.answered(&call, Answered::Result(Ok(0))),
+            Ok(()) => {}
+            Err(errno) => self.respond(id, &call, Err(errno)),
+        }
+    }
+
+    /// A hand waits for somebody else: a FIFO's other end. So would the caller, for as long as it takes.
+    fn blocks(&mut self, id: u64) {
+        if !self.crew.blocks(id) {
+            let _ = self.crew.end(id);
+            return self.finish(id, Err(Errno::ENFILE));
+        }
+        if let Some(pending) = self.pending.get_mut(&id) {
+            pending.deadline = None;
+        }
     }
 
     /// The hand that worked on a call is of no use any more.
@@ -221,7 +264,12 @@ impl Eyes {
             return;
         }
         let now = Instant::now();
-        let late: Vec<u64> = self.pending.iter().filter(|(_, p)| p.deadline <= now).map(|(id, _)| *id).collect();
+        let late: Vec<u64> = self
+            .pending
+            .iter()
+            .filter(|(_, p)| p.deadline.is_some_and(|deadline| deadline <= now))
+            .map(|(id, _)| *id)
+            .collect();
         for id in late {
             let _ = self.crew.end(id);
             self.finish(id, Err(Errno::ETIMEDOUT));

@@ -2,8 +2,10 @@
 //! that identity. The kernel judges it as it would judge them.
 
 use super::identity::{self, Identity, Proc};
+use super::open::{Opened, Opener};
 use super::{node, wire};
-use crate::decision::{Op, Work};
+use crate::decision::{Op, UNKNOWN, Work};
+use crate::policy::files::Rules;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags};
 use std::ffi::{CString, OsStr};
@@ -16,33 +18,44 @@ use zviz_sys::{fd, ids, path, rights, wait};
 const OPTIONS_MAX: usize = 4095;
 
 /// Works until the eyes are gone. In a process of its own.
-pub(super) fn run(proc: &Proc, thread: i32, identity: &Identity, eyes: &OwnedFd) -> ! {
+pub(super) fn run(proc: &Proc, rules: Option<&Rules>, thread: i32, identity: &Identity, eyes: &OwnedFd) -> ! {
     // The other hands' sockets, and the eyes' to all of them, are not this one's.
     let ready = fd::close_all_but(0, &[Some(proc.0.as_fd()), Some(eyes.as_fd())])
-        .and_then(|()| identity::assume(proc, thread, identity));
+        .and_then(|()| identity::assume(proc, thread, identity))
+        .and_then(|()| rules.map(|rules| Opener::new(proc, rules)).transpose());
     let _ = ids::set_name(c"zviz-hand");
-    if wire::send_done(eyes.as_fd(), ready.map(|()| 0), &[]).is_err() || ready.is_err() {
-        process::exit(1);
-    }
+    let told = wire::send_done(eyes.as_fd(), ready.as_ref().map(|_| 0).map_err(|errno| *errno), &[], None);
+    let (Ok(opener), Ok(())) = (ready, told) else { process::exit(1) };
     let mut packet = vec![0u8; wire::PACKET];
     loop {
         let Ok(received) = rights::receive(eyes.as_fd(), &mut packet) else { process::exit(1) };
         let work = packet.get(..received.bytes).filter(|bytes| !bytes.is_empty() && !received.truncated);
         let Some(work) = work else { process::exit(0) };
-        let mut text = Vec::new();
         let [directory, descriptor, ..] = received.fds;
-        let result = (|| {
-            let (work, umask) = Work::decode(work).ok_or(Errno::EPROTO)?;
-            let directory = directory.ok_or(Errno::EBADF)?;
-            // Where the caller stands, or the directory that its descriptor names.
-            path::enter(descriptor.as_ref().unwrap_or(&directory).as_fd())?;
-            process::set_umask(umask);
-            let done = act(identity, &work, &mut text);
-            // Nothing of the container is kept busy between calls.
-            let _ = path::change_directory(c"/");
-            done
-        })();
-        if wire::send_done(eyes.as_fd(), result, &text).is_err() {
+        let place = descriptor.or(directory);
+        let mut text = Vec::new();
+        let mut file = None;
+        let result = Work::decode(work).ok_or(Errno::EPROTO).and_then(|(work, umask)| match (work.op, &opener) {
+            (Op::Open, Some(opener)) => {
+                let umask = (umask != UNKNOWN).then_some(umask);
+                // Whoever does not hear it has ended, and this process with it.
+                let may_block = || _ = wire::send_blocks(eyes.as_fd());
+                let Opened { result, judged } = opener.open(&work, place.as_ref().map(AsFd::as_fd), umask, &may_block);
+                text = judged.map(wire::encode_judged).unwrap_or_default();
+                file = Some(result?);
+                Ok(0)
+            }
+            (Op::Open, None) => Err(Errno::ENOSYS),
+            _ => {
+                // Where the caller stands, or the directory that its descriptor names.
+                path::enter(place.as_ref().ok_or(Errno::EBADF)?.as_fd())?;
+                process::set_umask(umask);
+                act(identity, &work, &mut text)
+            }
+        });
+        // Nothing of the container is kept busy between calls.
+        let _ = path::change_directory(c"/");
+        if wire::send_done(eyes.as_fd(), result, &text, file.as_ref().map(AsFd::as_fd)).is_err() {
             process::exit(0);
         }
     }
@@ -61,6 +74,7 @@ fn act(identity: &Identity, work: &Work, text: &mut Vec<u8>) -> Result<i64, Errn
         }
         Op::PivotRoot => nix::unistd::pivot_root(path(first)?.as_c_str(), path(second)?.as_c_str())?,
         Op::Node => node::make(identity, work)?,
+        Op::Open => return Err(Errno::ENOSYS),
         Op::Uname => text.extend_from_slice(&zviz_sys::process::names()?),
     }
     Ok(0)

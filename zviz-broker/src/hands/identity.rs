@@ -50,10 +50,20 @@ pub(super) struct Seen {
 }
 
 impl Proc {
-    fn open(&self, thread: i32, file: &str, flags: i32) -> Result<OwnedFd, Errno> {
+    pub(super) fn open(&self, thread: i32, file: &str, flags: i32) -> Result<OwnedFd, Errno> {
         let name = CString::new(format!("{thread}/{file}")).map_err(|_| Errno::EINVAL)?;
         // Beneath, but for the last component, which may be one of proc's own links.
         path::openat2(self.0.as_fd(), &name, flags, 0, 0)
+    }
+
+    /// One of a thread's files, whole.
+    pub(super) fn text(&self, thread: i32, file: &str) -> Result<String, Errno> {
+        read_all(&self.open(thread, file, libc::O_RDONLY)?)
+    }
+
+    /// A thread's umask.
+    pub(super) fn umask(&self, thread: i32) -> Result<u32, Errno> {
+        Ok(read_status(&self.open(thread, "status", libc::O_RDONLY)?)?.1)
     }
 
     fn own(&self, file: &str) -> Result<OwnedFd, Errno> {
@@ -178,7 +188,7 @@ fn inode(namespace: &OwnedFd) -> Result<u64, Errno> {
     Ok(fd::stat(namespace.as_fd())?.st_ino)
 }
 
-fn read_all(file: &OwnedFd) -> Result<String, Errno> {
+pub(super) fn read_all(file: &OwnedFd) -> Result<String, Errno> {
     let mut text = Vec::new();
     let mut chunk = [0u8; 4096];
     loop {

@@ -1,6 +1,7 @@
 //! The packets between the eyes and the hands. Both ends are ours, and forked from one process; what arrives is checked
 //! all the same, since one end may have been taken over.
 
+use crate::policy::files::{Reason, Ruling, Verdict};
 use nix::errno::Errno;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use zviz_sys::rights;
@@ -47,8 +48,17 @@ pub(crate) struct Answer {
 pub(crate) struct Done {
     /// What the call returns.
     pub result: Result<i64, Errno>,
-    /// What it is about.
+    /// What it is about: names, or what the rules said.
     pub text: Vec<u8>,
+    /// What was opened.
+    pub file: Option<OwnedFd>,
+}
+
+/// What a hand says.
+pub(crate) enum Told {
+    Done(Done),
+    /// It waits for somebody else, and there is no deadline for that.
+    Blocks,
 }
 
 const ENTER: u8 = 1;
@@ -57,6 +67,10 @@ const MORE: u8 = 3;
 const FAREWELL: u8 = 4;
 const MESSAGE: usize = 13;
 const ANSWER: usize = 16;
+/// No value, and no errno.
+const BLOCKS: i64 = i64::MIN;
+/// A value, what the rules said, and a name.
+const TOLD: usize = 8 + 3 + 4097;
 /// Work with four strings of the longest kind.
 pub(super) const PACKET: usize = 5 * 4096;
 
@@ -138,16 +152,26 @@ pub(crate) fn read_answer(hands: BorrowedFd<'_>) -> Result<Option<Answer>, Errno
     Ok(Some(Answer { errno, identity, umask, fds: [first, second, third] }))
 }
 
-/// As one packet: the value or the negative errno, and a text.
-pub(super) fn send_done(eyes: BorrowedFd<'_>, result: Result<i64, Errno>, text: &[u8]) -> Result<(), Errno> {
+/// As one packet: the value or the negative errno, and a text; a descriptor beside it.
+pub(super) fn send_done(
+    eyes: BorrowedFd<'_>,
+    result: Result<i64, Errno>,
+    text: &[u8],
+    file: Option<BorrowedFd<'_>>,
+) -> Result<(), Errno> {
     let value = result.unwrap_or_else(|errno| -i64::from(errno as i32));
     let packet = [&value.to_le_bytes(), text].concat();
-    rights::send_with(eyes, &packet, &[]).map(drop)
+    rights::send_with(eyes, &packet, file.as_slice()).map(drop)
 }
 
-/// Reads what a hand has done; none at its end.
-pub(crate) fn read_done(hand: BorrowedFd<'_>) -> Result<Option<Done>, Errno> {
-    let mut packet = vec![0u8; 4096];
+/// That what follows may take for ever, by the nature of what is done.
+pub(super) fn send_blocks(eyes: BorrowedFd<'_>) -> Result<(), Errno> {
+    rights::send_with(eyes, &BLOCKS.to_le_bytes(), &[]).map(drop)
+}
+
+/// Reads what a hand says; none at its end.
+pub(crate) fn read_told(hand: BorrowedFd<'_>) -> Result<Option<Told>, Errno> {
+    let mut packet = [0u8; TOLD];
     let received = rights::receive(hand, &mut packet)?;
     if received.bytes == 0 {
         return Ok(None);
@@ -158,7 +182,34 @@ pub(crate) fn read_done(hand: BorrowedFd<'_>) -> Result<Option<Done>, Errno> {
         0.. => Ok(value),
         // Above what the kernel knows as an errno, nothing can be meant.
         -4095..0 => Err(Errno::from_raw(i32::try_from(-value).map_err(|_| Errno::EPROTO)?)),
+        BLOCKS => return Ok(Some(Told::Blocks)),
         _ => return Err(Errno::EPROTO),
     };
-    Ok(Some(Done { result, text: text.to_vec() }))
+    let [file, ..] = received.fds;
+    Ok(Some(Told::Done(Done { result, text: text.to_vec(), file })))
+}
+
+/// What the rules for files said, and about which name, as the text of `Done`.
+pub(super) fn encode_judged((ruling, name): (Ruling, Vec<u8>)) -> Vec<u8> {
+    let rule = ruling.rule.unwrap_or(u16::MAX).to_le_bytes();
+    let verdict = match ruling.verdict {
+        Verdict::Allow => 0,
+        Verdict::Audit => 1,
+        Verdict::Deny(_) => 2,
+    };
+    [&[verdict], rule.as_slice(), &name].concat()
+}
+
+/// The other way round.
+pub(crate) fn decode_judged(text: &[u8]) -> Option<(Ruling, &[u8])> {
+    let (verdict, rest) = text.split_first()?;
+    let (rule, name) = rest.split_at_checked(2)?;
+    let rule = Some(u16::from_le_bytes(rule.try_into().ok()?)).filter(|rule| *rule != u16::MAX);
+    let verdict = match verdict {
+        0 => Verdict::Allow,
+        1 => Verdict::Audit,
+        // With which errno, the result says.
+        _ => Verdict::Deny(Reason::default()),
+    };
+    Some((Ruling { verdict, rule }, name))
 }

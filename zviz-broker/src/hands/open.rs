@@ -1,0 +1,183 @@
+//! Opening a file for the caller: found first without opening it, named by the kernel, judged by that name, and then this very
+//! file is opened, so that nothing that happens to paths in between matters.
+//!
+//! ```text
+//! path ──► O_PATH ──► its name in /proc/self/fd ──► rules ──► open /proc/self/fd/N
+//! path of what is made ──► O_PATH of its directory ──► name of that + last component ──► rules ──► openat(directory, last)
+//! ```
+
+mod create;
+mod name;
+mod terminal;
+mod walk;
+
+use super::identity::Proc;
+use crate::decision::Work;
+use crate::handlers::files::{FLAGS, MODE_AT, O_ACCMODE, RESOLVE_AT, THREAD, nameless};
+use crate::policy::files::{Rules, Ruling, Verdict};
+use nix::errno::Errno;
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use zviz_sys::path::{self, resolve};
+use zviz_sys::{fd, process};
+
+/// What a hand needs to open files.
+pub(super) struct Opener<'p> {
+    rules: &'p Rules,
+    proc: &'p Proc,
+    /// The file system of the host's proc, in which this process could be seen.
+    host_proc: u64,
+    /// This process's own descriptors, in the host's proc.
+    own: OwnedFd,
+}
+
+/// One call.
+struct Call<'w> {
+    path: &'w [u8],
+    flags: i32,
+    mode: u32,
+    resolve: u64,
+    thread: i32,
+}
+
+/// What came of it.
+pub(super) struct Opened {
+    pub result: Result<OwnedFd, Errno>,
+    /// What the rules said, about which name; none if it did not come to that.
+    pub judged: Option<(Ruling, Vec<u8>)>,
+}
+
+/// A file that was found, and is not open.
+struct Found {
+    file: OwnedFd,
+    /// By one of proc's links, which lead anywhere.
+    jumped: bool,
+}
+
+impl<'p> Opener<'p> {
+    /// After the root is the caller's.
+    pub(super) fn new(proc: &'p Proc, rules: &'p Rules) -> Result<Self, Errno> {
+        let own = path::openat2(proc.0.as_fd(), c"self/fd", libc::O_PATH | libc::O_DIRECTORY, 0, 0)?;
+        Ok(Opener { rules, proc, host_proc: fd::stat(proc.0.as_fd())?.st_dev, own })
+    }
+
+    /// Opens it. `place` is where a path that is not absolute begins: none is the caller's working directory, which is looked
+    /// up then. `umask` is none where it is not known. `may_block` is called before the rest may take for ever.
+    pub(super) fn open(
+        &self,
+        work: &Work,
+        place: Option<BorrowedFd<'_>>,
+        umask: Option<u32>,
+        may_block: &dyn Fn(),
+    ) -> Opened {
+        let mut judged = None;
+        let result = self.prepare(work, place, umask).and_then(|call| {
+            if call.flags & libc::O_CREAT != 0 {
+                self.create(&call, &mut judged, may_block)
+            } else {
+                let found = self.find(&call, call.path, call.flags & (libc::O_NOFOLLOW | libc::O_DIRECTORY))?;
+                self.reopen(&call, &found, &mut judged, may_block)
+            }
+        });
+        Opened { result, judged }
+    }
+
+    fn prepare<'w>(
+        &self,
+        work: &'w Work,
+        place: Option<BorrowedFd<'_>>,
+        umask: Option<u32>,
+    ) -> Result<Call<'w>, Errno> {
+        let path = work.texts[0].as_deref().ok_or(Errno::EFAULT)?;
+        let number = |at: usize| work.numbers.get(at).copied().unwrap_or_default();
+        let flags = i32::try_from(number(FLAGS)).map_err(|_| Errno::EINVAL)?;
+        let mode = u32::try_from(number(MODE_AT)).map_err(|_| Errno::EINVAL)?;
+        let thread = i32::try_from(number(THREAD)).map_err(|_| Errno::ESRCH)?;
+        let call = Call { path, flags, mode, resolve: number(RESOLVE_AT), thread };
+        if !path.starts_with(b"/") || call.resolve & (resolve::BENEATH | resolve::IN_ROOT) != 0 {
+            match place {
+                Some(place) => path::enter(place)?,
+                None => path::enter(self.proc.open(thread, "cwd", libc::O_PATH | libc::O_DIRECTORY)?.as_fd())?,
+            }
+            // What is outside the root has no name that a rule could be about.
+            path::working_directory_is_inside().map_err(|errno| match errno {
+                Errno::EXDEV => Errno::EACCES,
+                other => other,
+            })?;
+        }
+        if flags & libc::O_CREAT != 0 || nameless(number(FLAGS)) {
+            process::set_umask(match umask {
+                Some(umask) => umask,
+                None => self.proc.umask(thread)?,
+            });
+        }
+        Ok(call)
+    }
+
+    /// Finds what a path names, without opening it.
+    fn find(&self, call: &Call<'_>, path: &[u8], flags: i32) -> Result<Found, Errno> {
+        let text = CString::new(path).map_err(|_| Errno::EINVAL)?;
+        let here = nix::fcntl::AT_FDCWD;
+        match path::openat2(here, &text, libc::O_PATH | flags, 0, call.resolve | resolve::NO_MAGICLINKS) {
+            Ok(file) => Ok(Found { file, jumped: false }),
+            // `self` in a proc is nobody for this process, and what is beyond proc's links is not found either.
+            Err(Errno::ENOENT | Errno::ELOOP) if call.resolve & !resolve::NO_MAGICLINKS == 0 => {
+                self.walk(call, path, flags)
+            }
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Judges a file that was found, and opens it.
+    fn reopen(
+        &self,
+        call: &Call<'_>,
+        found: &Found,
+        judged: &mut Option<(Ruling, Vec<u8>)>,
+        may_block: &dyn Fn(),
+    ) -> Result<OwnedFd, Errno> {
+        let stat = fd::stat(found.file.as_fd())?;
+        let mut name = self.name(found, &stat)?;
+        let nameless = nameless(u64::from(call.flags.cast_unsigned()));
+        if nameless {
+            // A name that no file of the directory need have.
+            name = name::below(name, b"#");
+        }
+        self.judge(call, &stat, name, judged)?;
+        if blocks(&stat) && call.flags & libc::O_NONBLOCK == 0 {
+            may_block();
+        }
+        let terminal = terminal::of_caller(self.proc, call.thread, &stat)?;
+        let file = terminal.as_ref().unwrap_or(&found.file);
+        let once = libc::O_CREAT | libc::O_NOFOLLOW | if nameless { 0 } else { libc::O_EXCL };
+        path::openat(self.own.as_fd(), &name::number(file.as_fd())?, call.flags & !once, call.mode)
+    }
+
+    /// Asks the rules.
+    fn judge(
+        &self,
+        call: &Call<'_>,
+        stat: &libc::stat,
+        name: Vec<u8>,
+        judged: &mut Option<(Ruling, Vec<u8>)>,
+    ) -> Result<(), Errno> {
+        if stat.st_dev == self.host_proc {
+            // A proc that shows this process itself, which may open its own memory there.
+            return Err(Errno::EACCES);
+        }
+        let access = call.flags & O_ACCMODE;
+        let changes = libc::O_CREAT | libc::O_TRUNC;
+        let writes = access != libc::O_RDONLY || call.flags & changes != 0;
+        let ruling = self.rules.ask(&name, access != libc::O_WRONLY, writes);
+        *judged = Some((ruling, name));
+        match ruling.verdict {
+            Verdict::Deny(reason) => Err(reason.into()),
+            Verdict::Allow | Verdict::Audit => Ok(()),
+        }
+    }
+}
+
+/// Whether opening it may take for ever: a FIFO waits for its other end, a terminal for its line.
+fn blocks(stat: &libc::stat) -> bool {
+    matches!(stat.st_mode & libc::S_IFMT, libc::S_IFIFO | libc::S_IFCHR)
+}

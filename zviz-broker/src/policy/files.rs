@@ -1,0 +1,198 @@
+//! Which files may be opened, by name.
+
+use super::Fault;
+use crate::glob::Glob;
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
+
+/// Rules for opening files. Names are canonical and absolute in the caller's root, as they are when the file is opened: of
+/// whatever path, link or descriptor a call named it by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Files {
+    /// In order: the first that matches decides.
+    #[serde(default)]
+    pub rules: Vec<FileRule>,
+    /// Where none matches.
+    #[serde(default)]
+    pub default: Verdict,
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileRule {
+    /// See [`Glob`].
+    pub glob: String,
+    /// What kind of opening it is about.
+    #[serde(default)]
+    pub access: Access,
+    /// What is said to it.
+    pub verdict: Verdict,
+}
+
+/// What a file is opened for. To make, truncate or nameless-make one is to write; for both, both are asked about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// Reading, and listing directories.
+    Read,
+    /// Writing.
+    Write,
+    /// Either.
+    #[default]
+    Any,
+}
+
+/// What is said to an opening.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// The caller's own rights decide.
+    #[default]
+    Allow,
+    /// The same, and it is told in the audit.
+    Audit,
+    /// It fails.
+    Deny(Reason),
+}
+
+/// The errno that a refused call fails with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[allow(missing_docs, reason = "errno(3) says")]
+pub enum Reason {
+    #[default]
+    Eacces,
+    Eperm,
+    Enoent,
+    Erofs,
+    Eio,
+}
+
+impl From<Reason> for Errno {
+    fn from(reason: Reason) -> Errno {
+        match reason {
+            Reason::Eacces => Errno::EACCES,
+            Reason::Eperm => Errno::EPERM,
+            Reason::Enoent => Errno::ENOENT,
+            Reason::Erofs => Errno::EROFS,
+            Reason::Eio => Errno::EIO,
+        }
+    }
+}
+
+/// The most rules there may be.
+const MOST: usize = 1000;
+
+impl Files {
+    pub(super) fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        if self.rules.len() > MOST {
+            faults.push(Fault { place: "files.rules".into(), why: format!("more than {MOST}") });
+        }
+        for (i, rule) in self.rules.iter().enumerate() {
+            if let Err(why) = Glob::new(&rule.glob) {
+                faults.push(Fault { place: format!("files.rules[{i}].glob"), why: why.into() });
+            }
+        }
+        faults
+    }
+}
+
+/// The rules, ready to be asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rules {
+    rules: Vec<(Glob, Access, Verdict)>,
+    default: Verdict,
+}
+
+/// What the rules say to one opening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ruling {
+    /// All told.
+    pub verdict: Verdict,
+    /// Which rule said so; none for the default.
+    pub rule: Option<u16>,
+}
+
+impl Rules {
+    /// A rule whose glob is at fault, which [`super::Policy::faults`] tells, refuses everything.
+    #[must_use]
+    pub fn new(files: &Files) -> Rules {
+        let rule = |rule: &FileRule| Some((Glob::new(&rule.glob).ok()?, rule.access, rule.verdict));
+        match files.rules.iter().map(rule).collect() {
+            Some(rules) => Rules { rules, default: files.default },
+            None => Rules { rules: Vec::new(), default: Verdict::Deny(Reason::Eperm) },
+        }
+    }
+
+    /// What is said to opening `name` for reading, writing, or both. Neither is asked about as reading.
+    #[must_use]
+    pub fn ask(&self, name: &[u8], reads: bool, writes: bool) -> Ruling {
+        let reading = (reads || !writes).then(|| self.first(name, Access::Read));
+        let writing = writes.then(|| self.first(name, Access::Write));
+        match (reading, writing) {
+            (Some(one), None) | (None, Some(one)) => one,
+            // The stricter.
+            (Some(one), Some(other)) if weight(other.verdict) > weight(one.verdict) => other,
+            (Some(one), Some(_)) => one,
+            (None, None) => Ruling { verdict: self.default, rule: None },
+        }
+    }
+
+    fn first(&self, name: &[u8], access: Access) -> Ruling {
+        let applies = |of: Access| of == Access::Any || of == access;
+        let found = self.rules.iter().enumerate().find(|(_, (glob, of, _))| applies(*of) && glob.matches(name));
+        match found {
+            // There are fewer than would not fit.
+            Some((i, (.., verdict))) => Ruling { verdict: *verdict, rule: Some(i as u16) },
+            None => Ruling { verdict: self.default, rule: None },
+        }
+    }
+}
+
+fn weight(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Allow => 0,
+        Verdict::Audit => 1,
+        Verdict::Deny(_) => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_rule_that_matches_decides_for_each_kind_of_access() {
+        let json = r#"{"rules": [
+            {"glob": "/tmp/**", "access": "read", "verdict": "allow"},
+            {"glob": "/tmp/log/*", "access": "write", "verdict": "audit"},
+            {"glob": "/tmp/**", "access": "write", "verdict": {"deny": "EROFS"}},
+            {"glob": "/etc/**", "verdict": "audit"}
+        ], "default": {"deny": "EACCES"}}"#;
+        let files: Files = serde_json::from_str(json).unwrap();
+        assert_eq!(files.faults(), []);
+        let rules = Rules::new(&files);
+        let ask = |name: &str, reads, writes| {
+            let ruling = rules.ask(name.as_bytes(), reads, writes);
+            (ruling.verdict, ruling.rule)
+        };
+        assert_eq!(ask("/tmp/a", true, false), (Verdict::Allow, Some(0)));
+        assert_eq!(ask("/tmp/a", false, true), (Verdict::Deny(Reason::Erofs), Some(2)));
+        // What may be read only may not be opened for both.
+        assert_eq!(ask("/tmp/a", true, true), (Verdict::Deny(Reason::Erofs), Some(2)));
+        assert_eq!(ask("/tmp/log/a", true, true), (Verdict::Audit, Some(1)));
+        assert_eq!(ask("/etc/a", false, false), (Verdict::Audit, Some(3)));
+        assert_eq!(ask("/root", true, false), (Verdict::Deny(Reason::Eacces), None));
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_meant_is_told_and_refuses_everything() {
+        let rule = |glob: &str| FileRule { glob: glob.into(), access: Access::Any, verdict: Verdict::Allow };
+        let files = Files { rules: vec![rule("/ok"), rule("/not/")], default: Verdict::Allow };
+        assert_eq!(files.faults().first().map(|fault| fault.place.as_str()), Some("files.rules[1].glob"));
+        assert_eq!(Rules::new(&files).ask(b"/ok", true, false).verdict, Verdict::Deny(Reason::Eperm));
+    }
+}

@@ -1,0 +1,90 @@
+//! A process whose calls a broker answers.
+
+use std::os::fd::{AsFd, OwnedFd};
+use zviz_broker::eyes::Facts;
+use zviz_broker::policy::Policy;
+use zviz_broker::start::{Settings, start};
+use zviz_sys::process::{self, Cloned};
+use zviz_sys::seccomp::{Instruction, flag, load};
+use zviz_sys::{fd, rights, wait};
+
+/// CAP_SYS_PTRACE.
+const SYS_PTRACE: u64 = 1 << 19;
+
+/// Calls with these numbers are asked about, all others allowed.
+pub fn filter(calls: &[i64]) -> Vec<Instruction> {
+    let mut program = vec![Instruction { code: 0x20, jt: 0, jf: 0, k: 0 }];
+    for number in calls {
+        program.push(Instruction { code: 0x15, jt: 0, jf: 1, k: u32::try_from(*number).unwrap() });
+        program.push(Instruction { code: 0x06, jt: 0, jf: 0, k: 0x7fc0_0000 });
+    }
+    program.push(Instruction { code: 0x06, jt: 0, jf: 0, k: 0x7fff_0000 });
+    program
+}
+
+pub fn opens() -> Vec<i64> {
+    vec![libc::SYS_open, libc::SYS_openat, libc::SYS_openat2, libc::SYS_creat]
+}
+
+/// Runs `victim` in a pid and a mount namespace of its own with a broker of `policy`: its exit code, none if it was killed.
+/// `prepare` comes before the filter.
+pub fn run(policy: Policy, prepare: impl FnOnce(), victim: impl FnOnce()) -> Option<i32> {
+    let (ours, theirs) = fd::packet_pair().unwrap();
+    let starting =
+        start(Settings { policy, facts: Facts::default(), capabilities: SYS_PTRACE, container: "files".into() })
+            .unwrap();
+    let namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWNS;
+    let pidfd = match process::clone(u64::from(namespaces.cast_unsigned()), None).unwrap() {
+        Cloned::Parent { pidfd, .. } => pidfd,
+        Cloned::Child => {
+            drop(starting);
+            drop(ours);
+            own_proc();
+            prepare();
+            zviz_sys::ids::set_no_new_privs().unwrap();
+            let listener = load(&filter(&opens()), flag::NEW_LISTENER).unwrap().unwrap();
+            rights::send(theirs.as_fd(), &[1], listener.as_fd()).unwrap();
+            drop(listener);
+            // Until it is served.
+            let mut word = [0u8; 1];
+            rights::receive(theirs.as_fd(), &mut word).unwrap();
+            let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(victim)).is_ok();
+            process::exit(if passed { 0 } else { 1 })
+        }
+    };
+    drop(theirs);
+    let mut word = [0u8; 1];
+    let [listener, ..] = rights::receive(ours.as_fd(), &mut word).unwrap().fds;
+    let serving = starting.serve(listener.unwrap(), pidfd.as_fd(), pidfd.as_fd()).unwrap();
+    rights::send_with(ours.as_fd(), &[1], &[]).unwrap();
+    let ended = wait::wait(pidfd.as_fd()).unwrap();
+    let broker: OwnedFd = serving.pidfd;
+    assert!(matches!(wait::wait(broker.as_fd()).unwrap(), wait::Exit::Code(0)), "the broker");
+    match ended {
+        wait::Exit::Code(code) => Some(code),
+        wait::Exit::Signal(_) => None,
+    }
+}
+
+/// Runs `victim` in such namespaces without any filter.
+pub fn native(victim: impl FnOnce()) -> Option<i32> {
+    let namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWNS;
+    match process::clone(u64::from(namespaces.cast_unsigned()), None).unwrap() {
+        Cloned::Parent { pidfd, .. } => match wait::wait(pidfd.as_fd()).unwrap() {
+            wait::Exit::Code(code) => Some(code),
+            wait::Exit::Signal(_) => None,
+        },
+        Cloned::Child => {
+            own_proc();
+            let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(victim)).is_ok();
+            process::exit(if passed { 0 } else { 1 })
+        }
+    }
+}
+
+fn own_proc() {
+    use nix::mount::{MsFlags, mount};
+    let none: Option<&str> = None;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+    mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none).unwrap();
+}
