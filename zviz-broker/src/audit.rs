@@ -106,6 +106,11 @@ impl Audit {
         Audit(None)
     }
 
+    /// Whether nothing is recorded.
+    pub fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Starts the writer, of the process that calls: a fork has none.
     ///
     /// # Errors

@@ -11,7 +11,9 @@ use zviz_sys::{fd, ids, notify, path, process, sched};
 pub const EYES: &[&str] = &[
     "brk",
     "clock_gettime",
+    "clock_nanosleep",
     "close",
+    "exit",
     "exit_group",
     "fcntl",
     "futex",
@@ -191,5 +193,6 @@ pub(crate) fn load_after(filter: &[Instruction]) -> Result<(), Errno> {
 
 /// Loads it for good.
 pub(crate) fn load(filter: &[Instruction]) -> Result<(), Errno> {
-    seccomp::load(filter, 0).map(drop)
+    // Of all threads, or of none.
+    seccomp::load(filter, seccomp::flag::TSYNC | seccomp::flag::TSYNC_ESRCH).map(drop)
 }

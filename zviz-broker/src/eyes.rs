@@ -7,20 +7,24 @@ mod log;
 mod pace;
 mod serve;
 mod target;
+mod watch;
 
 pub use facts::Facts;
 pub(crate) use log::Log;
+pub(crate) use watch::Watch;
 
 use crate::hands::{self, Asked};
 use crate::policy::{Death, Policy};
 use crate::table::{Entry, TABLE};
 use crew::Crew;
+use facts::Told;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pace::Bucket;
 use serve::Pending;
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zviz_seccomp::Arch;
 use zviz_sys::process::{exit, pidfd_send_signal};
@@ -35,14 +39,15 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// What the eyes are started with.
 pub(crate) struct Eyes {
-    listener: OwnedFd,
+    listener: Arc<OwnedFd>,
     /// The hands; none once they have died.
     hands: Option<OwnedFd>,
     /// The same as a child of this process.
-    hands_pid: OwnedFd,
+    hands_pid: Arc<OwnedFd>,
     init: OwnedFd,
     policy: Policy,
     facts: Facts,
+    told: Told,
     calls: Vec<(u32, i32, &'static Entry)>,
     pending: BTreeMap<u64, Pending>,
     /// Calls whose answer from the hands is outstanding, in the order in which they were asked.
@@ -72,7 +77,10 @@ impl Eyes {
         listener: OwnedFd,
         init: OwnedFd,
         hands: (OwnedFd, OwnedFd),
+        watch: Watch,
     ) -> Self {
+        let (listener, hands_pid) = (Arc::new(listener), Arc::new(hands.1));
+        watch.over(&listener, &hands_pid);
         let started = Instant::now();
         // Before Linux 6.6 there is no such thing; it is only faster with it.
         let _ = notify::wake_synchronously(listener.as_fd());
@@ -81,10 +89,11 @@ impl Eyes {
         Eyes {
             listener,
             hands: Some(hands.0),
-            hands_pid: hands.1,
+            hands_pid,
             init,
             policy,
             facts,
+            told: Told::default(),
             calls,
             pending: BTreeMap::new(),
             asked: VecDeque::new(),
@@ -102,6 +111,10 @@ impl Eyes {
         loop {
             let now = Instant::now();
             let delay = self.bucket.wait(now);
+            if delay.is_none() && self.waits_for_calls_alone() && self.take() {
+                self.bucket.take();
+                continue;
+            }
             let Ok(woken) = self.wait(delay) else { exit(1) };
             if woken.ended {
                 self.farewell();
@@ -120,6 +133,11 @@ impl Eyes {
             }
             self.look_after();
         }
+    }
+
+    /// Whether nothing can happen but a call, or what the watch tells.
+    fn waits_for_calls_alone(&self) -> bool {
+        self.hands.is_some() && self.pending.is_empty() && self.asked.is_empty() && self.crew.is_empty()
     }
 
     /// Waits for something to happen.

@@ -8,7 +8,7 @@
 
 use crate::audit::{self, Audit, Sink};
 use crate::confine;
-use crate::eyes::{Eyes, Facts, Log};
+use crate::eyes::{Eyes, Facts, Log, Watch};
 use crate::hands::{self, Asked, Hands};
 use crate::policy::files::Rules;
 use crate::policy::{Policy, Trail};
@@ -153,9 +153,9 @@ fn serve(
     filter: &[Instruction],
 ) -> ! {
     let Settings { policy, facts, container, .. } = settings;
-    // It makes a thread, which the filter would not let it.
+    // Both make a thread, which the filter would not let them.
     let audit = audit.map_or(Ok(Audit::none()), Audit::start);
-    let (Ok(audit), Ok(())) = (audit, confine::load(filter)) else { exit(1) };
+    let (Ok(audit), Ok(watch), Ok(())) = (audit, Watch::start(), confine::load(filter)) else { exit(1) };
     let mut word = [0u8; 1];
     let Ok(received) = rights::receive(control.as_fd(), &mut word) else { exit(1) };
     let [Some(listener), Some(init), Some(payload), ..] = received.fds else {
@@ -174,7 +174,7 @@ fn serve(
         let _ = wait::wait(hands.1.as_fd());
         exit(1)
     }
-    Eyes::new(policy, facts, Log::new(container, audit), listener, init, hands).run()
+    Eyes::new(policy, facts, Log::new(container, audit), listener, init, hands, watch).run()
 }
 
 impl Starting {

@@ -211,6 +211,27 @@ pub fn reset_signals() -> Result<()> {
     unblock_signals()
 }
 
+extern "C" fn nothing(_: libc::c_int) {}
+
+/// Lets a signal interrupt system calls of this process (EINTR), and do nothing else. sigaction(2) without SA_RESTART.
+pub fn interrupt_by(signal: i32) -> Result<()> {
+    // SAFETY: a plain C structure, for which all zeroes is a value: no flags, an empty mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = nothing as *const () as usize;
+    // SAFETY: the handler does nothing, which is safe at any time; the old action is not asked for.
+    ret(unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) }.into()).map(drop)
+}
+
+/// Sends a signal to the first thread of the calling process. tgkill(2).
+pub fn signal_first_thread(signal: i32) -> Result<()> {
+    // SAFETY: integers only. The first thread has the process's number.
+    ret(unsafe {
+        let pid = libc::getpid();
+        libc::syscall(libc::SYS_tgkill, pid, pid, signal)
+    })
+    .map(drop)
+}
+
 /// Blocks no signal. sigprocmask(2).
 pub fn unblock_signals() -> Result<()> {
     let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();

@@ -27,7 +27,7 @@ pub mod flag {
     pub const SPEC_ALLOW: u64 = 4;
     /// Return a listener.
     pub const NEW_LISTENER: u64 = 8;
-    /// TSYNC reports ESRCH instead of a thread id: it must, together with NEW_LISTENER.
+    /// TSYNC reports ESRCH instead of a thread id, which would look like success.
     pub const TSYNC_ESRCH: u64 = 16;
     /// Once received, a notification waits through all but fatal signals.
     pub const WAIT_KILLABLE_RECV: u64 = 32;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use zviz_sys::Errno;
 use zviz_sys::process;
 
@@ -19,8 +19,32 @@ pub struct Facts {
     pub tasks: Option<File>,
 }
 
-/// The answer to sysinfo(2), with its numbers in bytes.
-pub(super) fn sysinfo(facts: &Facts, started: Instant) -> Result<[u8; size_of::<libc::sysinfo>()], Errno> {
+/// `struct sysinfo`.
+pub(super) type Sysinfo = [u8; size_of::<libc::sysinfo>()];
+
+/// How old an answer may be: it counts seconds, and pages that change all the time.
+const FRESH: Duration = Duration::from_millis(10);
+
+/// The last answer.
+#[derive(Default)]
+pub(super) struct Told(Option<(Instant, Sysinfo)>);
+
+impl Told {
+    /// The answer to sysinfo(2) at a time.
+    pub(super) fn sysinfo(&mut self, facts: &Facts, started: Instant, now: Instant) -> Result<Sysinfo, Errno> {
+        if let Some((at, told)) = &self.0
+            && now.duration_since(*at) < FRESH
+        {
+            return Ok(*told);
+        }
+        let told = sysinfo(facts, started)?;
+        self.0 = Some((now, told));
+        Ok(told)
+    }
+}
+
+/// With its numbers in bytes.
+fn sysinfo(facts: &Facts, started: Instant) -> Result<Sysinfo, Errno> {
     let mut machine = process::machine()?;
     let unit = u64::from(machine.mem_unit.max(1));
     #[allow(clippy::useless_conversion)] // narrower on some architectures

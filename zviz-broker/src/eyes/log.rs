@@ -61,6 +61,9 @@ impl Log {
     }
 
     pub(super) fn answered(&self, call: &Call, answered: Answered) {
+        if self.audit.is_none() {
+            return;
+        }
         let verdict = match answered {
             Answered::LetRun => Verdict::Allow,
             Answered::Result(Ok(_)) => Verdict::Value,

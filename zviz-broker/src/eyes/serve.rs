@@ -2,7 +2,6 @@
 
 use super::Eyes;
 use super::crew::MOST_OF_ONE;
-use super::facts;
 use super::log::{Answered, Call};
 use super::target::Target;
 use crate::decision::{Argument, Op, Step, Work};
@@ -40,17 +39,18 @@ enum Stage {
 }
 
 impl Eyes {
-    /// Takes the next call.
-    pub(super) fn take(&mut self) {
+    /// Takes the next call, and waits for one. Whether there was one.
+    pub(super) fn take(&mut self) -> bool {
         // It may be gone already: killed, or told to others by a spurious wake-up.
-        let Ok(call) = notify::receive(self.listener.as_fd()) else { return };
+        let Ok(call) = notify::receive(self.listener.as_fd()) else { return false };
         let known = self.calls.iter().find(|(arch, number, _)| (*arch, *number) == (call.arch, call.nr));
         let Some((_, _, entry)) = known.copied() else {
             // Not in this policy: the filter of another.
             let _ = notify::refuse(self.listener.as_fd(), call.id, Errno::ENOSYS);
-            return;
+            return true;
         };
         self.decide(&call, entry, Instant::now());
+        true
     }
 
     fn decide(&mut self, notified: &Notification, entry: &'static Entry, received: Instant) {
@@ -70,7 +70,7 @@ impl Eyes {
             }
             Step::Refuse(errno) => self.respond(id, &call, Err(errno)),
             Step::Sysinfo(address) => {
-                let told = facts::sysinfo(&self.facts, self.started).and_then(|bytes| {
+                let told = self.told.sysinfo(&self.facts, self.started, received).and_then(|bytes| {
                     if notify::is_waiting(listener, id) { target.write(address, &bytes) } else { Ok(()) }
                 });
                 self.respond(id, &call, told.map(|()| 0));
