@@ -19,6 +19,7 @@
 
 mod hand;
 mod identity;
+mod limit;
 mod node;
 mod open;
 mod wire;
@@ -27,7 +28,7 @@ pub(crate) use wire::{Answer, Asked, Done, More, Told, Who, ask, decode_judged, 
 
 use crate::policy::Death;
 use crate::policy::files::Rules;
-use identity::{Identity, Proc};
+use identity::{Entered, Identity, Proc};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 use wire::{Message, receive};
@@ -47,6 +48,8 @@ pub(crate) struct Hands {
     pub death: Death,
     /// For opening files; none where that is not asked for.
     pub rules: Option<Rules>,
+    /// A container that cannot be entered yet is entered later.
+    pub patient: bool,
 }
 
 struct Known {
@@ -68,19 +71,33 @@ struct Inside {
     last: u64,
     /// Those that have not been reaped.
     made: Vec<(i32, OwnedFd)>,
+    entrance: Entrance,
+}
+
+/// How far into the container the hands are.
+enum Entrance {
+    /// Nothing is known of it.
+    Outside,
+    /// It could not be entered yet; a pidfd.
+    Later(OwnedFd),
+    /// Inside, with every right in the container's own user namespace and none elsewhere.
+    Done,
+    /// Inside, with rights in the broker's own user namespace, which the first hand made narrows down; a pidfd.
+    Privileged(OwnedFd),
 }
 
 /// Serves until the eyes are gone. In a process of its own.
 pub(crate) fn run(hands: Hands) -> ! {
-    let Hands { proc, eyes, death, rules } = hands;
-    let mut inside = Inside { proc: Proc(proc), rules, eyes, known: Vec::new(), last: 0, made: Vec::new() };
+    let Hands { proc, eyes, death, rules, patient } = hands;
+    let (proc, entrance) = (Proc(proc), Entrance::Outside);
+    let mut inside = Inside { proc, rules, eyes, known: Vec::new(), last: 0, made: Vec::new(), entrance };
     let mut init = None;
     loop {
         let Ok((message, descriptors)) = receive(inside.eyes.as_fd()) else { break };
         let sent = match message {
             Message::Enter => {
                 let [payload, pidfd, ..] = descriptors;
-                let entered = payload.ok_or(Errno::EBADF).and_then(|payload| inside.proc.enter(payload.as_fd()));
+                let entered = payload.ok_or(Errno::EBADF).and_then(|payload| inside.enter(payload, patient));
                 init = pidfd;
                 wire::send_answer(inside.eyes.as_fd(), entered.err(), 0, 0, &[])
             }
@@ -105,6 +122,32 @@ pub(crate) fn run(hands: Hands) -> ! {
 }
 
 impl Inside {
+    /// Enters the container.
+    fn enter(&mut self, payload: OwnedFd, patient: bool) -> Result<(), Errno> {
+        self.entrance = match self.proc.enter(payload.as_fd()) {
+            Err(Errno::EPERM | Errno::EACCES) if patient => Entrance::Later(payload),
+            Err(errno) => return Err(errno),
+            Ok(Entered::AsTheContainers) => Entrance::Done,
+            Ok(Entered::AsTheHosts) => {
+                limit::at_first(&self.proc, payload.as_fd())?;
+                Entrance::Privileged(payload)
+            }
+        };
+        Ok(())
+    }
+
+    /// Sees to it that the container is entered, now that one of its threads waits.
+    fn be_inside(&mut self) -> Result<(), Errno> {
+        match std::mem::replace(&mut self.entrance, Entrance::Outside) {
+            Entrance::Later(payload) => self.enter(payload, false),
+            Entrance::Outside => Err(Errno::ESRCH),
+            inside => {
+                self.entrance = inside;
+                Ok(())
+            }
+        }
+    }
+
     fn who(&mut self, thread: i32) -> Result<(), Errno> {
         match self.look(thread) {
             Err(errno) => wire::send_answer(self.eyes.as_fd(), Some(errno), 0, 0, &[]),
@@ -119,6 +162,7 @@ impl Inside {
     }
 
     fn look(&mut self, thread: i32) -> Result<(u64, u32, OwnedFd, Option<Made>), Errno> {
+        self.be_inside()?;
         let seen = identity::look(&self.proc, thread)?;
         if let Some(known) = self.known.iter().find(|known| known.identity == seen.identity) {
             return Ok((known.number, seen.umask, seen.directory, None));
@@ -164,6 +208,10 @@ impl Inside {
 
     /// A new process with the identity of `thread`, and the socket to it.
     fn make(&mut self, thread: i32, identity: &Identity) -> Result<Made, Errno> {
+        if let Entrance::Privileged(payload) = &self.entrance {
+            limit::for_good(&self.proc, payload.as_fd(), identity)?;
+            self.entrance = Entrance::Done;
+        }
         let (ours, theirs) = fd::packet_pair()?;
         match process::fork()? {
             Cloned::Parent { pid, pidfd } => {

@@ -9,6 +9,7 @@ pub mod handlers;
 pub mod handover;
 mod hands;
 pub mod held;
+pub mod listen;
 pub mod memory;
 pub mod policy;
 pub mod start;

@@ -30,11 +30,18 @@ pub struct Settings {
     /// What it tells of the machine.
     pub facts: Facts,
     /// Capabilities that the eyes keep, as a mask: none where the container has a user namespace, which the runtime's user
-    /// owns. Without one CAP_SYS_PTRACE, to read memory and descriptors of processes with other ids.
+    /// owns; else [`FOREIGN`].
     pub capabilities: u64,
     /// The container's name, for the audit.
     pub container: String,
+    /// The container may be one that cannot be entered before its program is executed: the runtime's own mark on its init
+    /// is its program's memory, which belongs to the host until then. It is entered at the first call that needs it.
+    pub patient: bool,
 }
+
+/// What the eyes need of a container without a user namespace of its own: CAP_SYS_PTRACE, to read memory and descriptors of
+/// processes with other ids; CAP_KILL, to end hands that have such ids. linux/capability.h.
+pub const FOREIGN: u64 = 1 << 19 | 1 << 5;
 
 /// A broker that serves nothing yet. It ends if this is dropped.
 #[derive(Debug)]
@@ -132,7 +139,7 @@ fn begin(settings: Settings, audit: Option<Sink>, parts: Parts, eyes: &[Instruct
             if confine::detach(c"zviz-hands", &kept).and_then(|()| confine::load_after(hands)).is_err() {
                 exit(1)
             }
-            hands::run(Hands { proc, eyes: to_eyes, death, rules })
+            hands::run(Hands { proc, eyes: to_eyes, death, rules, patient: settings.patient })
         }
         Ok(Cloned::Parent { pidfd, .. }) => {
             kept.push(Some(pidfd.as_fd()));

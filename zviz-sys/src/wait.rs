@@ -68,6 +68,12 @@ pub fn reap_any() -> Result<Option<(i32, Exit)>> {
     }
 }
 
+/// Whether this process has children, living or not reaped.
+#[must_use]
+pub fn has_children() -> bool {
+    waitid(libc::P_ALL, 0, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) != Err(Errno::ECHILD)
+}
+
 fn id(pidfd: BorrowedFd<'_>) -> Result<libc::id_t> {
     libc::id_t::try_from(pidfd.as_raw_fd()).map_err(|_| Errno::EBADF)
 }

@@ -2,11 +2,13 @@
 //!
 //! This is only what may be written and what it means in words; every verb's own file below `commands` does it.
 
+mod broker;
 mod bundled;
 mod exec;
 mod run;
 mod update;
 
+pub use broker::Broker;
 pub use bundled::{Bundled, Create};
 pub use exec::Exec;
 pub use run::{Network, Run, Sandbox, Target, Userns};
@@ -118,6 +120,11 @@ pub enum Command {
     Update(Box<Update>),
     /// Print statistics and out-of-memory events of a container as JSON
     Events(Events),
+    /// Answer system calls of other runtimes' containers, whose listeners come over a socket
+    ///
+    /// Runs in the foreground. Each container gets a broker of its own, which answers the profile's system calls with the
+    /// rights of the process that makes them.
+    Broker(Broker),
     /// Write a config.json to start from
     Spec(Spec),
     /// Print what this runtime can do as JSON

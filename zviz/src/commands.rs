@@ -1,5 +1,6 @@
 //! The verbs. Each has a file; here is what they share.
 
+mod broker;
 mod bundle;
 mod create;
 mod delete;
@@ -71,6 +72,7 @@ pub fn run(cli: Cli, log: &Log) -> Result<u8, Failure> {
         Command::Features => features::run()?,
         Command::Plan(plan) => plan::run(&context, &plan)?,
         Command::Doctor(arguments) => return Ok(doctor::run(&arguments)?),
+        Command::Broker(flags) => broker::run(&context, &flags)?,
         Command::Checkpoint(_) => refused::run("checkpoint")?,
         Command::Restore(_) => refused::run("restore")?,
         Command::Update(update) => update::run(&context, &update)?,

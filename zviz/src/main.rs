@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     // Before anything is done twice. A command in a sandbox decides later, since it may not need it.
     let said = |word: &str| arguments.iter().any(|argument| argument == word);
-    if (said("create") || said("exec") || said("run") && !said("--"))
+    if (said("create") || said("exec") || (said("run") || said("broker")) && !said("--"))
         && let Err(error) = zviz_runtime::sealed::ensure()
     {
         eprintln!("zviz: seal the runtime's binary: {error}");

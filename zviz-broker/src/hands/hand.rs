@@ -22,6 +22,8 @@ pub(super) fn run(proc: &Proc, rules: Option<&Rules>, thread: i32, identity: &Id
     // The other hands' sockets, and the eyes' to all of them, are not this one's.
     let ready = fd::close_all_but(0, &[Some(proc.0.as_fd()), Some(eyes.as_fd())])
         .and_then(|()| identity::assume(proc, thread, identity))
+        // From here on it holds nothing of the host that could be got out of it, but what it opens files with.
+        .and_then(|()| if rules.is_none() { fd::close_all_but(0, &[Some(eyes.as_fd())]) } else { Ok(()) })
         .and_then(|()| rules.map(|rules| Opener::new(proc, rules)).transpose());
     let _ = ids::set_name(c"zviz-hand");
     let told = wire::send_done(eyes.as_fd(), ready.as_ref().map(|_| 0).map_err(|errno| *errno), &[], None);
@@ -91,10 +93,14 @@ fn mount(work: &Work) -> Result<(), Errno> {
 }
 
 /// Does something in a process of the pid namespace that this one's children are born into: proc shows the pid namespace of
-/// whoever mounts it. Such a process can be signalled from inside for as long as it takes, but not traced.
+/// whoever mounts it. Such a process can be signalled from inside for as long as it takes. It can be traced only by who has
+/// CAP_SYS_PTRACE in the host's user namespace, and has nothing then that the caller has not: no descriptor, no capability.
 fn inside_pid_namespace(act: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
     match process::fork()? {
         Cloned::Child => {
+            if fd::close_from(0).is_err() {
+                process::exit(libc::EPERM);
+            }
             let code = act().err().map_or(0, |errno| errno as i32);
             process::exit(code)
         }

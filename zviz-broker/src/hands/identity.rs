@@ -11,6 +11,14 @@ use zviz_sys::{fd, ids, mount, process};
 /// The host's proc.
 pub(super) struct Proc(pub OwnedFd);
 
+/// Whose rights this process has when it has entered a container.
+pub(super) enum Entered {
+    /// All in the container's user namespace, and none elsewhere.
+    AsTheContainers,
+    /// Those that it had: the container has the same user namespace.
+    AsTheHosts,
+}
+
 /// CLONE_NEW*, and its file below /proc/PID/ns. The user namespace is last: it is joined when the others are.
 const NAMESPACES: [(i32, &str); 7] = [
     (libc::CLONE_NEWNS, "mnt"),
@@ -72,7 +80,7 @@ impl Proc {
     }
 
     /// Joins the user and mount namespaces of the container's init, and becomes somebody there.
-    pub(super) fn enter(&self, init: BorrowedFd<'_>) -> Result<(), Errno> {
+    pub(super) fn enter(&self, init: BorrowedFd<'_>) -> Result<Entered, Errno> {
         let pid = pid_of(self, init)?;
         let of = |flag: i32, file: &str| -> Result<u64, Errno> {
             let theirs = inode(&self.open(pid, &format!("ns/{file}"), libc::O_RDONLY)?)?;
@@ -85,14 +93,29 @@ impl Proc {
             process::setns(init, flags)?;
         }
         if new_user == 0 {
-            return Ok(());
+            return Ok(Entered::AsTheHosts);
         }
         // The host's root is nobody in there, and yet the owner of the host's files: it must not be who acts here.
         let (uid, gid) = (self.first_mapped("uid_map")?, self.first_mapped("gid_map")?);
         ids::keep_capabilities(true)?;
         setresgid(Gid::from_raw(gid), Gid::from_raw(gid), Gid::from_raw(gid))?;
         setresuid(Uid::from_raw(uid), Uid::from_raw(uid), Uid::from_raw(uid))?;
-        self.raise()
+        self.raise()?;
+        Ok(Entered::AsTheContainers)
+    }
+
+    /// The bounding set and the permitted set of the process of a pidfd, or of this one.
+    pub(super) fn sets(&self, of: Option<BorrowedFd<'_>>) -> Result<(u64, u64), Errno> {
+        let status = match of {
+            Some(pidfd) => self.open(pid_of(self, pidfd)?, "status", libc::O_RDONLY)?,
+            None => self.own("status")?,
+        };
+        let text = read_all(&status)?;
+        let set = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).ok_or(Errno::EINVAL)
+        };
+        Ok((set("CapBnd")?, set("CapPrm")?))
     }
 
     /// Makes effective what is permitted.
@@ -172,6 +195,11 @@ pub(super) fn assume(proc: &Proc, thread: i32, identity: &Identity) -> Result<()
 }
 
 impl Identity {
+    /// Every capability that it has, as a mask.
+    pub(super) fn permitted(&self) -> u64 {
+        self.rights.permitted
+    }
+
     /// Whether a capability is effective, by number.
     pub(super) fn may(&self, capability: u32) -> bool {
         self.rights.effective & (1 << capability) != 0

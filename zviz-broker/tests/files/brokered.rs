@@ -30,9 +30,14 @@ pub fn opens() -> Vec<i64> {
 /// `prepare` comes before the filter.
 pub fn run(policy: Policy, prepare: impl FnOnce(), victim: impl FnOnce()) -> Option<i32> {
     let (ours, theirs) = fd::packet_pair().unwrap();
-    let starting =
-        start(Settings { policy, facts: Facts::default(), capabilities: SYS_PTRACE, container: "files".into() })
-            .unwrap();
+    let starting = start(Settings {
+        policy,
+        facts: Facts::default(),
+        capabilities: SYS_PTRACE,
+        container: "files".into(),
+        patient: false,
+    })
+    .unwrap();
     let namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWNS;
     let pidfd = match process::clone(u64::from(namespaces.cast_unsigned()), None).unwrap() {
         Cloned::Parent { pidfd, .. } => pidfd,

@@ -1,5 +1,7 @@
 //! What the host offers of control groups: which hierarchies, where, and whether we may use them. cgroups(7).
 
+pub mod limits;
+
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use nix::unistd::{AccessFlags, faccessat};

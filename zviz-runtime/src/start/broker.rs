@@ -12,8 +12,6 @@ use zviz_broker::start::{self, Error, Serving, Settings, Starting};
 use zviz_sys::process::{pidfd_open, pidfd_send_signal};
 use zviz_sys::wait;
 
-/// CAP_SYS_PTRACE, linux/capability.h.
-const SYS_PTRACE: u64 = 1 << 19;
 /// How long a broker may take to see that its container has ended, in milliseconds.
 const PATIENCE: u16 = 1_000;
 
@@ -24,9 +22,9 @@ pub(crate) fn start(id: &Id, plan: &Plan, cgroup: &Cgroup) -> Result<Option<Star
         return Ok(None);
     }
     // The owner of a user namespace may look into it without any capability outside.
-    let capabilities = if matches!(plan.namespaces.user, User::New { .. }) { 0 } else { SYS_PTRACE };
-    start::start(Settings { policy: policy.clone(), facts: facts(cgroup), capabilities, container: id.to_string() })
-        .map(Some)
+    let capabilities = if matches!(plan.namespaces.user, User::New { .. }) { 0 } else { start::FOREIGN };
+    let (policy, facts, container) = (policy.clone(), facts(cgroup), id.to_string());
+    start::start(Settings { policy, facts, capabilities, container, patient: false }).map(Some)
 }
 
 /// What the container may know of its limits. Where no file tells what is in use, the host's numbers stand, cut to the

@@ -4,6 +4,7 @@
 mod audit;
 #[path = "../callers/mod.rs"]
 mod callers;
+mod listen;
 mod nested;
 #[path = "../support/mod.rs"]
 mod support;
