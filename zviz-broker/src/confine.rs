@@ -56,6 +56,7 @@ pub const EYES_IOCTLS: &[u32] = &[
 
 /// System calls of the hands. None executes a program.
 pub const HANDS: &[&str] = &[
+    "bind",
     "brk",
     "capset",
     "chdir",
@@ -65,6 +66,7 @@ pub const HANDS: &[&str] = &[
     "clone3",
     "close",
     "close_range",
+    "connect",
     "exit",
     "exit_group",
     "fchdir",
@@ -76,7 +78,11 @@ pub const HANDS: &[&str] = &[
     "getcwd",
     "getpid",
     "getrandom",
+    "getsockopt",
     "gettid",
+    "landlock_add_rule",
+    "landlock_create_ruleset",
+    "landlock_restrict_self",
     "madvise",
     "mknod",
     "mknodat",

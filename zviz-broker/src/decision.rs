@@ -2,6 +2,7 @@
 
 use crate::held::RegistersOnly;
 use nix::errno::Errno;
+use std::borrow::Cow;
 
 /// The answer to a call, or the way to it, and what speaks for it.
 #[derive(Debug, PartialEq, Eq)]
@@ -9,7 +10,7 @@ pub struct Decision {
     /// What happens next.
     pub step: Step,
     /// The rule that decided: a key of the policy.
-    pub rule: &'static str,
+    pub rule: Cow<'static, str>,
     /// The arguments as they were understood, for the audit.
     pub seen: Vec<(&'static str, Argument)>,
 }
@@ -23,6 +24,8 @@ pub enum Argument {
     Number(u64),
     /// A word of the broker's own.
     Word(&'static str),
+    /// The address of a socket, as the caller gave it.
+    Address(Vec<u8>),
 }
 
 /// What happens next.
@@ -49,7 +52,7 @@ pub struct Work {
     pub numbers: [u64; 4],
     /// Strings of it, as `op` says, without their terminators.
     pub texts: [Option<Vec<u8>>; 4],
-    /// A descriptor of the caller's that it is about.
+    /// A descriptor of the caller's that it is about: a socket for `Connect` and `Bind`, else the directory to stand in.
     pub descriptor: Option<i32>,
 }
 
@@ -73,18 +76,22 @@ pub enum Op {
     Open,
     /// uname(2).
     Uname,
+    /// connect(2) of the descriptor: address; the path in it, if it has one.
+    Connect,
+    /// bind(2) of the descriptor: address; the path in it, if rules ask for it.
+    Bind,
 }
 
 impl Decision {
     /// With nothing to tell about arguments.
     #[must_use]
-    pub fn new(step: Step, rule: &'static str) -> Self {
-        Decision { step, rule, seen: Vec::new() }
+    pub fn new(step: Step, rule: impl Into<Cow<'static, str>>) -> Self {
+        Decision { step, rule: rule.into(), seen: Vec::new() }
     }
 
     /// The call fails.
     #[must_use]
-    pub fn refuse(errno: Errno, rule: &'static str) -> Self {
+    pub fn refuse(errno: Errno, rule: impl Into<Cow<'static, str>>) -> Self {
         Decision::new(Step::Refuse(errno), rule)
     }
 
@@ -97,7 +104,14 @@ impl Decision {
 }
 
 impl Op {
-    const ALL: [Op; 7] = [Op::Mount, Op::MountProc, Op::Unmount, Op::PivotRoot, Op::Node, Op::Open, Op::Uname];
+    const ALL: [Op; 9] =
+        [Op::Mount, Op::MountProc, Op::Unmount, Op::PivotRoot, Op::Node, Op::Open, Op::Uname, Op::Connect, Op::Bind];
+
+    /// Whether the descriptor is a socket, on which the call may wait for others.
+    #[must_use]
+    pub fn is_of_socket(self) -> bool {
+        matches!(self, Op::Connect | Op::Bind)
+    }
 
     fn number(self) -> u8 {
         // The table is short.

@@ -3,4 +3,5 @@
 pub mod files;
 pub mod mounts;
 pub mod nodes;
+pub mod sockets;
 pub mod system;

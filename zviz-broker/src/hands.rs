@@ -22,12 +22,14 @@ mod identity;
 mod limit;
 mod node;
 mod open;
+mod socket;
 mod wire;
 
 pub(crate) use wire::{Answer, Asked, Done, More, Told, Who, ask, decode_judged, read_answer, read_told};
 
 use crate::policy::Death;
 use crate::policy::files::Rules;
+use crate::policy::sockets::Sockets;
 use identity::{Entered, Identity, Proc};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
@@ -48,6 +50,8 @@ pub(crate) struct Hands {
     pub death: Death,
     /// For opening files; none where that is not asked for.
     pub rules: Option<Rules>,
+    /// For the files of sockets.
+    pub sockets: Option<Sockets>,
     /// A container that cannot be entered yet is entered later.
     pub patient: bool,
 }
@@ -71,6 +75,7 @@ struct Inside {
     last: u64,
     /// Those that have not been reaped.
     made: Vec<(i32, OwnedFd)>,
+    sockets: Option<Sockets>,
     entrance: Entrance,
 }
 
@@ -88,9 +93,9 @@ enum Entrance {
 
 /// Serves until the eyes are gone. In a process of its own.
 pub(crate) fn run(hands: Hands) -> ! {
-    let Hands { proc, eyes, death, rules, patient } = hands;
+    let Hands { proc, eyes, death, rules, sockets, patient } = hands;
     let (proc, entrance) = (Proc(proc), Entrance::Outside);
-    let mut inside = Inside { proc, rules, eyes, known: Vec::new(), last: 0, made: Vec::new(), entrance };
+    let mut inside = Inside { proc, rules, sockets, eyes, known: Vec::new(), last: 0, made: Vec::new(), entrance };
     let mut init = None;
     loop {
         let Ok((message, descriptors)) = receive(inside.eyes.as_fd()) else { break };
@@ -223,7 +228,7 @@ impl Inside {
             }
             Cloned::Child => {
                 drop(ours);
-                hand::run(&self.proc, self.rules.as_ref(), thread, identity, &theirs)
+                hand::run(&self.proc, (self.rules.as_ref(), self.sockets.as_ref()), thread, identity, &theirs)
             }
         }
     }

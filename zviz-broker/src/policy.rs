@@ -1,10 +1,13 @@
 //! What a profile lets the broker do. Everything is off unless it is named.
 
 pub mod files;
+pub mod network;
+pub mod sockets;
 
 use crate::audit::{FileSet, Sink, journal};
 use files::Files;
 use serde::{Deserialize, Serialize};
+use sockets::Sockets;
 use std::path::PathBuf;
 
 /// The rules of one container's broker.
@@ -17,6 +20,8 @@ pub struct Policy {
     pub mounts: Option<Mounts>,
     /// `mknod` and `mknodat` of the harmless devices.
     pub nodes: bool,
+    /// `connect`, `bind`, `sendto`, `sendmsg` and `sendmmsg` by rules about addresses.
+    pub sockets: Option<Sockets>,
     /// `sysinfo` tells the container's limits instead of the host's memory.
     pub sysinfo: bool,
     /// `uname` tells another release.
@@ -169,6 +174,7 @@ impl Policy {
     pub fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         faults.extend(self.files.iter().flat_map(Files::faults));
+        faults.extend(self.sockets.iter().flat_map(Sockets::faults));
         let mut fault = |place: String, why: String| faults.push(Fault { place, why });
         for (i, name) in self.mounts.iter().flat_map(|mounts| &mounts.types).enumerate() {
             if !MOUNTABLE.contains(&name.as_str()) {

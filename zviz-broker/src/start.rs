@@ -139,7 +139,8 @@ fn begin(settings: Settings, audit: Option<Sink>, parts: Parts, eyes: &[Instruct
             if confine::detach(c"zviz-hands", &kept).and_then(|()| confine::load_after(hands)).is_err() {
                 exit(1)
             }
-            hands::run(Hands { proc, eyes: to_eyes, death, rules, patient: settings.patient })
+            let sockets = settings.policy.sockets;
+            hands::run(Hands { proc, eyes: to_eyes, death, rules, sockets, patient: settings.patient })
         }
         Ok(Cloned::Parent { pidfd, .. }) => {
             kept.push(Some(pidfd.as_fd()));

@@ -1,7 +1,7 @@
 //! The one table of what the broker handles: the filter, the planner, the manual and the broker itself read it.
 
 use crate::decision::Decision;
-use crate::handlers::{files, mounts, nodes, system};
+use crate::handlers::{files, mounts, nodes, sockets, system};
 use crate::held::Held;
 use crate::policy::Policy;
 
@@ -19,6 +19,13 @@ pub struct Entry {
 
 /// Every call that is handled, by name.
 pub const TABLE: &[Entry] = &[
+    Entry {
+        name: "bind",
+        wanted: |policy| policy.sockets.is_some(),
+        decide: sockets::bind,
+        what: "by address, port, path and name, on the caller's socket",
+    },
+    Entry { name: "connect", wanted: |policy| policy.sockets.is_some(), decide: sockets::connect, what: "as bind" },
     Entry { name: "creat", wanted: |policy| policy.files.is_some(), decide: files::creat, what: "as openat" },
     Entry {
         name: "mknod",

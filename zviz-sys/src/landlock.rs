@@ -1,12 +1,21 @@
 //! Landlock, for the calls that are made inside the child: rules for paths that exist only there.
 
-use crate::{Result, ret};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use crate::{Result, owned, ret};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 #[repr(C, packed)]
 struct PathBeneath {
     allowed_access: u64,
     parent_fd: i32,
+}
+
+/// A ruleset that handles these rights of files, and grants none yet. landlock_create_ruleset(2).
+///
+/// # Errors
+/// ENOSYS, EOPNOTSUPP where the kernel has no Landlock, or it is off.
+pub fn ruleset(handled: u64) -> Result<OwnedFd> {
+    // SAFETY: the first version of the structure is this one field, and its size is passed.
+    owned(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, &raw const handled, size_of::<u64>(), 0) })
 }
 
 /// Grants `access` below an open path. landlock_add_rule(2).

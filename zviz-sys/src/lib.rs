@@ -19,6 +19,7 @@ pub mod pty;
 pub mod rights;
 pub mod sched;
 pub mod seccomp;
+pub mod socket;
 pub mod spawn;
 pub mod victim;
 pub mod wait;

@@ -9,7 +9,7 @@ use zviz_sys::process::pidfd_send_signal;
 pub(super) const MOST_OF_ONE: usize = 8;
 /// Hands that there may be at once.
 const MOST: usize = 24;
-/// Hands that may wait for the other ends of FIFOs, beside those.
+/// Hands that may wait for the other ends of FIFOs, and for the peers of sockets, beside those.
 const MOST_BLOCKED: usize = 64;
 /// How long one that is not needed is kept.
 const IDLE: Duration = Duration::from_secs(10);
@@ -59,7 +59,7 @@ impl Crew {
     pub(super) fn blocks(&mut self, id: u64) -> bool {
         let room = self.0.iter().filter(|hand| hand.blocks).count() < MOST_BLOCKED;
         match self.0.iter_mut().find(|hand| hand.busy == Some(id)) {
-            Some(hand) if room => hand.blocks = true,
+            Some(hand) if hand.blocks || room => hand.blocks = true,
             _ => return false,
         }
         true

@@ -1,9 +1,11 @@
 //! What the audit is told.
 
-use crate::audit::{Argument as Told, Audit, Decision, Event, Part, Verdict};
+use crate::audit::{self, Argument as Told, Audit, Decision, Event, Part, Verdict};
 use crate::decision::Argument;
+use crate::handlers::sockets::address::{Address, Way, parse};
 use crate::policy::Death;
 use nix::errno::Errno;
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 /// The log of one container's broker.
@@ -17,8 +19,18 @@ pub(super) struct Call {
     pub thread: i32,
     pub name: &'static str,
     pub received: Instant,
-    pub rule: &'static str,
+    pub rule: Cow<'static, str>,
     pub seen: Vec<(&'static str, Argument)>,
+}
+
+impl Call {
+    /// A hand has found out which file a socket's address leads to, and which rule is about it: the rule, a NUL, the name.
+    pub(super) fn learn(&mut self, text: &[u8]) {
+        let Some(at) = text.iter().position(|byte| *byte == 0) else { return };
+        let (rule, name) = (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default());
+        self.rule = String::from_utf8_lossy(rule).into_owned().into();
+        self.seen.push(("file", Argument::Path(name.to_vec())));
+    }
 }
 
 /// How a call was answered.
@@ -77,7 +89,7 @@ impl Log {
             syscall: call.name,
             arguments: &arguments,
             verdict,
-            rule: Some(call.rule),
+            rule: Some(&call.rule),
             latency: call.received.elapsed(),
         }));
     }
@@ -88,5 +100,19 @@ fn told(argument: &Argument) -> Told<'_> {
         Argument::Path(bytes) => Told::Path(bytes),
         Argument::Number(number) => Told::Unsigned(*number),
         Argument::Word(word) => Told::Text(word),
+        Argument::Address(bytes) => Told::Address(address(bytes)),
+    }
+}
+
+fn address(bytes: &[u8]) -> audit::Address<'_> {
+    match parse(bytes, Way::Send) {
+        Address::Internet(ip, port) => audit::Address::Internet((ip, port).into()),
+        Address::Path(path) => audit::Address::Unix(path),
+        Address::Unnamed => audit::Address::Unix(b""),
+        Address::Abstract(name) => audit::Address::Abstract(name),
+        Address::Netlink | Address::Nothing | Address::Foreign | Address::Short => match bytes {
+            [first, second, ..] => audit::Address::Family(u16::from_ne_bytes([*first, *second])),
+            _ => audit::Address::Family(0),
+        },
     }
 }

@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 use zviz_sys::notify::{self, Notification};
 use zviz_sys::{process, rights};
 
+/// How long a call on a socket takes that does not wait for a peer.
+const SLOW: Duration = Duration::from_millis(20);
+
 /// A call that the hands are busy with.
 pub(super) struct Pending {
     call: Call,
@@ -177,9 +180,12 @@ impl Eyes {
             _ => return self.failed(id),
         };
         self.crew.release(id, Instant::now());
-        let Some(pending) = self.pending.get(&id) else { return };
+        let Some(pending) = self.pending.get_mut(&id) else { return };
         if pending.work.op == Op::Open {
             return self.opened(id, done);
+        }
+        if pending.work.op.is_of_socket() {
+            pending.call.learn(&done.text);
         }
         let result = match (pending.write_to, done.result) {
             (Some(address), Ok(value)) => {
@@ -223,6 +229,18 @@ impl Eyes {
         }
         if let Some(pending) = self.pending.get_mut(&id) {
             pending.deadline = None;
+        }
+    }
+
+    /// Finds the calls on sockets that wait for a peer, as they would without a broker.
+    fn be_patient(&mut self, now: Instant) {
+        for (id, pending) in &mut self.pending {
+            let held = pending.deadline.is_some() && matches!(pending.stage, Stage::Working);
+            let of_peer = held && pending.work.op.is_of_socket();
+            // Where too many do already, the deadline stays.
+            if of_peer && now.duration_since(pending.call.received) >= SLOW && self.crew.blocks(*id) {
+                pending.deadline = None;
+            }
         }
     }
 
@@ -281,6 +299,7 @@ impl Eyes {
                 self.gone(id);
             }
         }
+        self.be_patient(now);
         for _ in 0..self.queue.len() {
             if let Some(id) = self.queue.pop_front() {
                 self.assign(id);

@@ -3,9 +3,10 @@
 
 use super::identity::{self, Identity, Proc};
 use super::open::{Opened, Opener};
-use super::{node, wire};
+use super::{node, socket, wire};
 use crate::decision::{Op, UNKNOWN, Work};
 use crate::policy::files::Rules;
+use crate::policy::sockets::Sockets;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags};
 use std::ffi::{CString, OsStr};
@@ -18,7 +19,13 @@ use zviz_sys::{fd, ids, path, rights, wait};
 const OPTIONS_MAX: usize = 4095;
 
 /// Works until the eyes are gone. In a process of its own.
-pub(super) fn run(proc: &Proc, rules: Option<&Rules>, thread: i32, identity: &Identity, eyes: &OwnedFd) -> ! {
+pub(super) fn run(
+    proc: &Proc,
+    (rules, sockets): (Option<&Rules>, Option<&Sockets>),
+    thread: i32,
+    identity: &Identity,
+    eyes: &OwnedFd,
+) -> ! {
     // The other hands' sockets, and the eyes' to all of them, are not this one's.
     let ready = fd::close_all_but(0, &[Some(proc.0.as_fd()), Some(eyes.as_fd())])
         .and_then(|()| identity::assume(proc, thread, identity))
@@ -34,28 +41,31 @@ pub(super) fn run(proc: &Proc, rules: Option<&Rules>, thread: i32, identity: &Id
         let work = packet.get(..received.bytes).filter(|bytes| !bytes.is_empty() && !received.truncated);
         let Some(work) = work else { process::exit(0) };
         let [directory, descriptor, ..] = received.fds;
-        let place = descriptor.or(directory);
         let mut text = Vec::new();
         let mut file = None;
-        let result = Work::decode(work).ok_or(Errno::EPROTO).and_then(|(work, umask)| match (work.op, &opener) {
-            (Op::Open, Some(opener)) => {
+        let result = Work::decode(work).ok_or(Errno::EPROTO).and_then(|(work, umask)| {
+            if let (Op::Open, opener) = (work.op, &opener) {
+                let opener = opener.as_ref().ok_or(Errno::ENOSYS)?;
+                let place = descriptor.or(directory);
                 let umask = (umask != UNKNOWN).then_some(umask);
                 // Whoever does not hear it has ended, and this process with it.
                 let may_block = || _ = wire::send_blocks(eyes.as_fd());
                 let Opened { result, judged } = opener.open(&work, place.as_ref().map(AsFd::as_fd), umask, &may_block);
                 text = judged.map(wire::encode_judged).unwrap_or_default();
                 file = Some(result?);
-                Ok(0)
+                return Ok(0);
             }
-            (Op::Open, None) => Err(Errno::ENOSYS),
-            _ => {
-                // Where the caller stands, or the directory that its descriptor names.
-                path::enter(place.as_ref().ok_or(Errno::EBADF)?.as_fd())?;
-                process::set_umask(umask);
-                act(identity, &work, &mut text)
+            process::set_umask(umask);
+            if work.op.is_of_socket() {
+                path::enter(directory.ok_or(Errno::EBADF)?.as_fd())?;
+                let socket = descriptor.ok_or(Errno::EBADF)?;
+                return socket::act(proc, sockets, &work, socket.as_fd(), &mut text);
             }
+            // Where the caller stands, or the directory that its descriptor names.
+            path::enter(descriptor.or(directory).ok_or(Errno::EBADF)?.as_fd())?;
+            act(identity, &work, &mut text)
         });
-        // Nothing of the container is kept busy between calls.
+        // Nothing of the container is kept busy between calls, and the caller's next close of a socket is the last one.
         let _ = path::change_directory(c"/");
         if wire::send_done(eyes.as_fd(), result, &text, file.as_ref().map(AsFd::as_fd)).is_err() {
             process::exit(0);
@@ -78,6 +88,7 @@ fn act(identity: &Identity, work: &Work, text: &mut Vec<u8>) -> Result<i64, Errn
         Op::Node => node::make(identity, work)?,
         Op::Open => return Err(Errno::ENOSYS),
         Op::Uname => text.extend_from_slice(&zviz_sys::process::names()?),
+        Op::Connect | Op::Bind => return Err(Errno::ENOTSOCK),
     }
     Ok(0)
 }

@@ -46,7 +46,7 @@ fn types_are_a_list() {
     let policy = nested();
     for fstype in ["ext4", "fuse", "bpf", "tracefs", "debugfs", "tmpfs2", "", "nfs"] {
         let decision = decide([Some("none"), Some("/mnt"), Some(fstype), None], 0, &policy);
-        assert_eq!((refused(&decision), decision.rule), (Some(Errno::EPERM), TYPES), "{fstype}");
+        assert_eq!((refused(&decision), decision.rule.as_ref()), (Some(Errno::EPERM), TYPES), "{fstype}");
     }
     let only = Policy { mounts: Some(Mounts { types: vec!["proc".into()], ..Mounts::default() }), ..Policy::default() };
     assert_eq!(refused(&decide([None, Some("/mnt"), Some("tmpfs"), None], 0, &only)), Some(Errno::EPERM));
