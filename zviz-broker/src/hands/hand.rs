@@ -26,11 +26,12 @@ pub(super) fn run(
     identity: &Identity,
     eyes: &OwnedFd,
 ) -> ! {
+    let names = rules.is_some() || sockets.is_some();
     // The other hands' sockets, and the eyes' to all of them, are not this one's.
     let ready = fd::close_all_but(0, &[Some(proc.0.as_fd()), Some(eyes.as_fd())])
         .and_then(|()| identity::assume(proc, thread, identity))
-        // From here on it holds nothing of the host that could be got out of it, but what it opens files with.
-        .and_then(|()| if rules.is_none() { fd::close_all_but(0, &[Some(eyes.as_fd())]) } else { Ok(()) })
+        // From here on it holds nothing of the host that could be got out of it, but what it names files with.
+        .and_then(|()| if names { Ok(()) } else { fd::close_all_but(0, &[Some(eyes.as_fd())]) })
         .and_then(|()| rules.map(|rules| Opener::new(proc, rules)).transpose());
     let _ = ids::set_name(c"zviz-hand");
     let told = wire::send_done(eyes.as_fd(), ready.as_ref().map(|_| 0).map_err(|errno| *errno), &[], None);
