@@ -19,6 +19,7 @@
 
 mod hand;
 mod identity;
+mod label;
 mod limit;
 mod node;
 mod open;

@@ -1,6 +1,7 @@
 //! Who a thread is: its namespaces, its root, its ids and its capabilities. While the thread waits for an answer to its call
 //! nobody can change any of them, since the kernel lets a thread change its own only.
 
+use super::label;
 use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, setresgid, setresuid};
 use std::ffi::CString;
@@ -38,6 +39,7 @@ pub(super) struct Identity {
     root: (u64, u64, u64),
     /// The lines of /proc/PID/status that say who may do what.
     rights: Rights,
+    label: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,6 +79,17 @@ impl Proc {
     fn own(&self, file: &str) -> Result<OwnedFd, Errno> {
         let name = CString::new(format!("self/{file}")).map_err(|_| Errno::EINVAL)?;
         path::openat2(self.0.as_fd(), &name, libc::O_RDONLY, 0, 0)
+    }
+
+    /// One of this process's own files, whole.
+    pub(super) fn own_text(&self, file: &str) -> Result<String, Errno> {
+        read_all(&self.own(file)?)
+    }
+
+    /// One of this process's own files, to be written.
+    pub(super) fn own_writable(&self, file: &str) -> Result<OwnedFd, Errno> {
+        let name = CString::new(format!("self/{file}")).map_err(|_| Errno::EINVAL)?;
+        path::openat2(self.0.as_fd(), &name, libc::O_WRONLY, 0, 0)
     }
 
     /// Joins the user and mount namespaces of the container's init, and becomes somebody there.
@@ -151,7 +164,8 @@ pub(super) fn look(proc: &Proc, thread: i32) -> Result<Seen, Errno> {
     let (rights, umask) = read_status(&proc.open(thread, "status", libc::O_RDONLY)?)?;
     let directory = proc.open(thread, "cwd", libc::O_PATH | libc::O_DIRECTORY)?;
     let root = (stat.st_dev, stat.st_ino, mount::id(root.as_fd())?);
-    Ok(Seen { identity: Identity { namespaces, root, rights }, umask, directory })
+    let label = label::of(proc, thread)?;
+    Ok(Seen { identity: Identity { namespaces, root, rights, label }, umask, directory })
 }
 
 /// Becomes `identity`, which `thread` has. What this process forks is born into the pid namespace; itself stays outside.
@@ -168,6 +182,7 @@ pub(super) fn assume(proc: &Proc, thread: i32, identity: &Identity) -> Result<()
         }
     }
     let own = read_status(&proc.own("status")?)?.0;
+    let label = label::change(proc, &identity.label)?;
     // Everything but the user namespace while this process has every right in the container's.
     for (_, flag, namespace) in joins.iter().filter(|(i, ..)| *i != USER) {
         process::setns(namespace.as_fd(), u64::from(flag.cast_unsigned()))?;
@@ -191,7 +206,8 @@ pub(super) fn assume(proc: &Proc, thread: i32, identity: &Identity) -> Result<()
     nix::unistd::setfsgid(Gid::from_raw(theirs.gids[3]));
     nix::unistd::setfsuid(Uid::from_raw(theirs.uids[3]));
     ids::set_no_new_privs()?;
-    ids::set_dumpable(false)
+    ids::set_dumpable(false)?;
+    label.make()
 }
 
 impl Identity {
