@@ -131,6 +131,9 @@ pub const HANDS: &[&str] = &[
 /// Address space of a part, in bytes: a broker that is made to need more dies, and the container's calls fail.
 const MEMORY: u64 = 256 << 20;
 
+/// Descriptors of a part.
+const DESCRIPTORS: u64 = 1024;
+
 /// Away from the caller's terminal and files: only `keep` stays open.
 pub(crate) fn detach(name: &std::ffi::CStr, keep: &[Option<BorrowedFd<'_>>]) -> Result<(), Errno> {
     match process::new_session() {
@@ -147,6 +150,8 @@ pub(crate) fn detach(name: &std::ffi::CStr, keep: &[Option<BorrowedFd<'_>>]) -> 
     fd::close_all_but(3, keep)?;
     ids::set_dumpable(false)?;
     process::reset_signals()?;
+    // Two for every hand and one for every call that is held, whatever the caller has; less where it may not have as many.
+    let _ = sched::set_rlimit(0, libc::RLIMIT_NOFILE, DESCRIPTORS, DESCRIPTORS);
     for (resource, limit) in [(libc::RLIMIT_CORE, 0), (libc::RLIMIT_AS, MEMORY)] {
         sched::set_rlimit(0, resource, limit, limit)?;
     }

@@ -142,7 +142,8 @@ impl Eyes {
 
     /// Waits for something to happen.
     fn wait(&self, delay: Option<Duration>) -> Result<Woken, Errno> {
-        let takes = delay.is_none() && self.pending.len() < MOST_PENDING;
+        // Who was given up may still be asked about, and what is asked has to fit the socket.
+        let takes = delay.is_none() && self.pending.len().max(self.asked.len()) < MOST_PENDING;
         // Without POLLIN the end of the listener is told all the same.
         let call = if takes { PollFlags::POLLIN } else { PollFlags::empty() };
         let mut fds = vec![PollFd::new(self.listener.as_fd(), call)];

@@ -4,9 +4,9 @@
 //! ```text
 //! eyes ── Enter + two pidfds ────►  hands             joins the namespaces
 //!      ◄──────────── errno ───────
-//!      ── Who(thread) ────────────►                    what identity has it? is there a hand with that already?
-//!      ◄── identity, umask + its working directory, and a new hand (socket, pidfd) if there was none
-//!      ── More(thread, identity) ─►                    another hand, since all of that identity are busy
+//!      ── Who(thread) ────────────►                    what identity has it?
+//!      ◄── identity, umask + its working directory
+//!      ── More(thread) ───────────►                    a hand of its identity, since there is none that is free
 //!      ◄── errno, identity + socket, pidfd
 //!      ── Farewell ───────────────►                    the container has ended
 //!
@@ -108,7 +108,7 @@ pub(crate) fn run(hands: Hands) -> ! {
                 wire::send_answer(inside.eyes.as_fd(), entered.err(), 0, 0, &[])
             }
             Message::Who(thread) => inside.who(thread),
-            Message::More(thread, number) => inside.more(thread, number),
+            Message::More(thread) => inside.more(thread),
             Message::Farewell => {
                 inside.end_all();
                 process::exit(0)
@@ -155,44 +155,40 @@ impl Inside {
     }
 
     fn who(&mut self, thread: i32) -> Result<(), Errno> {
-        match self.look(thread) {
+        match self.be_inside().and_then(|()| identity::look(&self.proc, thread)) {
             Err(errno) => wire::send_answer(self.eyes.as_fd(), Some(errno), 0, 0, &[]),
-            Ok((number, umask, directory, new)) => {
-                let mut fds = vec![directory.as_fd()];
-                if let Some(hand) = &new {
-                    fds.extend([hand.socket.as_fd(), hand.pidfd.as_fd()]);
-                }
-                wire::send_answer(self.eyes.as_fd(), None, number, umask, &fds)
+            Ok(seen) => {
+                let number = self.number(seen.identity);
+                wire::send_answer(self.eyes.as_fd(), None, number, seen.umask, &[seen.directory.as_fd()])
             }
         }
     }
 
-    fn look(&mut self, thread: i32) -> Result<(u64, u32, OwnedFd, Option<Made>), Errno> {
-        self.be_inside()?;
-        let seen = identity::look(&self.proc, thread)?;
-        if let Some(known) = self.known.iter().find(|known| known.identity == seen.identity) {
-            return Ok((known.number, seen.umask, seen.directory, None));
-        }
-        let hand = self.make(thread, &seen.identity)?;
-        if self.known.len() == MOST_IDENTITIES {
-            self.known.remove(0);
-        }
-        self.last += 1;
-        self.known.push(Known { number: self.last, identity: seen.identity });
-        Ok((self.last, seen.umask, seen.directory, Some(hand)))
-    }
-
-    fn more(&mut self, thread: i32, number: u64) -> Result<(), Errno> {
-        // What the thread is now, not what was remembered: the eyes see to it that it has not changed meanwhile.
-        let seen = identity::look(&self.proc, thread);
-        let hand = seen.and_then(|seen| self.make(thread, &seen.identity));
-        match hand {
-            Err(errno) => wire::send_answer(self.eyes.as_fd(), Some(errno), number, 0, &[]),
-            Ok(hand) => {
+    fn more(&mut self, thread: i32) -> Result<(), Errno> {
+        // Looked at again: since the eyes have asked who it is, the thread may have ended, and its number be another's. The
+        // hand goes by the name of what it is.
+        let made = identity::look(&self.proc, thread)
+            .and_then(|seen| Ok((self.make(thread, &seen.identity)?, self.number(seen.identity))));
+        match made {
+            Err(errno) => wire::send_answer(self.eyes.as_fd(), Some(errno), 0, 0, &[]),
+            Ok((hand, number)) => {
                 let fds = [hand.socket.as_fd(), hand.pidfd.as_fd()];
                 wire::send_answer(self.eyes.as_fd(), None, number, 0, &fds)
             }
         }
+    }
+
+    /// The number that an identity has.
+    fn number(&mut self, identity: Identity) -> u64 {
+        if let Some(known) = self.known.iter().find(|known| known.identity == identity) {
+            return known.number;
+        }
+        if self.known.len() == MOST_IDENTITIES {
+            self.known.remove(0);
+        }
+        self.last += 1;
+        self.known.push(Known { number: self.last, identity });
+        self.last
     }
 
     /// Forgets the hands that have ended.

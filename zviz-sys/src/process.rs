@@ -138,6 +138,23 @@ pub fn exit(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// Overwrites what /proc/PID/cmdline shows of this process, given its /proc/PID/stat. Its own arguments are empty from then
+/// on. proc_pid_stat(5): arg_start and arg_end.
+///
+/// # Errors
+/// EINVAL if that is no such file's text.
+pub fn forget_arguments(stat: &str) -> Result<()> {
+    // The name, in parentheses, may have spaces and parentheses in it; the field after it is the third.
+    let (_, fields) = stat.rsplit_once(')').ok_or(Errno::EINVAL)?;
+    let mut fields = fields.split_ascii_whitespace().skip(45).map(str::parse::<usize>);
+    let (Some(Ok(start)), Some(Ok(end))) = (fields.next(), fields.next()) else { return Err(Errno::EINVAL) };
+    let length = end.checked_sub(start).filter(|length| start != 0 && *length < 4 << 20).ok_or(Errno::EINVAL)?;
+    // SAFETY: the kernel has put the arguments there, in the writable stack of this process, and nothing else; whoever
+    // has a pointer to one, as std has, reads an empty string, since the terminators stay zero.
+    unsafe { std::ptr::write_bytes(std::ptr::with_exposed_provenance_mut::<u8>(start), 0, length) };
+    Ok(())
+}
+
 /// A new session, with no controlling terminal. setsid(2).
 pub fn new_session() -> Result<()> {
     // SAFETY: no arguments.

@@ -52,6 +52,22 @@ pub fn wait(pidfd: BorrowedFd<'_>) -> Result<Exit> {
     }
 }
 
+/// As `wait`, for a child that must not be held up: one that a signal has stopped is killed.
+///
+/// # Errors
+/// As `wait`.
+pub fn wait_running(pidfd: BorrowedFd<'_>) -> Result<Exit> {
+    loop {
+        let (_, exit) = waitid(libc::P_PIDFD, id(pidfd)?, libc::WEXITED | libc::WSTOPPED)?.ok_or(Errno::ECHILD)?;
+        match exit {
+            Exit::Signal(libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) => {
+                crate::process::pidfd_send_signal(pidfd, libc::SIGKILL)?;
+            }
+            other => return Ok(other),
+        }
+    }
+}
+
 /// Reaps a child if it has ended.
 ///
 /// # Errors

@@ -31,13 +31,6 @@ pub(super) struct Crew(Vec<Hand>);
 
 impl Crew {
     pub(super) fn add(&mut self, identity: u64, socket: OwnedFd, pidfd: OwnedFd, now: Instant) {
-        if self.counted() >= MOST {
-            // The one that was idle for longest; if none is, this one is over the limit for as long as that lasts.
-            let idle = self.0.iter().enumerate().filter(|(_, hand)| hand.busy.is_none());
-            if let Some((i, _)) = idle.min_by_key(|(_, hand)| hand.since) {
-                self.0.swap_remove(i);
-            }
-        }
         self.0.push(Hand { socket, pidfd, identity, busy: None, blocks: false, since: now });
     }
 
@@ -45,10 +38,6 @@ impl Crew {
     pub(super) fn free(&mut self, identity: u64) -> (Option<&mut Hand>, usize) {
         let count = self.0.iter().filter(|hand| hand.identity == identity && !hand.blocks).count();
         (self.0.iter_mut().find(|hand| hand.identity == identity && hand.busy.is_none()), count)
-    }
-
-    pub(super) fn has_room(&self) -> bool {
-        self.counted() < MOST || self.0.iter().any(|hand| hand.busy.is_none())
     }
 
     fn counted(&self) -> usize {
@@ -63,6 +52,16 @@ impl Crew {
             _ => return false,
         }
         true
+    }
+
+    /// Whether there may be one more beside `coming` that are being made; the one that was idle for longest goes for it.
+    pub(super) fn make_room(&mut self, coming: usize) -> bool {
+        if self.counted() + coming < MOST {
+            return true;
+        }
+        let idle = self.0.iter().enumerate().filter(|(_, hand)| hand.busy.is_none());
+        let longest = idle.min_by_key(|(_, hand)| hand.since).map(|(i, _)| i);
+        longest.map(|i| self.0.swap_remove(i)).is_some()
     }
 
     /// Those at work.

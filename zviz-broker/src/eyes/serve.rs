@@ -35,10 +35,20 @@ pub(super) struct Pending {
 enum Stage {
     /// Its identity is asked for.
     Unknown,
-    /// It needs a hand of this identity; a hand is being made, or all are busy.
-    Waiting { identity: u64, umask: u32, directory: OwnedFd },
+    /// It needs a hand of this identity: one is being made for it, or all are busy.
+    Waiting { identity: u64, umask: u32, directory: OwnedFd, making: bool },
     /// A hand works on it.
     Working,
+}
+
+impl Pending {
+    /// Of which identity a hand is being made for it.
+    fn making(&self) -> Option<u64> {
+        match self.stage {
+            Stage::Waiting { identity, making: true, .. } => Some(identity),
+            _ => None,
+        }
+    }
 }
 
 impl Eyes {
@@ -88,15 +98,10 @@ impl Eyes {
         if let (Op::Open, Some(place)) = (work.op, work.numbers.get_mut(THREAD)) {
             *place = u64::from(call.thread.cast_unsigned());
         }
-        let asked = self.hands.as_ref().ok_or(Errno::ENOSYS);
-        match asked.and_then(|hands| hands::ask(hands.as_fd(), &Asked::Who(Who(call.thread)))) {
-            Err(_) => self.respond(id, &call, Err(Errno::ENOSYS)),
-            Ok(()) => {
-                let deadline = Some(Instant::now() + Duration::from_millis(self.policy.pace.deadline_ms.into()));
-                self.asked.push_back(id);
-                self.pending.insert(id, Pending { call, work, write_to, deadline, stage: Stage::Unknown });
-            }
-        }
+        let deadline = Some(Instant::now() + Duration::from_millis(self.policy.pace.deadline_ms.into()));
+        let question = Asked::Who(Who(call.thread));
+        self.pending.insert(id, Pending { call, work, write_to, deadline, stage: Stage::Unknown });
+        self.ask(id, &question);
     }
 
     /// The hands have answered the oldest question.
@@ -104,22 +109,20 @@ impl Eyes {
         let Some(hands) = &self.hands else { return };
         let Ok(Some(answer)) = hands::read_answer(hands.as_fd()) else { return self.hands_died() };
         let Some(id) = self.asked.pop_front() else { return self.hands_died() };
-        let Answer { errno, identity, umask, fds: [first, second, third] } = answer;
-        let now = Instant::now();
-        let hand = match self.pending.get_mut(&id) {
-            Some(pending) if matches!(pending.stage, Stage::Unknown) => {
-                if let (None, Some(directory)) = (errno, first) {
-                    pending.stage = Stage::Waiting { identity, umask, directory };
-                }
-                second.zip(third)
+        let Answer { errno, identity, umask, fds: [first, second] } = answer;
+        match (self.pending.get_mut(&id).map(|pending| &mut pending.stage), first, second) {
+            (Some(stage @ Stage::Unknown), Some(directory), _) => {
+                *stage = Stage::Waiting { identity, umask, directory, making: false };
             }
-            Some(_) => first.zip(second),
+            (Some(Stage::Waiting { identity: own, making, .. }), socket, pidfd) => {
+                (*own, *making) = (identity, false);
+                if let Some((socket, pidfd)) = socket.zip(pidfd) {
+                    self.crew.add(identity, socket, pidfd, Instant::now());
+                }
+            }
             // It was given up meanwhile. Which question it was cannot be told any more, nor does it matter: a hand that
             // came along is closed.
-            None => None,
-        };
-        if let Some((socket, pidfd)) = hand {
-            self.crew.add(identity, socket, pidfd, now);
+            _ => {}
         }
         if errno.is_some() {
             // The thread is gone, or something about it cannot be had.
@@ -130,7 +133,7 @@ impl Eyes {
 
     /// Finds a hand for a call whose identity is known.
     fn assign(&mut self, id: u64) {
-        let Some(Pending { call, work, stage: Stage::Waiting { identity, umask, directory }, .. }) =
+        let Some(Pending { call, work, stage: Stage::Waiting { identity, umask, directory, making: false }, .. }) =
             self.pending.get(&id)
         else {
             return;
@@ -138,8 +141,10 @@ impl Eyes {
         let (thread, identity) = (call.thread, *identity);
         let (free, count) = self.crew.free(identity);
         let Some(hand) = free else {
-            if count < MOST_OF_ONE && self.crew.has_room() {
-                return self.make(id, thread, identity);
+            let making = || self.pending.values().filter_map(Pending::making);
+            let of_one = count + making().filter(|of| *of == identity).count();
+            if of_one < MOST_OF_ONE && self.crew.make_room(making().count()) {
+                return self.make(id, thread);
             }
             return self.queue.push_back(id);
         };
@@ -163,9 +168,19 @@ impl Eyes {
         }
     }
 
-    fn make(&mut self, id: u64, thread: i32, identity: u64) {
+    fn make(&mut self, id: u64, thread: i32) {
+        if !notify::is_waiting(self.listener.as_fd(), id) {
+            return self.gone(id);
+        }
+        self.ask(id, &Asked::More(More(thread)));
+        if let Some(Pending { stage: Stage::Waiting { making, .. }, .. }) = self.pending.get_mut(&id) {
+            *making = true;
+        }
+    }
+
+    fn ask(&mut self, id: u64, question: &Asked<'_>) {
         let asked = self.hands.as_ref().ok_or(Errno::ENOSYS);
-        match asked.and_then(|hands| hands::ask(hands.as_fd(), &Asked::More(More(thread, identity)))) {
+        match asked.and_then(|hands| hands::ask(hands.as_fd(), question)) {
             Ok(()) => self.asked.push_back(id),
             Err(_) => self.finish(id, Err(Errno::ENOSYS)),
         }
@@ -177,6 +192,7 @@ impl Eyes {
         let done = match socket {
             Some(Ok(Some(Told::Done(done)))) => done,
             Some(Ok(Some(Told::Blocks))) => return self.blocks(id),
+            Some(Ok(Some(Told::Stale))) => return self.again(id),
             _ => return self.failed(id),
         };
         self.crew.release(id, Instant::now());
@@ -242,6 +258,15 @@ impl Eyes {
                 pending.deadline = None;
             }
         }
+    }
+
+    /// The hand's root has changed under it: the call goes to another.
+    fn again(&mut self, id: u64) {
+        let _ = self.crew.end(id);
+        let Some(pending) = self.pending.get_mut(&id) else { return };
+        pending.stage = Stage::Unknown;
+        let question = Asked::Who(Who(pending.call.thread));
+        self.ask(id, &question);
     }
 
     /// The hand that worked on a call is of no use any more.

@@ -30,6 +30,7 @@ pub(super) fn run(
     // The other hands' sockets, and the eyes' to all of them, are not this one's.
     let ready = fd::close_all_but(0, &[Some(proc.0.as_fd()), Some(eyes.as_fd())])
         .and_then(|()| identity::assume(proc, thread, identity))
+        .and_then(|()| forget(proc))
         // From here on it holds nothing of the host that could be got out of it, but what it names files with.
         .and_then(|()| if names { Ok(()) } else { fd::close_all_but(0, &[Some(eyes.as_fd())]) })
         .and_then(|()| rules.map(|rules| Opener::new(proc, rules)).transpose());
@@ -44,7 +45,14 @@ pub(super) fn run(
         let [directory, descriptor, ..] = received.fds;
         let mut text = Vec::new();
         let mut file = None;
-        let result = Work::decode(work).ok_or(Errno::EPROTO).and_then(|(work, umask)| {
+        let decoded = Work::decode(work).ok_or(Errno::EPROTO);
+        // pivot_root(2) gives another root to whoever stood in the old one, so to the hands too. A file's name is judged
+        // wherever it is found.
+        if decoded.as_ref().is_ok_and(|(work, _)| work.op != Op::Open) && !identity.has_root() {
+            let _ = wire::send_stale(eyes.as_fd());
+            process::exit(0);
+        }
+        let result = decoded.and_then(|(work, umask)| {
             if let (Op::Open, opener) = (work.op, &opener) {
                 let opener = opener.as_ref().ok_or(Errno::ENOSYS)?;
                 let place = descriptor.or(directory);
@@ -72,6 +80,11 @@ pub(super) fn run(
             process::exit(0);
         }
     }
+}
+
+/// A process that stands in the container's pid namespace for a moment must not show there how the runtime was called.
+fn forget(proc: &Proc) -> Result<(), Errno> {
+    process::forget_arguments(&proc.own_text("stat")?)
 }
 
 fn act(identity: &Identity, work: &Work, text: &mut Vec<u8>) -> Result<i64, Errno> {
@@ -105,18 +118,20 @@ fn mount(work: &Work) -> Result<(), Errno> {
 }
 
 /// Does something in a process of the pid namespace that this one's children are born into: proc shows the pid namespace of
-/// whoever mounts it. Such a process can be signalled from inside for as long as it takes. It can be traced only by who has
-/// CAP_SYS_PTRACE in the host's user namespace, and has nothing then that the caller has not: no descriptor, no capability.
+/// whoever mounts it. Such a process can be signalled from inside for as long as it takes; it ends with the hand, and when it
+/// is stopped. It can be traced only by who has CAP_SYS_PTRACE in the host's user namespace, and has nothing then that the
+/// caller has not: no descriptor, no capability. It could be once it has given up its memory on its way out: nothing tells
+/// any more that it was not dumpable, and who has the same ids may take its descriptors (__ptrace_may_access).
 fn inside_pid_namespace(act: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
     match process::fork()? {
         Cloned::Child => {
-            if fd::close_from(0).is_err() {
+            if fd::close_from(0).and_then(|()| ids::set_parent_death_signal(libc::SIGKILL)).is_err() {
                 process::exit(libc::EPERM);
             }
             let code = act().err().map_or(0, |errno| errno as i32);
             process::exit(code)
         }
-        Cloned::Parent { pidfd, .. } => match wait::wait(pidfd.as_fd())? {
+        Cloned::Parent { pidfd, .. } => match wait::wait_running(pidfd.as_fd())? {
             wait::Exit::Code(0) => Ok(()),
             // Errnos of mount(2) fit an exit code.
             wait::Exit::Code(code) => Err(Errno::from_raw(code)),

@@ -3,6 +3,7 @@
 
 use super::label;
 use nix::errno::Errno;
+use nix::fcntl::AT_FDCWD;
 use nix::unistd::{Gid, Uid, setresgid, setresuid};
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,14 +21,15 @@ pub(super) enum Entered {
     AsTheHosts,
 }
 
-/// CLONE_NEW*, and its file below /proc/PID/ns. The user namespace is last: it is joined when the others are.
+/// CLONE_NEW*, and its file below /proc/PID/ns. The user namespace is last: it is joined when the others are. The pid
+/// namespace is where a thread is, not where its children will be: a proc shows that of whoever mounts it.
 const NAMESPACES: [(i32, &str); 7] = [
     (libc::CLONE_NEWNS, "mnt"),
     (libc::CLONE_NEWNET, "net"),
     (libc::CLONE_NEWIPC, "ipc"),
     (libc::CLONE_NEWUTS, "uts"),
     (libc::CLONE_NEWCGROUP, "cgroup"),
-    (libc::CLONE_NEWPID, "pid_for_children"),
+    (libc::CLONE_NEWPID, "pid"),
     (libc::CLONE_NEWUSER, "user"),
 ];
 const USER: usize = 6;
@@ -111,6 +113,11 @@ impl Proc {
         // The host's root is nobody in there, and yet the owner of the host's files: it must not be who acts here.
         let (uid, gid) = (self.first_mapped("uid_map")?, self.first_mapped("gid_map")?);
         ids::keep_capabilities(true)?;
+        match ids::set_groups(&[]) {
+            // A namespace of one id, whose processes keep the groups of who made it.
+            Err(Errno::EPERM) => {}
+            other => other?,
+        }
         setresgid(Gid::from_raw(gid), Gid::from_raw(gid), Gid::from_raw(gid))?;
         setresuid(Uid::from_raw(uid), Uid::from_raw(uid), Uid::from_raw(uid))?;
         self.raise()?;
@@ -159,11 +166,9 @@ pub(super) fn look(proc: &Proc, thread: i32) -> Result<Seen, Errno> {
     for (place, (_, file)) in namespaces.iter_mut().zip(NAMESPACES) {
         *place = inode(&proc.open(thread, &format!("ns/{file}"), libc::O_RDONLY)?)?;
     }
-    let root = proc.open(thread, "root", libc::O_PATH | libc::O_DIRECTORY)?;
-    let stat = fd::stat(root.as_fd())?;
+    let root = place(&proc.open(thread, "root", libc::O_PATH | libc::O_DIRECTORY)?)?;
     let (rights, umask) = read_status(&proc.open(thread, "status", libc::O_RDONLY)?)?;
     let directory = proc.open(thread, "cwd", libc::O_PATH | libc::O_DIRECTORY)?;
-    let root = (stat.st_dev, stat.st_ino, mount::id(root.as_fd())?);
     let label = label::of(proc, thread)?;
     Ok(Seen { identity: Identity { namespaces, root, rights, label }, umask, directory })
 }
@@ -171,13 +176,19 @@ pub(super) fn look(proc: &Proc, thread: i32) -> Result<Seen, Errno> {
 /// Becomes `identity`, which `thread` has. What this process forks is born into the pid namespace; itself stays outside.
 pub(super) fn assume(proc: &Proc, thread: i32, identity: &Identity) -> Result<(), Errno> {
     let root = proc.open(thread, "root", libc::O_PATH | libc::O_DIRECTORY)?;
+    // Who shares its root with a process can change it for both (CLONE_FS).
+    if place(&root)? != identity.root {
+        return Err(Errno::ESTALE);
+    }
     let mut joins = Vec::new();
     for (i, (flag, file)) in NAMESPACES.into_iter().enumerate() {
         let theirs = proc.open(thread, &format!("ns/{file}"), libc::O_RDONLY)?;
         if inode(&theirs)? != identity.namespaces.get(i).copied().unwrap_or_default() {
             return Err(Errno::ESTALE);
         }
-        if inode(&proc.own(&format!("ns/{file}"))?)? != inode(&theirs)? {
+        // A process cannot join a pid namespace itself; its children are born into it.
+        let own = if flag == libc::CLONE_NEWPID { "pid_for_children" } else { file };
+        if inode(&proc.own(&format!("ns/{own}"))?)? != inode(&theirs)? {
             joins.push((i, flag, theirs));
         }
     }
@@ -194,17 +205,22 @@ pub(super) fn assume(proc: &Proc, thread: i32, identity: &Identity) -> Result<()
     if theirs.groups != own.groups {
         ids::set_groups(&theirs.groups)?;
     }
-    let [real, effective, saved, _] = theirs.gids.map(Gid::from_raw);
+    let [real, effective, saved, of_files] = theirs.gids.map(Gid::from_raw);
     setresgid(real, effective, saved)?;
-    let [real, effective, saved, _] = theirs.uids.map(Uid::from_raw);
+    nix::unistd::setfsgid(of_files);
+    let [real, effective, saved, of_files] = theirs.uids.map(Uid::from_raw);
     setresuid(real, effective, saved)?;
+    nix::unistd::setfsuid(of_files);
     proc.raise()?;
+    // The last two calls report nothing; and all of these ids are numbers of the namespace that is left now.
+    let own = read_status(&proc.own("status")?)?.0;
+    if (own.uids, own.gids, &own.groups) != (theirs.uids, theirs.gids, &theirs.groups) {
+        return Err(Errno::EPERM);
+    }
     for (_, flag, namespace) in joins.iter().filter(|(i, ..)| *i == USER) {
         process::setns(namespace.as_fd(), u64::from(flag.cast_unsigned()))?;
     }
     ids::set_capabilities(theirs.effective, theirs.effective, 0)?;
-    nix::unistd::setfsgid(Gid::from_raw(theirs.gids[3]));
-    nix::unistd::setfsuid(Uid::from_raw(theirs.uids[3]));
     ids::set_no_new_privs()?;
     ids::set_dumpable(false)?;
     label.make()
@@ -221,11 +237,23 @@ impl Identity {
         self.rights.effective & (1 << capability) != 0
     }
 
+    /// Whether this process still has its root.
+    pub(super) fn has_root(&self) -> bool {
+        let root = path::openat2(AT_FDCWD.as_fd(), c"/", libc::O_PATH | libc::O_DIRECTORY, 0, 0);
+        root.and_then(|root| place(&root)) == Ok(self.root)
+    }
+
     /// The mount namespace.
     #[cfg(test)]
     pub(super) fn mounts(&self) -> u64 {
         self.namespaces[0]
     }
+}
+
+/// What tells a directory from all others: its file, and the mount that it is seen through.
+fn place(directory: &OwnedFd) -> Result<(u64, u64, u64), Errno> {
+    let stat = fd::stat(directory.as_fd())?;
+    Ok((stat.st_dev, stat.st_ino, mount::id(directory.as_fd())?))
 }
 
 fn inode(namespace: &OwnedFd) -> Result<u64, Errno> {
@@ -279,6 +307,16 @@ mod tests {
         assert_eq!(first.identity, second.identity);
         assert_ne!(first.identity.mounts(), 0);
         assert!(look(&proc(), i32::MAX).is_err());
+    }
+
+    #[test]
+    fn a_root_is_told_from_another() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let mut identity = look(&proc(), own).unwrap().identity;
+        assert!(identity.has_root());
+        identity.root.1 += 1;
+        assert!(!identity.has_root());
+        assert_eq!(assume(&proc(), own, &identity), Err(Errno::ESTALE));
     }
 
     #[test]

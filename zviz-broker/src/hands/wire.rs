@@ -10,7 +10,7 @@ use zviz_sys::rights;
 pub(super) enum Message {
     Enter,
     Who(i32),
-    More(i32, u64),
+    More(i32),
     Farewell,
 }
 
@@ -28,8 +28,8 @@ pub(crate) enum Asked<'a> {
 
 /// A thread that waits.
 pub(crate) struct Who(pub i32);
-/// A thread that waits, and the identity that it has.
-pub(crate) struct More(pub i32, pub u64);
+/// A thread that waits, and needs a hand of its own identity.
+pub(crate) struct More(pub i32);
 
 /// What the hands say.
 pub(crate) struct Answer {
@@ -39,9 +39,8 @@ pub(crate) struct Answer {
     pub identity: u64,
     /// The thread's.
     pub umask: u32,
-    /// To `Who`: the working directory, and the first hand of an identity. To `More`: the hand. A hand is a socket and a
-    /// pidfd.
-    pub fds: [Option<OwnedFd>; 3],
+    /// To `Who`: the working directory. To `More`: the hand, a socket and a pidfd.
+    pub fds: [Option<OwnedFd>; 2],
 }
 
 /// What a hand has done.
@@ -59,16 +58,19 @@ pub(crate) enum Told {
     Done(Done),
     /// It waits for somebody else, and there is no deadline for that.
     Blocks,
+    /// Nothing was done: the hand is not what the caller is any more.
+    Stale,
 }
 
 const ENTER: u8 = 1;
 const WHO: u8 = 2;
 const MORE: u8 = 3;
 const FAREWELL: u8 = 4;
-const MESSAGE: usize = 13;
+const MESSAGE: usize = 5;
 const ANSWER: usize = 16;
 /// No value, and no errno.
 const BLOCKS: i64 = i64::MIN;
+const STALE: i64 = i64::MIN + 1;
 /// A value, what the rules said, and a name.
 const TOLD: usize = 8 + 3 + 4097;
 /// Work with four strings of the longest kind.
@@ -76,16 +78,15 @@ pub(super) const PACKET: usize = 5 * 4096;
 
 /// Asks the hands.
 pub(crate) fn ask(hands: BorrowedFd<'_>, asked: &Asked<'_>) -> Result<(), Errno> {
-    let (kind, thread, identity) = match asked {
-        Asked::Enter(..) => (ENTER, 0, 0),
-        Asked::Who(Who(thread)) => (WHO, *thread, 0),
-        Asked::More(More(thread, identity)) => (MORE, *thread, *identity),
-        Asked::Farewell => (FAREWELL, 0, 0),
+    let (kind, thread) = match asked {
+        Asked::Enter(..) => (ENTER, 0),
+        Asked::Who(Who(thread)) => (WHO, *thread),
+        Asked::More(More(thread)) => (MORE, *thread),
+        Asked::Farewell => (FAREWELL, 0),
     };
     let mut packet = [0u8; MESSAGE];
     packet[0] = kind;
-    packet[1..5].copy_from_slice(&thread.to_le_bytes());
-    packet[5..].copy_from_slice(&identity.to_le_bytes());
+    packet[1..].copy_from_slice(&thread.to_le_bytes());
     match asked {
         Asked::Enter(payload, init) => rights::send_with(hands, &packet, &[*payload, *init]),
         _ => rights::send_with(hands, &packet, &[]),
@@ -100,14 +101,12 @@ pub(super) fn receive(eyes: BorrowedFd<'_>) -> Result<(Message, [Option<OwnedFd>
     if received.bytes != MESSAGE || received.truncated {
         return Err(Errno::EPROTO);
     }
-    let [kind, rest @ ..] = packet;
-    let (thread, identity) = rest.split_at(4);
-    let thread = i32::from_le_bytes(thread.try_into().map_err(|_| Errno::EPROTO)?);
-    let identity = u64::from_le_bytes(identity.try_into().map_err(|_| Errno::EPROTO)?);
+    let [kind, thread @ ..] = packet;
+    let thread = i32::from_le_bytes(thread);
     let message = match kind {
         ENTER => Message::Enter,
         WHO if thread > 0 => Message::Who(thread),
-        MORE if thread > 0 => Message::More(thread, identity),
+        MORE if thread > 0 => Message::More(thread),
         FAREWELL => Message::Farewell,
         _ => return Err(Errno::EPROTO),
     };
@@ -143,13 +142,13 @@ pub(crate) fn read_answer(hands: BorrowedFd<'_>) -> Result<Option<Answer>, Errno
     if received.bytes != ANSWER || received.truncated {
         return Err(Errno::EPROTO);
     }
-    let [first, second, third, _] = received.fds;
+    let [first, second, ..] = received.fds;
     let errno = match i32::from_le_bytes(errno) {
         0 => None,
         raw => Some(Errno::from_raw(raw)),
     };
     let (identity, umask) = (u64::from_le_bytes(identity), u32::from_le_bytes(umask));
-    Ok(Some(Answer { errno, identity, umask, fds: [first, second, third] }))
+    Ok(Some(Answer { errno, identity, umask, fds: [first, second] }))
 }
 
 /// As one packet: the value or the negative errno, and a text; a descriptor beside it.
@@ -169,6 +168,11 @@ pub(super) fn send_blocks(eyes: BorrowedFd<'_>) -> Result<(), Errno> {
     rights::send_with(eyes, &BLOCKS.to_le_bytes(), &[]).map(drop)
 }
 
+/// That the call has to be given to another hand.
+pub(super) fn send_stale(eyes: BorrowedFd<'_>) -> Result<(), Errno> {
+    rights::send_with(eyes, &STALE.to_le_bytes(), &[]).map(drop)
+}
+
 /// Reads what a hand says; none at its end.
 pub(crate) fn read_told(hand: BorrowedFd<'_>) -> Result<Option<Told>, Errno> {
     let mut packet = [0u8; TOLD];
@@ -183,6 +187,7 @@ pub(crate) fn read_told(hand: BorrowedFd<'_>) -> Result<Option<Told>, Errno> {
         // Above what the kernel knows as an errno, nothing can be meant.
         -4095..0 => Err(Errno::from_raw(i32::try_from(-value).map_err(|_| Errno::EPROTO)?)),
         BLOCKS => return Ok(Some(Told::Blocks)),
+        STALE => return Ok(Some(Told::Stale)),
         _ => return Err(Errno::EPROTO),
     };
     let [file, ..] = received.fds;

@@ -1,11 +1,13 @@
 //! Sandboxes with a broker, by the real binary, as root and as an ordinary user.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod attack;
 mod audit;
 #[path = "../callers/mod.rs"]
 mod callers;
 mod listen;
 mod nested;
+mod parts;
 #[path = "../support/mod.rs"]
 mod support;
 mod virtualised;

@@ -1,0 +1,116 @@
+//! What somebody who is root in a sandbox inside the sandbox tries on the broker.
+
+use super::parts::{Broker, processes, until};
+use super::{each, works};
+use std::fs;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// pivot_root(2) gives a new root to every process that stands in the old one, the hand of those callers among them. A caller
+/// that goes back into the old root is not served by it.
+#[test]
+fn a_hand_whose_root_has_changed_is_not_used() {
+    each("a_hand_whose_root_has_changed_is_not_used", &["unshare", "busybox"], |caller| {
+        let script = "mkdir /tmp/new && mount -t tmpfs tmpfs /tmp/new && mkdir /tmp/new/old /tmp/new/tmp && \
+                      cp $(command -v busybox) /tmp/new && cd /tmp/new && pivot_root . old && \
+                      ./busybox chroot old mount -t tmpfs of-old /tmp && ./busybox mount -t tmpfs of-new /tmp && \
+                      ./busybox grep -o ' /[^ ]* .* of-[a-z]*' /old/proc/self/mountinfo";
+        let out = works(caller, "nested", &["unshare", "-Urm", "sh", "-ec", script]);
+        let places: Vec<(&str, &str)> = out
+            .lines()
+            .map(|line| {
+                let mut words = line.split_whitespace();
+                (words.nth(1).unwrap(), words.last().unwrap())
+            })
+            .collect();
+        assert_eq!(places, [("/old/tmp", "of-old"), ("/tmp", "of-new")], "{out}");
+    });
+}
+
+/// Mounts and unmounts a proc until it is told to end; `sh` would be too slow to meet anybody.
+const PROCS: &str = "
+import ctypes, os, time
+libc = ctypes.CDLL(None, use_errno=True)
+failed = 0
+end = time.monotonic() + 20
+while not os.path.exists('/tmp/end') and time.monotonic() < end:
+    if libc.mount(b'proc', b'/proc', b'proc', 0, None) == 0:
+        libc.umount2(b'/proc', 2)
+    else:
+        failed += 1
+print(failed)
+";
+
+/// Proc is mounted by a process that stands in the container's own pid namespace for a moment: it shows nothing there, has
+/// nothing to take, and cannot be held up.
+#[test]
+fn who_mounts_proc_gives_nothing_away() {
+    each("who_mounts_proc_gives_nothing_away", &["unshare", "python3"], |caller| {
+        let share = format!("{}:/tmp", caller.work.display());
+        let command = ["unshare", "-Urmpf", "python3", "-c", PROCS];
+        let mut sandbox = caller.sandbox(&["--profile", "nested", "--rw", &share], &command);
+        let sandbox = sandbox.stdout(Stdio::piped()).spawn().unwrap();
+        let broker = Broker::wait_for(&sandbox);
+        let crew = || Broker::of(sandbox.id() as i32).map(|broker| broker.crew).unwrap_or_default();
+        let inside = || {
+            let hands: Vec<i32> = crew().iter().map(|hand| hand.pid).collect();
+            processes().into_iter().find(|process| hands.contains(&process.parent) && process.is_inside())
+        };
+        let (mut seen, deadline) = (0, Instant::now() + Duration::from_secs(2));
+        while Instant::now() < deadline {
+            let Some(process) = inside() else { continue };
+            let name = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
+            assert!(name.iter().all(|byte| *byte == 0), "{:?}", String::from_utf8_lossy(&name));
+            seen += usize::from(!name.is_empty());
+        }
+        assert!(seen > 0, "the control: nobody was seen");
+        // The runtime's arguments are elsewhere: the check above can fail.
+        let name = fs::read(format!("/proc/{}/cmdline", broker.eyes.pid)).unwrap();
+        assert!(String::from_utf8_lossy(&name).contains("nested"));
+        // One that is stopped is ended long before the call's deadline.
+        let mut stopped = 0;
+        while stopped < 3 {
+            let process = until("another process mounts proc", Duration::from_secs(10), inside);
+            process.kill(libc::SIGSTOP);
+            let end = Instant::now();
+            until("it is ended", Duration::from_secs(1), || {
+                inside().is_none_or(|p| p.pid != process.pid).then_some(())
+            });
+            stopped += usize::from(end.elapsed() < Duration::from_secs(1));
+        }
+        fs::write(caller.work.join("end"), "").unwrap();
+        let output = sandbox.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let gone = processes().into_iter().filter(|p| p.name == "zviz-hand" && p.state == 'T').count();
+        assert_eq!(gone, 0, "stopped processes are left");
+    });
+}
+
+/// However many threads call at once, there are only so many hands.
+#[test]
+fn hands_are_bounded() {
+    const CALLS: &str = "
+import ctypes, threading
+libc = ctypes.CDLL(None)
+def call():
+    name = ctypes.create_string_buffer(512)
+    for i in range(400):
+        assert libc.uname(name) == 0
+threads = [threading.Thread(target=call) for i in range(64)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print('done')
+";
+    each("hands_are_bounded", &["python3"], |caller| {
+        let mut sandbox = caller.sandbox(&["--profile", "virtualised"], &["python3", "-c", CALLS]);
+        let mut sandbox = sandbox.stdout(Stdio::null()).spawn().unwrap();
+        Broker::wait_for(&sandbox);
+        let mut most = 0;
+        while sandbox.try_wait().unwrap().is_none() {
+            most = most.max(Broker::of(sandbox.id() as i32).map_or(0, |broker| broker.crew.len()));
+        }
+        assert!(sandbox.wait().unwrap().success());
+        println!("as {}: {most} hands at most", caller.name());
+        assert!((2..=8).contains(&most), "{most} hands at once");
+    });
+}
