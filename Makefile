@@ -1,6 +1,6 @@
 # make run    builds zviz and runs a real program in a sandbox
 # make test   checks and tests everything that this machine can show
-# make bench  compares start-up times with runc, crun and bubblewrap
+# make bench  compares start-up times with runc, crun and bubblewrap, and what mediated and filtered calls cost
 # make test-vm  tests limits, systemd and AppArmor in a virtual machine
 # make fuzz   fuzzes each of FUZZ_TARGETS for FUZZ_SECONDS
 
@@ -14,7 +14,7 @@ FUZZ_TARGETS ?= audit config policy program
 BUILD_PACKAGES := gcc g++ pkg-config libseccomp-dev
 TEST_PACKAGES := busybox-static uidmap git make perl python3 nodejs postgresql redis-server nginx-light \
 	docker.io containerd podman strace iproute2 util-linux
-BENCH_PACKAGES := busybox-static runc crun bubblewrap python3 strace
+BENCH_PACKAGES := busybox-static runc crun bubblewrap python3 strace gcc libc6-dev
 
 .PHONY: build run test test-vm bench fuzz lint packages-build packages-test packages-bench
 
@@ -36,7 +36,9 @@ test-vm: packages-build
 	sh tests/vm $(VM)
 
 bench: packages-bench build
+	cargo build --release --locked -p zviz-runtime --example sandbox
 	python3 bench/startup.py $(ZVIZ)
+	python3 bench/calls.py $(ZVIZ) $(dir $(ZVIZ))examples/sandbox
 
 fuzz: packages-build
 	set -e; for target in $(FUZZ_TARGETS); do sh fuzz/run $$target $(FUZZ_SECONDS); done

@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""What mediated and filtered calls cost, interleaved, on one processor.
+
+    calls.py ZVIZ SANDBOX [--rounds N]
+
+ZVIZ is the command, SANDBOX the example of that name of zviz-runtime. Three tables: a call that the broker answers,
+beside a minimal supervisor in C; a call that the filter allows, beside the same sandbox without a filter; and whole
+programs in both. Times are the tenth percentile of many batches, then the median over rounds; what counts are ratios.
+"""
+
+import argparse
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+FILE = "/usr/include/stdio.h"
+PROGRAMS = [
+    ("grep -r", ["grep", "-r", "no_such_word_anywhere", "/usr/include"], (0, 1)),
+    ("gcc -c", ["sh", "-c", "echo '#include <stdio.h>\nint f(void) { return getchar(); }' | gcc -O2 -x c -c -o /tmp/f.o -"], (0,)),
+    ("200 forks", ["sh", "-c", "i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i+1)); done"], (0,)),
+]
+
+
+def nanoseconds(argv):
+    done = subprocess.run(["taskset", "-c", "0", *argv], capture_output=True, text=True, cwd="/")
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(argv)}: {done.returncode}: {done.stderr}")
+    return float(done.stdout)
+
+
+def milliseconds(argv, statuses):
+    begin = time.perf_counter()
+    done = subprocess.run(["taskset", "-c", "0", *argv], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd="/")
+    if done.returncode not in statuses:
+        sys.exit(f"{' '.join(argv)}: {done.returncode}: {done.stderr}")
+    return (time.perf_counter() - begin) * 1000
+
+
+def table(title, unit, contestants, measure, rounds, base):
+    """`contestants`: name to argv. Prints medians, and each relative to `base`."""
+    taken = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name in random.sample(list(contestants), len(contestants)):
+            taken[name].append(measure(contestants[name]))
+    medians = {name: statistics.median(values) for name, values in taken.items()}
+    print(f"\n{title}, {rounds} rounds\n\n{'':36}{'median ' + unit:>12}{'min':>12}{'ratio':>8}")
+    for name, values in taken.items():
+        print(f"{name:36}{medians[name]:12.2f}{min(values):12.2f}{medians[name] / medians[base]:8.2f}")
+    return medians
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("zviz")
+    parser.add_argument("sandbox")
+    parser.add_argument("--rounds", type=int, default=15)
+    options = parser.parse_args()
+    zviz, sandbox, rounds = os.path.abspath(options.zviz), os.path.abspath(options.sandbox), options.rounds
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        calls = os.path.join(folder, "calls")
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "calls.c")
+        subprocess.run(["gcc", "-O2", "-static", "-o", calls, source], check=True)
+        inside = ["--ro", f"{calls}:/calls", "--cwd", "/", "--", "/calls"]
+
+        def of(profile):
+            return [zviz, "run", "--profile", profile, *inside]
+
+        table("a call that a supervisor answers: sysinfo", "ns", {
+            "minimal supervisor in C": [calls, "supervise", "sysinfo", "-"],
+            "zviz's broker (virtualised)": [*of("virtualised"), "measure", "sysinfo", "-"],
+            "the kernel": [calls, "measure", "sysinfo", "-"],
+        }, nanoseconds, rounds, "minimal supervisor in C")
+        for call, argument in [("getppid", "-"), ("open", FILE)]:
+            medians = table(f"a call that the filter allows: {call}", "ns", {
+                "no sandbox": [calls, "measure", call, argument],
+                "default profile": [*of("default"), "measure", call, argument],
+            }, nanoseconds, rounds, "no sandbox")
+            print(f"{'':36}{medians['default profile'] - medians['no sandbox']:+12.2f} ns (Landlock included for open)")
+        for title, program, statuses in PROGRAMS:
+            table(f"{title} in the default sandbox", "ms", {
+                "without a filter": [sandbox, "--no-filter", *program],
+                "with the filter": [sandbox, *program],
+            }, lambda argv: milliseconds(argv, statuses), rounds, "without a filter")
+
+
+main()
