@@ -108,11 +108,15 @@ impl Eyes {
     /// Serves until the last process with the filter is gone.
     pub(crate) fn run(mut self) -> ! {
         self.log.started();
+        let mut now = Instant::now();
         loop {
-            let now = Instant::now();
             let delay = self.bucket.wait(now);
-            if delay.is_none() && self.waits_for_calls_alone() && self.take() {
+            if delay.is_none()
+                && self.waits_for_calls_alone()
+                && let Some(received) = self.take()
+            {
                 self.bucket.take();
+                now = received;
                 continue;
             }
             let Ok(woken) = self.wait(delay) else { exit(1) };
@@ -132,6 +136,7 @@ impl Eyes {
                 self.take();
             }
             self.look_after();
+            now = Instant::now();
         }
     }
 

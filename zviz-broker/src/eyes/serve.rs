@@ -52,18 +52,19 @@ impl Pending {
 }
 
 impl Eyes {
-    /// Takes the next call, and waits for one. Whether there was one.
-    pub(super) fn take(&mut self) -> bool {
+    /// Takes the next call, and waits for one. When it came, if there was one.
+    pub(super) fn take(&mut self) -> Option<Instant> {
         // It may be gone already: killed, or told to others by a spurious wake-up.
-        let Ok(call) = notify::receive(self.listener.as_fd()) else { return false };
+        let Ok(call) = notify::receive(self.listener.as_fd()) else { return None };
+        let received = Instant::now();
         let known = self.calls.iter().find(|(arch, number, _)| (*arch, *number) == (call.arch, call.nr));
         let Some((_, _, entry)) = known.copied() else {
             // Not in this policy: the filter of another.
             let _ = notify::refuse(self.listener.as_fd(), call.id, Errno::ENOSYS);
-            return true;
+            return Some(received);
         };
-        self.decide(&call, entry, Instant::now());
-        true
+        self.decide(&call, entry, received);
+        Some(received)
     }
 
     fn decide(&mut self, notified: &Notification, entry: &'static Entry, received: Instant) {
