@@ -115,6 +115,7 @@ pub const HANDS: &[&str] = &[
     "setns",
     "setresgid",
     "setresuid",
+    "setsockopt",
     "sigaltstack",
     "socketpair",
     "statx",

@@ -57,7 +57,19 @@ pub(crate) struct Eyes {
     crew: Crew,
     bucket: Bucket,
     started: Instant,
+    /// When callers that have died were last looked for.
+    looked: Instant,
+    identities: Identities,
     log: Log,
+}
+
+/// How many identities the callers may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Identities {
+    /// Any: each call is asked about.
+    Many,
+    /// One, by its number once it is known.
+    One(Option<u64>),
 }
 
 /// What woke the eyes.
@@ -71,7 +83,7 @@ struct Woken {
 
 impl Eyes {
     pub(crate) fn new(
-        policy: Policy,
+        (policy, one_identity): (Policy, bool),
         facts: Facts,
         log: Log,
         listener: OwnedFd,
@@ -101,6 +113,8 @@ impl Eyes {
             crew: Crew::default(),
             bucket,
             started,
+            looked: started,
+            identities: if one_identity { Identities::One(None) } else { Identities::Many },
             log,
         }
     }
@@ -117,6 +131,7 @@ impl Eyes {
             {
                 self.bucket.take();
                 now = received;
+                self.look_after();
                 continue;
             }
             let Ok(woken) = self.wait(delay) else { exit(1) };
@@ -140,9 +155,9 @@ impl Eyes {
         }
     }
 
-    /// Whether nothing can happen but a call, or what the watch tells.
+    /// Whether nothing can happen but a call, or what the watch tells. One hand is kept however long it is idle.
     fn waits_for_calls_alone(&self) -> bool {
-        self.hands.is_some() && self.pending.is_empty() && self.asked.is_empty() && self.crew.is_empty()
+        self.hands.is_some() && self.pending.is_empty() && self.asked.is_empty() && self.crew.is_small()
     }
 
     /// Waits for something to happen.

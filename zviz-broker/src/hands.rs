@@ -26,13 +26,15 @@ mod open;
 mod socket;
 mod wire;
 
-pub(crate) use wire::{Answer, Asked, Done, More, Told, Who, ask, decode_judged, read_answer, read_told};
+pub(crate) use wire::{Answer, Asked, Done, More, NOT_SEEN, Told, Who, ask, decode_judged, read_answer, read_told};
 
 use crate::policy::Death;
 use crate::policy::files::Rules;
 use crate::policy::sockets::Sockets;
 use identity::{Entered, Identity, Proc};
 use nix::errno::Errno;
+use nix::sys::socket::{setsockopt, sockopt::ReceiveTimeout};
+use nix::sys::time::{TimeVal, TimeValLike};
 use std::os::fd::{AsFd, OwnedFd};
 use wire::{Message, receive};
 use zviz_sys::process::{self, Cloned, pidfd_send_signal};
@@ -40,6 +42,9 @@ use zviz_sys::{fd, wait};
 
 /// Identities that are remembered. A container has a handful; one that makes more is served by making hands anew.
 const MOST_IDENTITIES: usize = 32;
+
+/// How long the eyes wait for one hand at most before they look at anything else, in milliseconds.
+const PATIENCE: i64 = 1;
 
 /// What the hands are started with.
 pub(crate) struct Hands {
@@ -221,6 +226,7 @@ impl Inside {
                 drop(theirs);
                 // Before the eyes may answer the thread, which is gone then, and its identity with it.
                 let Some(Told::Done(ready)) = wire::read_told(ours.as_fd())? else { return Err(Errno::EPIPE) };
+                setsockopt(&ours, ReceiveTimeout, &TimeVal::milliseconds(PATIENCE))?;
                 ready.result.map(|_| Made { socket: ours, pidfd })
             }
             Cloned::Child => {

@@ -32,6 +32,9 @@ pub struct Settings {
     /// Capabilities that the eyes keep, as a mask: none where the container has a user namespace, which the runtime's user
     /// owns; else [`FOREIGN`].
     pub capabilities: u64,
+    /// Whether no process of the container can ever have other namespaces, another root, other ids or capabilities than the
+    /// first: it has no capability, nor may it gain one or make a namespace. Its identity is asked for once then.
+    pub one_identity: bool,
     /// The container's name, for the audit.
     pub container: String,
     /// The container may be one that cannot be entered before its program is executed: the runtime's own mark on its init
@@ -160,7 +163,7 @@ fn serve(
     hands: (OwnedFd, OwnedFd),
     filter: &[Instruction],
 ) -> ! {
-    let Settings { policy, facts, container, .. } = settings;
+    let Settings { policy, facts, container, one_identity, .. } = settings;
     // Both make a thread, which the filter would not let them.
     let audit = audit.map_or(Ok(Audit::none()), Audit::start);
     let (Ok(audit), Ok(watch), Ok(())) = (audit, Watch::start(), confine::load(filter)) else { exit(1) };
@@ -182,7 +185,7 @@ fn serve(
         let _ = wait::wait(hands.1.as_fd());
         exit(1)
     }
-    Eyes::new(policy, facts, Log::new(container, audit), listener, init, hands, watch).run()
+    Eyes::new((policy, one_identity), facts, Log::new(container, audit), listener, init, hands, watch).run()
 }
 
 impl Starting {

@@ -91,6 +91,10 @@ impl Crew {
         self.0.retain(|hand| hand.busy.is_some() || now.duration_since(hand.since) < IDLE);
     }
 
+    pub(super) fn is_small(&self) -> bool {
+        self.0.len() <= 1
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,10 +1,10 @@
 //! One call, from its receipt to its answer.
 
-use super::Eyes;
 use super::crew::MOST_OF_ONE;
 use super::log::{Answered, Call};
 use super::target::Target;
-use crate::decision::{Argument, Op, Step, Work};
+use super::{Eyes, Identities, TICK};
+use crate::decision::{Argument, Op, Step, UNKNOWN, Work};
 use crate::handlers::files::{FLAGS, THREAD, flag};
 use crate::hands::{self, Answer, Asked, Done, More, Told, Who};
 use crate::held::Held;
@@ -36,7 +36,7 @@ enum Stage {
     /// Its identity is asked for.
     Unknown,
     /// It needs a hand of this identity: one is being made for it, or all are busy.
-    Waiting { identity: u64, umask: u32, directory: OwnedFd, making: bool },
+    Waiting { identity: u64, umask: u32, directory: Option<OwnedFd>, making: bool },
     /// A hand works on it.
     Working,
 }
@@ -99,9 +99,22 @@ impl Eyes {
         if let (Op::Open, Some(place)) = (work.op, work.numbers.get_mut(THREAD)) {
             *place = u64::from(call.thread.cast_unsigned());
         }
-        let deadline = Some(Instant::now() + Duration::from_millis(self.policy.pace.deadline_ms.into()));
-        let question = Asked::Who(Who(call.thread));
+        let deadline = Some(call.received + Duration::from_millis(self.policy.pace.deadline_ms.into()));
+        // A hand that opens files finds the umask and the directory by itself, if it needs them.
+        if let (Identities::One(Some(identity)), Op::Open) = (self.identities, work.op) {
+            let stage = Stage::Waiting { identity, umask: UNKNOWN, directory: None, making: false };
+            self.pending.insert(id, Pending { call, work, write_to, deadline, stage });
+            return self.assign(id);
+        }
         self.pending.insert(id, Pending { call, work, write_to, deadline, stage: Stage::Unknown });
+        self.look_up(id);
+    }
+
+    /// Asks who the caller is.
+    fn look_up(&mut self, id: u64) {
+        let Some(pending) = self.pending.get_mut(&id) else { return };
+        pending.stage = Stage::Unknown;
+        let question = Asked::Who(Who(pending.call.thread));
         self.ask(id, &question);
     }
 
@@ -113,12 +126,16 @@ impl Eyes {
         let Answer { errno, identity, umask, fds: [first, second] } = answer;
         match (self.pending.get_mut(&id).map(|pending| &mut pending.stage), first, second) {
             (Some(stage @ Stage::Unknown), Some(directory), _) => {
-                *stage = Stage::Waiting { identity, umask, directory, making: false };
+                *stage = Stage::Waiting { identity, umask, directory: Some(directory), making: false };
             }
             (Some(Stage::Waiting { identity: own, making, .. }), socket, pidfd) => {
                 (*own, *making) = (identity, false);
                 if let Some((socket, pidfd)) = socket.zip(pidfd) {
                     self.crew.add(identity, socket, pidfd, Instant::now());
+                    // Everybody's, if it is that of a caller: one that waits still had its number all the time.
+                    if self.identities != Identities::Many && notify::is_waiting(self.listener.as_fd(), id) {
+                        self.identities = Identities::One(Some(identity));
+                    }
                 }
             }
             // It was given up meanwhile. Which question it was cannot be told any more, nor does it matter: a hand that
@@ -157,8 +174,7 @@ impl Eyes {
         if !notify::is_waiting(self.listener.as_fd(), id) {
             return self.gone(id);
         }
-        let mut fds = vec![directory.as_fd()];
-        fds.extend(descriptor.as_ref().map(AsFd::as_fd));
+        let fds: Vec<_> = [directory, &descriptor].into_iter().flatten().map(AsFd::as_fd).collect();
         let sent = rights::send_with(hand.socket.as_fd(), &work.encode(*umask), &fds);
         hand.busy = Some(id);
         if sent.is_err() {
@@ -166,6 +182,10 @@ impl Eyes {
         }
         if let Some(pending) = self.pending.get_mut(&id) {
             pending.stage = Stage::Working;
+        }
+        if self.pending.len() == 1 && self.asked.is_empty() && self.queue.is_empty() {
+            // Nobody else waits: a short while only for this hand saves a system call.
+            self.done(id);
         }
     }
 
@@ -194,6 +214,7 @@ impl Eyes {
             Some(Ok(Some(Told::Done(done)))) => done,
             Some(Ok(Some(Told::Blocks))) => return self.blocks(id),
             Some(Ok(Some(Told::Stale))) => return self.again(id),
+            Some(Err(Errno::EAGAIN)) => return,
             _ => return self.failed(id),
         };
         self.crew.release(id, Instant::now());
@@ -221,6 +242,9 @@ impl Eyes {
 
     /// A hand has opened a file, or not.
     fn opened(&mut self, id: u64, done: Done) {
+        if done.result == Err(hands::NOT_SEEN) {
+            return self.look_up(id);
+        }
         let Some(Pending { mut call, work, .. }) = self.pending.remove(&id) else { return };
         let judged = hands::decode_judged(&done.text);
         let tells = judged.as_ref().is_none_or(|(ruling, _)| ruling.verdict != Verdict::Allow);
@@ -304,10 +328,16 @@ impl Eyes {
     /// Gives up on what takes too long, on callers that have died, and on hands that nobody needs; and finds hands for calls
     /// that wait for one.
     pub(super) fn look_after(&mut self) {
-        if self.pending.is_empty() && self.crew.is_empty() {
-            return;
+        for _ in 0..self.queue.len() {
+            if let Some(id) = self.queue.pop_front() {
+                self.assign(id);
+            }
         }
         let now = Instant::now();
+        if self.pending.is_empty() && self.crew.is_empty() || now.duration_since(self.looked) < TICK {
+            return;
+        }
+        self.looked = now;
         let late: Vec<u64> = self
             .pending
             .iter()
@@ -326,11 +356,6 @@ impl Eyes {
             }
         }
         self.be_patient(now);
-        for _ in 0..self.queue.len() {
-            if let Some(id) = self.queue.pop_front() {
-                self.assign(id);
-            }
-        }
         self.crew.shrink(now);
     }
 }

@@ -45,10 +45,12 @@ pub(super) fn run(
         let [directory, descriptor, ..] = received.fds;
         let mut text = Vec::new();
         let mut file = None;
+        let mut moved = true;
         let decoded = Work::decode(work).ok_or(Errno::EPROTO);
-        // pivot_root(2) gives another root to whoever stood in the old one, so to the hands too. A file's name is judged
-        // wherever it is found.
-        if decoded.as_ref().is_ok_and(|(work, _)| work.op != Op::Open) && !identity.has_root() {
+        // pivot_root(2) gives another root to whoever stood in the old one, so to the hands too. Where it cannot be done at all
+        // the eyes have not asked for the umask.
+        let checks = |(work, umask): &(Work, u32)| work.op != Op::Open || *umask != UNKNOWN;
+        if decoded.as_ref().is_ok_and(checks) && !identity.has_root() {
             let _ = wire::send_stale(eyes.as_fd());
             process::exit(0);
         }
@@ -61,6 +63,7 @@ pub(super) fn run(
                 let may_block = || _ = wire::send_blocks(eyes.as_fd());
                 let Opened { result, judged } = opener.open(&work, place.as_ref().map(AsFd::as_fd), umask, &may_block);
                 text = judged.map(wire::encode_judged).unwrap_or_default();
+                moved = false;
                 file = Some(result?);
                 return Ok(0);
             }
@@ -74,8 +77,10 @@ pub(super) fn run(
             path::enter(descriptor.or(directory).ok_or(Errno::EBADF)?.as_fd())?;
             act(identity, &work, &mut text)
         });
-        // Nothing of the container is kept busy between calls, and the caller's next close of a socket is the last one.
-        let _ = path::change_directory(c"/");
+        if moved {
+            // Nothing of the container is kept busy between calls, and the caller's next close of a socket is the last one.
+            let _ = path::change_directory(c"/");
+        }
         if wire::send_done(eyes.as_fd(), result, &text, file.as_ref().map(AsFd::as_fd)).is_err() {
             process::exit(0);
         }

@@ -12,6 +12,7 @@ mod terminal;
 mod walk;
 
 use super::identity::Proc;
+use super::wire::NOT_SEEN;
 use crate::decision::Work;
 use crate::handlers::files::{FLAGS, MODE_AT, O_ACCMODE, RESOLVE_AT, THREAD, nameless};
 use crate::policy::files::{Rules, Ruling, Verdict};
@@ -79,6 +80,10 @@ impl<'p> Opener<'p> {
                 self.reopen(&call, &found, &mut judged, may_block)
             }
         });
+        if enters(work) {
+            // Nothing of the container is kept busy between calls.
+            let _ = path::change_directory(c"/");
+        }
         Opened { result, judged }
     }
 
@@ -94,10 +99,13 @@ impl<'p> Opener<'p> {
         let mode = u32::try_from(number(MODE_AT)).map_err(|_| Errno::EINVAL)?;
         let thread = i32::try_from(number(THREAD)).map_err(|_| Errno::ESRCH)?;
         let call = Call { path, flags, mode, resolve: number(RESOLVE_AT), thread };
-        if !path.starts_with(b"/") || call.resolve & (resolve::BENEATH | resolve::IN_ROOT) != 0 {
+        if enters(work) {
             match place {
                 Some(place) => path::enter(place)?,
-                None => path::enter(self.proc.open(thread, "cwd", libc::O_PATH | libc::O_DIRECTORY)?.as_fd())?,
+                None => {
+                    let place = self.proc.open(thread, "cwd", libc::O_PATH | libc::O_DIRECTORY);
+                    path::enter(place.map_err(|_| NOT_SEEN)?.as_fd())?;
+                }
             }
             // What is outside the root has no name that a rule could be about.
             path::working_directory_is_inside().map_err(|errno| match errno {
@@ -108,7 +116,7 @@ impl<'p> Opener<'p> {
         if flags & libc::O_CREAT != 0 || nameless(number(FLAGS)) {
             process::set_umask(match umask {
                 Some(umask) => umask,
-                None => self.proc.umask(thread)?,
+                None => self.proc.umask(thread).map_err(|_| NOT_SEEN)?,
             });
         }
         Ok(call)
@@ -180,4 +188,11 @@ impl<'p> Opener<'p> {
 /// Whether opening it may take for ever: a FIFO waits for its other end, a terminal for its line.
 fn blocks(stat: &libc::stat) -> bool {
     matches!(stat.st_mode & libc::S_IFMT, libc::S_IFIFO | libc::S_IFCHR)
+}
+
+/// Whether it is about a path below some directory, and not below the root.
+fn enters(work: &Work) -> bool {
+    let absolute = work.texts[0].as_ref().is_some_and(|path| path.starts_with(b"/"));
+    let within = work.numbers.get(RESOLVE_AT).is_some_and(|flags| flags & (resolve::BENEATH | resolve::IN_ROOT) != 0);
+    !absolute || within
 }

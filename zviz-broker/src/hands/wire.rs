@@ -68,6 +68,8 @@ const MORE: u8 = 3;
 const FAREWELL: u8 = 4;
 const MESSAGE: usize = 5;
 const ANSWER: usize = 16;
+/// What a hand says of a caller that it may not look up: no call gives this errno. The hands may.
+pub(crate) const NOT_SEEN: Errno = Errno::ENOTRECOVERABLE;
 /// No value, and no errno.
 const BLOCKS: i64 = i64::MIN;
 const STALE: i64 = i64::MIN + 1;

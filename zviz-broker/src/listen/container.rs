@@ -66,7 +66,14 @@ pub(super) fn take(stream: UnixStream, policy: &Policy, facts: &dyn Fn(i32) -> F
         return Err(Error::NoFilter { id, pid });
     }
     let capabilities = if own_users { 0 } else { start::FOREIGN };
-    let settings = Settings { policy: policy.clone(), facts, capabilities, container: id.clone(), patient: true };
+    let settings = Settings {
+        policy: policy.clone(),
+        facts,
+        capabilities,
+        one_identity: false,
+        container: id.clone(),
+        patient: true,
+    };
     let served = start::start(settings).and_then(|starting| serve(starting, listener, &pidfd));
     match served {
         Ok(broker) => Ok(Event::Serves { id, pid, broker }),

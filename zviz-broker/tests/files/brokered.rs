@@ -28,12 +28,13 @@ pub fn opens() -> Vec<i64> {
 
 /// Runs `victim` in a pid and a mount namespace of its own with a broker of `policy`: its exit code, none if it was killed.
 /// `prepare` comes before the filter.
-pub fn run(policy: Policy, prepare: impl FnOnce(), victim: impl FnOnce()) -> Option<i32> {
+pub fn run((policy, one_identity): (Policy, bool), prepare: impl FnOnce(), victim: impl FnOnce()) -> Option<i32> {
     let (ours, theirs) = fd::packet_pair().unwrap();
     let starting = start(Settings {
         policy,
         facts: Facts::default(),
         capabilities: SYS_PTRACE,
+        one_identity,
         container: "files".into(),
         patient: false,
     })

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod brokered;
+mod cost;
 
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};
@@ -84,8 +85,11 @@ enum Mode {
 fn both(test: &str, policy: Policy, check: impl Fn(Mode)) {
     assert_eq!(brokered::native(|| check(Mode::Native)), Some(0), "{test}: natively");
     let all = Policy { files: Some(Files { rules: Vec::new(), default: Verdict::Allow }), ..policy.clone() };
-    assert_eq!(brokered::run(all, || {}, || check(Mode::Free)), Some(0), "{test}: without rules");
-    assert_eq!(brokered::run(policy, || {}, || check(Mode::Ruled)), Some(0), "{test}: with rules");
+    assert_eq!(brokered::run((all, false), || {}, || check(Mode::Free)), Some(0), "{test}: without rules");
+    for one in [false, true] {
+        let ruled = brokered::run((policy.clone(), one), || {}, || check(Mode::Ruled));
+        assert_eq!(ruled, Some(0), "{test}: with rules, one identity: {one}");
+    }
 }
 
 fn rules_hold_by_any_path(test: &str) {
@@ -247,7 +251,9 @@ fn nothing_is_made_where_it_may_not_be(test: &str) {
     assert_eq!(fs::metadata(scene.path("secret/file")).unwrap().len(), 0, "the control");
 }
 
-const TESTS: &[(&str, fn(&str))] = &[
+type Test = fn(&str);
+
+const TESTS: &[(&str, Test)] = &[
     ("rules_hold_by_any_path", rules_hold_by_any_path),
     ("what_is_opened_is_as_natively", what_is_opened_is_as_natively),
     ("nothing_is_made_where_it_may_not_be", nothing_is_made_where_it_may_not_be),
@@ -260,6 +266,9 @@ fn main() {
         return TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
     }
     let chosen = TESTS.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|part| name.contains(part)));
+    if wanted.iter().any(|name| name == "cost") {
+        return cost::measure();
+    }
     let mut passed = 0;
     for (name, test) in chosen {
         if nix::unistd::geteuid().is_root() {

@@ -86,8 +86,14 @@ fn runtime<T>(
         Supervisor::Broker { rules, log } => {
             let audit = log.map(|path| Trail::File { path: path.to_owned(), max_bytes: 1 << 20, keep: 1 });
             let policy = Policy { sockets: Some(serde_json::from_str(rules).unwrap()), audit, ..Policy::default() };
-            let settings =
-                Settings { policy, facts: Facts::default(), capabilities: 0, container: "test".into(), patient: false };
+            let settings = Settings {
+                policy,
+                facts: Facts::default(),
+                capabilities: 0,
+                one_identity: false,
+                container: "test".into(),
+                patient: false,
+            };
             Some(start::start(settings).unwrap())
         }
     };

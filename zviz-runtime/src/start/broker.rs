@@ -3,7 +3,7 @@
 use crate::container::Id;
 use crate::launch::{self, call};
 use crate::plan::cgroup::{Cgroup, Group};
-use crate::plan::{Plan, User};
+use crate::plan::{Capabilities, Plan, User};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -24,7 +24,17 @@ pub(crate) fn start(id: &Id, plan: &Plan, cgroup: &Cgroup) -> Result<Option<Star
     // The owner of a user namespace may look into it without any capability outside.
     let capabilities = if matches!(plan.namespaces.user, User::New { .. }) { 0 } else { start::FOREIGN };
     let (policy, facts, container) = (policy.clone(), facts(cgroup), id.to_string());
-    start::start(Settings { policy, facts, capabilities, container, patient: false }).map(Some)
+    start::start(Settings { policy, facts, capabilities, one_identity: one_identity(plan), container, patient: false })
+        .map(Some)
+}
+
+/// Whether every process of the container stays who the first one is: without a capability, the chance of one, or a
+/// namespace of its own, none can change ids, root or mounts.
+fn one_identity(plan: &Plan) -> bool {
+    let (profile, process) = (&plan.profile, &plan.process);
+    let Capabilities { bounding, effective, permitted, inheritable, ambient } = process.capabilities;
+    let none = bounding | effective | permitted | inheritable | ambient == 0;
+    profile.seccomp && !profile.nested && process.no_new_privs && none
 }
 
 /// What the container may know of its limits. Where no file tells what is in use, the host's numbers stand, cut to the
