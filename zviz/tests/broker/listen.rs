@@ -2,6 +2,7 @@
 
 mod abuse;
 mod rights;
+mod rootless;
 mod served;
 
 use crate::support::{Done, ZVIZ, requires, run};
@@ -82,6 +83,7 @@ fn fifty_containers_at_once() {
         fs::write(place.path("rootfs/tmp/go"), "").unwrap();
         runs.into_iter().map(|run| run.join().unwrap()).collect()
     });
+    // Memory of a broker's own; the rest it shares with the agent and all others.
     for done in said {
         assert_eq!(done.ok(), "6.1.0\n6.1.0");
     }

@@ -5,6 +5,7 @@ mod attack;
 mod audit;
 #[path = "../callers/mod.rs"]
 mod callers;
+mod executed;
 mod listen;
 mod nested;
 mod parts;

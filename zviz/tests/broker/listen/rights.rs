@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::fs;
 
 /// What the profile `nested` mediates.
-const MOUNTS: &[&str] = &["mknod", "mknodat", "mount", "pivot_root", "umount2"];
+pub const MOUNTS: &[&str] = &["mknod", "mknodat", "mount", "pivot_root", "umount2"];
 
 /// As Docker's, and one that may mount.
 const USUAL: &[&str] = &[
