@@ -130,7 +130,11 @@ const AUDIT_BYTES: u64 = 16 << 20;
 /// How many older ones are kept.
 const AUDIT_KEPT: u8 = 3;
 
-fn trail(text: &str) -> Result<Trail, String> {
+/// What `--audit` says.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn trail(text: &str) -> Result<Trail, String> {
     if text == "journald" {
         return Ok(Trail::Journal);
     }

@@ -20,6 +20,9 @@ pub struct Broker {
     /// File that this process's pid is written to when it can be connected to; removed at the end
     #[arg(long, value_name = "FILE")]
     pub pid_file: Option<PathBuf>,
+    /// Record each decision of every broker: in a file, shared and rotated, to a descriptor, or with systemd's journal
+    #[arg(long, value_name = "FILE|fd:N|journald")]
+    pub audit: Option<String>,
     /// Serve one container, and end when it does
     #[arg(long)]
     pub once: bool,

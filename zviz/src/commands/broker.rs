@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::cli::Broker as Flags;
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use zviz_broker::listen::{Agent, Error, Event, Options};
@@ -10,9 +10,16 @@ use zviz_broker::policy::Policy;
 use zviz_runtime::host::cgroup::limits;
 use zviz_runtime::pidfile;
 use zviz_runtime::profile::{BUILT_IN, Profile};
+use zviz_runtime::sandbox::flags::trail;
 
 pub fn run(context: &Context, flags: &Flags) -> anyhow::Result<()> {
-    let policy = policy(&flags.profile)?;
+    let mut policy = policy(&flags.profile)?;
+    if let Some(audit) = &flags.audit {
+        let trail = trail(audit).map_err(|why| anyhow!("--audit {audit}: {why}"))?;
+        // Each broker opens its own; that none will be able to is better said now.
+        trail.open().map_err(|why| anyhow!(why))?;
+        policy.audit = Some(trail);
+    }
     let agent = Agent::listen(&flags.listen)?;
     // The socket is listened on already, so that whoever waits for the file can connect.
     let pid_file = flags.pid_file.as_deref().map(PidFile::write).transpose()?;

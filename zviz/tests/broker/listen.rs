@@ -80,10 +80,13 @@ fn fifty_containers_at_once() {
             assert!(std::time::Instant::now() < deadline, "{} brokers\n{}", place.brokers().len(), place.log());
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
+        for eyes in place.brokers() {
+            let own = [&[eyes][..], &served::children(eyes)].concat().into_iter().map(served::own_memory).sum::<u64>();
+            assert!((1..2 << 20).contains(&own), "{own} bytes of a broker's own");
+        }
         fs::write(place.path("rootfs/tmp/go"), "").unwrap();
         runs.into_iter().map(|run| run.join().unwrap()).collect()
     });
-    // Memory of a broker's own; the rest it shares with the agent and all others.
     for done in said {
         assert_eq!(done.ok(), "6.1.0\n6.1.0");
     }
@@ -179,4 +182,31 @@ fn a_containers_limit_is_its_memory() {
         assert!(sees_it(runtime, SYSTEM), "{runtime:?}");
         assert!(!sees_it(runtime, &[]), "the control");
     }
+}
+
+/// The containers of one agent share one log, and each record says whose it is.
+#[test]
+fn decisions_are_recorded() {
+    requires!(root, program "busybox", program "runc");
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("audit");
+    let mut place = Place::new("virtualised", &["--audit", log.to_str().unwrap()]);
+    for name in ["one", "two"] {
+        assert_eq!(place.run(Runtime::Runc, &place.bundle(name, SYSTEM, "uname -r", |_| {})).ok(), "6.1.0");
+    }
+    let pid = place.pid();
+    place.wait_until("the brokers end", || served::children(pid).is_empty());
+    let text = fs::read_to_string(&log).unwrap();
+    let records = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let calls: Vec<_> = records.filter(|record| record["syscall"] == "uname").collect();
+    for name in ["one", "two"] {
+        let of = |record: &&serde_json::Value| record["container"].as_str().unwrap().ends_with(name);
+        assert!(calls.iter().any(|record| of(&record)), "{text}");
+    }
+    let refused = Command::new(ZVIZ)
+        .args(["broker", "--profile", "virtualised", "--audit", "/nonexistent/audit", "--listen"])
+        .arg(place.path("other"))
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("audit"), "{refused:?}");
 }

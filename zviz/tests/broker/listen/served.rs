@@ -155,6 +155,13 @@ pub fn children(pid: i32) -> Vec<i32> {
     list.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
+/// Bytes in memory that a process shares with no other. proc_pid_smaps_rollup(5).
+pub fn own_memory(pid: i32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let kilobytes = |line: &str| line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok());
+    text.lines().filter(|line| line.starts_with("Private_")).filter_map(kilobytes).sum::<u64>() << 10
+}
+
 /// A line of a process's status.
 pub fn status(pid: i32, name: &str) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
