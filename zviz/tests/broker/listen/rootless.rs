@@ -3,7 +3,7 @@
 
 use super::served::Runtime;
 use crate::callers::Caller;
-use crate::support::{Daemon, busybox_rootfs, requires, run};
+use crate::support::{Daemon, busybox_rootfs, processes, requires, run};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
@@ -12,9 +12,10 @@ use std::path::PathBuf;
 const SCRIPT: &str =
     "mount -t tmpfs -o size=100g tmpfs /tmp && df -k /tmp | tail -n1 | awk '{ print $2 }' || echo refused";
 
+/// The agent goes first, since a user that runs something cannot be removed.
 struct User {
+    agent: Daemon,
     caller: Caller,
-    _agent: Daemon,
 }
 
 impl User {
@@ -37,7 +38,7 @@ impl User {
         command.arg(caller.work.join("socket")).arg("--pid-file").arg(caller.work.join("pid"));
         let mut agent = Daemon::start(&command, &caller.place.path().join("log"));
         agent.wait_until("the agent", || caller.work.join("pid").exists());
-        User { caller, _agent: agent }
+        User { agent, caller }
     }
 
     fn bundle(&self, calls: &[&str], capabilities: &[&str]) -> PathBuf {
@@ -79,8 +80,11 @@ fn an_ordinary_users_containers_are_served() {
     let mounts = super::rights::MOUNTS;
     for runtime in [Runtime::Zviz, Runtime::Runc] {
         let may = user.bundle(mounts, &["CAP_SYS_ADMIN"]);
-        assert_eq!(user.says(runtime, &may), "524288", "{runtime:?}: {}", user._agent.log_end());
+        assert_eq!(user.says(runtime, &may), "524288", "{runtime:?}: {}", user.agent.log_end());
         let may_not = user.bundle(mounts, &["CAP_CHOWN"]);
         assert_eq!(user.says(runtime, &may_not), "refused", "{runtime:?}");
     }
+    let User { agent, caller } = user;
+    drop(agent);
+    assert_eq!(processes(&[&caller.place.path().to_string_lossy()]), [""; 0]);
 }
