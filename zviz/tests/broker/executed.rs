@@ -6,18 +6,20 @@ use crate::support::{Done, processes, requires, run};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-/// A sandbox that stays, under the name `stays`.
+/// A sandbox that stays. Its name is its cgroup's too, so that no other test's may be the same.
 struct Stays<'c> {
     caller: &'c Caller,
+    id: String,
     run: Child,
 }
 
 impl<'c> Stays<'c> {
     fn new(caller: &'c Caller, profile: &str) -> Self {
-        let mut sandbox = caller.sandbox(&["--profile", profile, "--id", "stays"], &["sleep", "1000"]);
-        let stays = Stays { caller, run: sandbox.stdout(Stdio::null()).spawn().unwrap() };
+        let id = caller.place.path().file_name().unwrap().to_string_lossy().replace('.', "");
+        let mut sandbox = caller.sandbox(&["--profile", profile, "--id", &id], &["sleep", "1000"]);
+        let stays = Stays { caller, id, run: sandbox.stdout(Stdio::null()).spawn().unwrap() };
         let deadline = Instant::now() + Duration::from_secs(20);
-        while !stays.zviz(&["state", "stays"]).out.contains("\"running\"") {
+        while !stays.zviz(&["state", &stays.id]).out.contains("\"running\"") {
             assert!(Instant::now() < deadline, "it does not run");
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -38,7 +40,7 @@ impl<'c> Stays<'c> {
 
 impl Drop for Stays<'_> {
     fn drop(&mut self) {
-        self.zviz(&["kill", "stays", "KILL"]);
+        self.zviz(&["kill", &self.id, "KILL"]);
         let _ = self.run.wait();
     }
 }
@@ -50,9 +52,9 @@ fn what_is_executed_is_served_and_leaves_nothing() {
     let stays = Stays::new(caller, "nested");
     let mount = "mount -t tmpfs -o size=100g tmpfs /tmp && df -k --output=size /tmp | tail -n1 || echo refused";
     for _ in 0..3 {
-        let said = stays.zviz(&["exec", "stays", "unshare", "-Urm", "sh", "-c", mount]).ok();
+        let said = stays.zviz(&["exec", &stays.id, "unshare", "-Urm", "sh", "-c", mount]).ok();
         assert_eq!(said, "524288");
-        assert_eq!(stays.zviz(&["exec", "stays", "sh", "-c", mount]).ok(), "refused");
+        assert_eq!(stays.zviz(&["exec", &stays.id, "sh", "-c", mount]).ok(), "refused");
     }
     // Gone with what was executed, while the sandbox and its own broker stay.
     assert_eq!(processes(&[&stays.executing()]), [""; 0]);
@@ -69,10 +71,10 @@ fn what_outlives_its_exec_is_served() {
     let caller = &Caller::new(true);
     let stays = Stays::new(caller, "virtualised");
     let later = "(sleep 0.7; uname -r > /tmp/release) < /dev/null > /dev/null 2>&1 &";
-    assert_eq!(stays.zviz(&["exec", "stays", "sh", "-c", later]).ok(), "");
+    assert_eq!(stays.zviz(&["exec", &stays.id, "sh", "-c", later]).ok(), "");
     let deadline = Instant::now() + Duration::from_secs(20);
     let said = loop {
-        let said = stays.zviz(&["exec", "stays", "cat", "/tmp/release"]).out;
+        let said = stays.zviz(&["exec", &stays.id, "cat", "/tmp/release"]).out;
         if !said.is_empty() || Instant::now() > deadline {
             break said;
         }
