@@ -53,6 +53,9 @@ const NESTED: &[(Action, &[&str])] = &[
     (ENOSYS, &[
         "fsconfig", "fsmount", "fsopen", "fspick", "mount_setattr", "move_mount", "open_tree", "open_tree_attr",
     ]),
+    // A mount by way of the supervisor is judged by its caller's ids and capabilities: a ruleset of the caller's own, which would
+    // forbid it to mount at all, is not known to whoever mounts. So nobody may think that it has one.
+    (ENOSYS, &["landlock_add_rule", "landlock_create_ruleset", "landlock_restrict_self"]),
     // runc and crun go on without a session keyring when there are no keys, and stop at any other errno.
     (ENOSYS, &["add_key", "keyctl", "request_key"]),
 ];

@@ -28,15 +28,19 @@ pub(super) fn run(
 ) -> ! {
     let names = rules.is_some() || sockets.is_some();
     // The other hands' sockets, and the eyes' to all of them, are not this one's.
-    let ready = fd::close_all_but(0, &[Some(proc.0.as_fd()), Some(eyes.as_fd())])
-        .and_then(|()| identity::assume(proc, thread, identity))
-        .and_then(|()| forget(proc))
-        // From here on it holds nothing of the host that could be got out of it, but what it names files with.
-        .and_then(|()| if names { Ok(()) } else { fd::close_all_but(0, &[Some(eyes.as_fd())]) })
-        .and_then(|()| rules.map(|rules| Opener::new(proc, rules)).transpose());
+    let ready = (|| {
+        fd::close_all_but(0, &[Some(proc.0.as_fd()), Some(eyes.as_fd())])?;
+        let pids = identity::assume(proc, thread, identity)?;
+        forget(proc)?;
+        if !names {
+            // From here on it holds nothing of the host that could be got out of it, but what it names files with.
+            fd::close_all_but(0, &[Some(eyes.as_fd()), pids.as_ref().map(AsFd::as_fd)])?;
+        }
+        Ok((rules.map(|rules| Opener::new(proc, rules)).transpose()?, pids))
+    })();
     let _ = ids::set_name(c"zviz-hand");
     let told = wire::send_done(eyes.as_fd(), ready.as_ref().map(|_| 0).map_err(|errno| *errno), &[], None);
-    let (Ok(opener), Ok(())) = (ready, told) else { process::exit(1) };
+    let (Ok((opener, pids)), Ok(())) = (ready, told) else { process::exit(1) };
     let mut packet = vec![0u8; wire::PACKET];
     loop {
         let Ok(received) = rights::receive(eyes.as_fd(), &mut packet) else { process::exit(1) };
@@ -75,7 +79,7 @@ pub(super) fn run(
             }
             // Where the caller stands, or the directory that its descriptor names.
             path::enter(descriptor.or(directory).ok_or(Errno::EBADF)?.as_fd())?;
-            act(identity, &work, &mut text)
+            act(identity, pids.as_ref(), &work, &mut text)
         });
         if moved {
             // Nothing of the container is kept busy between calls, and the caller's next close of a socket is the last one.
@@ -92,12 +96,12 @@ fn forget(proc: &Proc) -> Result<(), Errno> {
     process::forget_arguments(&proc.own_text("stat")?)
 }
 
-fn act(identity: &Identity, work: &Work, text: &mut Vec<u8>) -> Result<i64, Errno> {
+fn act(identity: &Identity, pids: Option<&OwnedFd>, work: &Work, text: &mut Vec<u8>) -> Result<i64, Errno> {
     let [first, second, ..] = &work.texts;
     let path = |text: &Option<Vec<u8>>| CString::new(text.clone().unwrap_or_default()).map_err(|_| Errno::EINVAL);
     match work.op {
         Op::Mount => mount(work)?,
-        Op::MountProc => inside_pid_namespace(|| mount(work))?,
+        Op::MountProc => inside_pid_namespace(pids, || mount(work))?,
         Op::Unmount => {
             let flags = i32::try_from(work.numbers[0]).map_err(|_| Errno::EINVAL)?;
             // Unknown flags are the kernel's to refuse.
@@ -122,19 +126,28 @@ fn mount(work: &Work) -> Result<(), Errno> {
     nix::mount::mount(source, target.ok_or(Errno::EFAULT)?, fstype, flags, options)
 }
 
-/// Does something in a process of the pid namespace that this one's children are born into: proc shows the pid namespace of
-/// whoever mounts it. Such a process can be signalled from inside for as long as it takes; it ends with the hand, and when it
-/// is stopped. It can be traced only by who has CAP_SYS_PTRACE in the host's user namespace, and has nothing then that the
-/// caller has not: no descriptor, no capability. It could be once it has given up its memory on its way out: nothing tells
-/// any more that it was not dumpable, and who has the same ids may take its descriptors (__ptrace_may_access).
-fn inside_pid_namespace(act: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+/// Does something in a process of the caller's pid namespace, since proc shows that of whoever mounts it.
+///
+/// Such a process can be signalled from inside for as long as it takes. It ends with the hand, and when it is stopped. It can
+/// be traced only by who has CAP_SYS_PTRACE in the host's user namespace; but once it has given up its memory on its way out
+/// nothing tells that it was not dumpable, and who has the same ids may take what it has (__ptrace_may_access, pidfd_getfd(2)).
+/// So it is born without descriptors, of a process that is not seen inside and has given them up.
+fn inside_pid_namespace(pids: Option<&OwnedFd>, act: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+    let Some(pids) = pids else { return act() };
+    in_child(|| {
+        fd::close_all_but(0, &[Some(pids.as_fd())])?;
+        process::setns(pids.as_fd(), u64::from(libc::CLONE_NEWPID.cast_unsigned()))?;
+        fd::close_from(0)?;
+        in_child(act)
+    })
+}
+
+/// Does something in a child of this process.
+fn in_child(act: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
     match process::fork()? {
         Cloned::Child => {
-            if fd::close_from(0).and_then(|()| ids::set_parent_death_signal(libc::SIGKILL)).is_err() {
-                process::exit(libc::EPERM);
-            }
-            let code = act().err().map_or(0, |errno| errno as i32);
-            process::exit(code)
+            let done = ids::set_parent_death_signal(libc::SIGKILL).and_then(|()| act());
+            process::exit(done.err().map_or(0, |errno| errno as i32))
         }
         Cloned::Parent { pidfd, .. } => match wait::wait_running(pidfd.as_fd())? {
             wait::Exit::Code(0) => Ok(()),

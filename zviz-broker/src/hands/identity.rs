@@ -32,6 +32,7 @@ const NAMESPACES: [(i32, &str); 7] = [
     (libc::CLONE_NEWPID, "pid"),
     (libc::CLONE_NEWUSER, "user"),
 ];
+const PID: usize = 5;
 const USER: usize = 6;
 
 /// What two threads have in common that may share a hand.
@@ -173,8 +174,9 @@ pub(super) fn look(proc: &Proc, thread: i32) -> Result<Seen, Errno> {
     Ok(Seen { identity: Identity { namespaces, root, rights, label }, umask, directory })
 }
 
-/// Becomes `identity`, which `thread` has. What this process forks is born into the pid namespace; itself stays outside.
-pub(super) fn assume(proc: &Proc, thread: i32, identity: &Identity) -> Result<(), Errno> {
+/// Becomes `identity`, which `thread` has, but for its pid namespace: a process cannot join one itself, and what it forks is
+/// seen inside. That is given back, if it is another.
+pub(super) fn assume(proc: &Proc, thread: i32, identity: &Identity) -> Result<Option<OwnedFd>, Errno> {
     let root = proc.open(thread, "root", libc::O_PATH | libc::O_DIRECTORY)?;
     // Who shares its root with a process can change it for both (CLONE_FS).
     if place(&root)? != identity.root {
@@ -186,16 +188,14 @@ pub(super) fn assume(proc: &Proc, thread: i32, identity: &Identity) -> Result<()
         if inode(&theirs)? != identity.namespaces.get(i).copied().unwrap_or_default() {
             return Err(Errno::ESTALE);
         }
-        // A process cannot join a pid namespace itself; its children are born into it.
-        let own = if flag == libc::CLONE_NEWPID { "pid_for_children" } else { file };
-        if inode(&proc.own(&format!("ns/{own}"))?)? != inode(&theirs)? {
+        if inode(&proc.own(&format!("ns/{file}"))?)? != inode(&theirs)? {
             joins.push((i, flag, theirs));
         }
     }
     let own = read_status(&proc.own("status")?)?.0;
     let label = label::change(proc, &identity.label)?;
     // Everything but the user namespace while this process has every right in the container's.
-    for (_, flag, namespace) in joins.iter().filter(|(i, ..)| *i != USER) {
+    for (_, flag, namespace) in joins.iter().filter(|(i, ..)| !matches!(*i, USER | PID)) {
         process::setns(namespace.as_fd(), u64::from(flag.cast_unsigned()))?;
     }
     path::enter(root.as_fd())?;
@@ -223,7 +223,8 @@ pub(super) fn assume(proc: &Proc, thread: i32, identity: &Identity) -> Result<()
     ids::set_capabilities(theirs.effective, theirs.effective, 0)?;
     ids::set_no_new_privs()?;
     ids::set_dumpable(false)?;
-    label.make()
+    label.make()?;
+    Ok(joins.into_iter().find_map(|(i, _, namespace)| (i == PID).then_some(namespace)))
 }
 
 impl Identity {
@@ -316,7 +317,7 @@ mod tests {
         assert!(identity.has_root());
         identity.root.1 += 1;
         assert!(!identity.has_root());
-        assert_eq!(assume(&proc(), own, &identity), Err(Errno::ESTALE));
+        assert_eq!(assume(&proc(), own, &identity).err(), Some(Errno::ESTALE));
     }
 
     #[test]

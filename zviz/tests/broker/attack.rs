@@ -54,13 +54,18 @@ fn who_mounts_proc_gives_nothing_away() {
         let crew = || Broker::of(sandbox.id() as i32).map(|broker| broker.crew).unwrap_or_default();
         let inside = || {
             let hands: Vec<i32> = crew().iter().map(|hand| hand.pid).collect();
-            processes().into_iter().find(|process| hands.contains(&process.parent) && process.is_inside())
+            let all = processes();
+            let below = |of: &[i32]| all.iter().filter(|p| of.contains(&p.parent)).map(|p| p.pid).collect::<Vec<_>>();
+            let last = below(&below(&hands));
+            all.into_iter().find(|process| last.contains(&process.pid) && process.is_inside())
         };
         let (mut seen, deadline) = (0, Instant::now() + Duration::from_secs(2));
         while Instant::now() < deadline {
             let Some(process) = inside() else { continue };
             let name = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
             assert!(name.iter().all(|byte| *byte == 0), "{:?}", String::from_utf8_lossy(&name));
+            let fds = fs::read_dir(format!("/proc/{}/fd", process.pid)).map(|fds| fds.flatten().count());
+            assert_eq!(fds.unwrap_or(0), 0, "{process:?} has descriptors");
             seen += usize::from(!name.is_empty());
         }
         assert!(seen > 0, "the control: nobody was seen");
@@ -112,5 +117,18 @@ print('done')
         assert!(sandbox.wait().unwrap().success());
         println!("as {}: {most} hands at most", caller.name());
         assert!((2..=8).contains(&most), "{most} hands at once");
+    });
+}
+
+/// Landlock forbids whoever is under a ruleset to mount. A hand cannot know of the ruleset, so that there are none inside.
+#[test]
+fn rulesets_inside_are_not_promised() {
+    // landlock_create_ruleset(2) with LANDLOCK_CREATE_RULESET_VERSION.
+    const VERSION: &str = "import ctypes; libc = ctypes.CDLL(None, use_errno=True); \
+                           print(libc.syscall(444, None, 0, 1) > 0, ctypes.get_errno())";
+    each("rulesets_inside_are_not_promised", &["python3"], |caller| {
+        let asked = |profile: &str| works(caller, profile, &["python3", "-c", VERSION]);
+        assert_eq!(asked("nested"), format!("False {}", libc::ENOSYS));
+        assert_ne!(asked("virtualised"), format!("False {}", libc::ENOSYS), "the control");
     });
 }

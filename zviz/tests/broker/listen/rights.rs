@@ -88,7 +88,11 @@ fn hands_have_what_their_caller_has_and_no_more() {
                 }
                 assert_eq!(status(hand, "CapPrm"), field(&caller, "CapEff"), "{runtime:?}, {user}");
                 assert_eq!((status(hand, "Seccomp"), status(hand, "NoNewPrivs")), ("2".into(), "1".into()));
-                assert_eq!(fs::read_dir(format!("/proc/{hand}/fd")).unwrap().count(), 1, "its socket");
+                assert_eq!(
+                    fs::read_dir(format!("/proc/{hand}/fd")).unwrap().count(),
+                    2,
+                    "its socket, and the pid namespace"
+                );
                 // What makes hands, and what it could hand on.
                 let bounding = u64::from_str_radix(&field(&caller, "CapBnd"), 16).unwrap();
                 let needed = [2, 5, 6, 7, 18, 19, 21].iter().fold(0u64, |mask, bit| mask | 1 << bit);
