@@ -11,6 +11,7 @@ mod nested;
 mod parts;
 #[path = "../support/mod.rs"]
 mod support;
+mod toctou;
 mod virtualised;
 
 use callers::Caller;
