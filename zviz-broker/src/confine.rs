@@ -97,6 +97,8 @@ pub const HANDS: &[&str] = &[
     "pidfd_open",
     "pidfd_send_signal",
     "pivot_root",
+    "poll",
+    "ppoll",
     "prctl",
     "read",
     "readlinkat",

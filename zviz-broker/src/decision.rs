@@ -39,6 +39,8 @@ pub enum Step {
     Do(Work),
     /// The host's numbers, cut to the container's limits, are written to this address.
     Sysinfo(u64),
+    /// A hand sends one message; how many bytes went is written to this address, as 32 bits, and the call returns 1.
+    Count(Work, u64),
     /// A hand asks for the names, some are replaced, and all are written to this address.
     Uname(u64),
 }
@@ -52,9 +54,14 @@ pub struct Work {
     pub numbers: [u64; 4],
     /// Strings of it, as `op` says, without their terminators.
     pub texts: [Option<Vec<u8>>; 4],
-    /// A descriptor of the caller's that it is about: a socket for `Connect` and `Bind`, else the directory to stand in.
+    /// A descriptor of the caller's that it is about: a socket for `Connect`, `Bind` and `Send`, else the directory to stand in.
     pub descriptor: Option<i32>,
+    /// Descriptors of the caller's that are sent to another process.
+    pub passed: Vec<i32>,
 }
+
+/// What a hand says beside EPIPE when a signal would have come with it.
+pub const BROKEN_PIPE: &[u8] = b"SIGPIPE";
 
 /// A umask that is not known.
 pub const UNKNOWN: u32 = u32::MAX;
@@ -80,6 +87,9 @@ pub enum Op {
     Connect,
     /// bind(2) of the descriptor: address; the path in it, if rules ask for it.
     Bind,
+    /// sendmsg(2) on the descriptor, with those that are passed: address if there is one, the path in it if it has one, data,
+    /// control messages; flags, and 1 if there were more data.
+    Send,
 }
 
 impl Decision {
@@ -104,13 +114,23 @@ impl Decision {
 }
 
 impl Op {
-    const ALL: [Op; 9] =
-        [Op::Mount, Op::MountProc, Op::Unmount, Op::PivotRoot, Op::Node, Op::Open, Op::Uname, Op::Connect, Op::Bind];
+    const ALL: [Op; 10] = [
+        Op::Mount,
+        Op::MountProc,
+        Op::Unmount,
+        Op::PivotRoot,
+        Op::Node,
+        Op::Open,
+        Op::Uname,
+        Op::Connect,
+        Op::Bind,
+        Op::Send,
+    ];
 
     /// Whether the descriptor is a socket, on which the call may wait for others.
     #[must_use]
     pub fn is_of_socket(self) -> bool {
-        matches!(self, Op::Connect | Op::Bind)
+        matches!(self, Op::Connect | Op::Bind | Op::Send)
     }
 
     fn number(self) -> u8 {
@@ -123,10 +143,10 @@ impl Work {
     /// A call without any argument.
     #[must_use]
     pub fn new(op: Op) -> Self {
-        Work { op, numbers: [0; 4], texts: [const { None }; 4], descriptor: None }
+        Work { op, numbers: [0; 4], texts: [const { None }; 4], descriptor: None, passed: Vec::new() }
     }
 
-    /// As one packet. The descriptor travels beside it.
+    /// As one packet. Descriptors travel beside it.
     #[must_use]
     pub fn encode(&self, umask: u32) -> Vec<u8> {
         let mut packet = vec![self.op.number()];
@@ -135,8 +155,8 @@ impl Work {
             packet.extend_from_slice(&number.to_le_bytes());
         }
         for text in &self.texts {
-            // No text is longer than a path or a page of options, so one more than its length fits.
-            let length = text.as_ref().map_or(0, |text| text.len() as u16 + 1);
+            // No text is longer than a message's data, so one more than its length fits.
+            let length = text.as_ref().map_or(0, |text| text.len() as u32 + 1);
             packet.extend_from_slice(&length.to_le_bytes());
             packet.extend_from_slice(text.as_deref().unwrap_or_default());
         }
@@ -159,10 +179,10 @@ impl Work {
             *number = u64::from_le_bytes(next(8)?.try_into().ok()?);
         }
         for text in &mut work.texts {
-            let length = u16::from_le_bytes(next(2)?.try_into().ok()?);
+            let length = u32::from_le_bytes(next(4)?.try_into().ok()?);
             *text = match length.checked_sub(1) {
                 None => None,
-                Some(length) => Some(next(usize::from(length))?.to_vec()),
+                Some(length) => Some(next(usize::try_from(length).ok()?)?.to_vec()),
             };
         }
         rest.is_empty().then_some((work, umask))

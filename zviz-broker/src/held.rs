@@ -104,6 +104,14 @@ impl Seen<'_> {
         let address = self.long(index);
         memory::bytes(self.memory, address, length)
     }
+
+    /// So many bytes at an address that memory said.
+    ///
+    /// # Errors
+    /// EFAULT.
+    pub fn bytes_at(&mut self, address: u64, length: usize) -> Result<Vec<u8>, Errno> {
+        memory::bytes(self.memory, address, length)
+    }
 }
 
 fn low(register: u64) -> u32 {

@@ -1,7 +1,8 @@
 //! The one table of what the broker handles: the filter, the planner, the manual and the broker itself read it.
 
 use crate::decision::Decision;
-use crate::handlers::{files, mounts, nodes, sockets, system};
+use crate::handlers::sockets::{self, messages};
+use crate::handlers::{files, mounts, nodes, system};
 use crate::held::Held;
 use crate::policy::Policy;
 
@@ -54,6 +55,19 @@ pub const TABLE: &[Entry] = &[
         decide: mounts::pivot_root,
         what: "with the caller's own rights",
     },
+    Entry {
+        name: "sendmmsg",
+        wanted: |policy| policy.sockets.is_some(),
+        decide: messages::sendmmsg,
+        what: "as sendmsg",
+    },
+    Entry {
+        name: "sendmsg",
+        wanted: |policy| policy.sockets.is_some(),
+        decide: messages::sendmsg,
+        what: "as connect, with up to 64 KiB and 24 descriptors",
+    },
+    Entry { name: "sendto", wanted: |policy| policy.sockets.is_some(), decide: messages::sendto, what: "as sendmsg" },
     Entry {
         name: "sysinfo",
         wanted: |policy| policy.sysinfo,

@@ -17,7 +17,8 @@ use crate::{Action, CATEGORIES, ENOSYS, Error, Fallback, Op, Policy, Rule};
 pub struct Variant {
     /// System calls, by name, that the supervisor answers. A call that the default policy decides whole is asked about
     /// whole. Of one that it decides by argument, what registers refuse stays refused, and `mknod` and `mknodat` are asked
-    /// about the [`SAFE_NODES`] only: what they allow without a device needs nobody's help.
+    /// about the [`SAFE_NODES`] only: what they allow without a device needs nobody's help. `sendto` is asked about with an
+    /// address only: without one it is send(2).
     pub notify: Vec<String>,
     /// Containers and sandboxes inside: new namespaces, and mounts by way of the supervisor.
     pub nested: bool,
@@ -124,6 +125,13 @@ fn notify(policy: &mut Policy, name: &str) {
             let node = Rule::new([name], Action::Notify).when(mode, Op::MaskedEq(0o170000), 0o020000);
             node.when(mode + 1, INT, device)
         }));
+        return;
+    }
+    if name == "sendto" {
+        // Without an address it sends on a connection, which was decided about when it was made: send(2) is this.
+        take(policy, name);
+        policy.rules.push(Rule::new([name], Action::Allow).when(4, Op::Eq, 0));
+        policy.rules.push(Rule::new([name], Action::Notify).when(4, Op::Ne, 0));
         return;
     }
     let asked = |action: Action| if action == Action::Allow { Action::Notify } else { action };

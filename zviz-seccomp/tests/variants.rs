@@ -69,6 +69,16 @@ fn what_is_decided_whole_is_asked_about_whole() {
 }
 
 #[test]
+fn sending_on_a_connection_is_not_asked_about() {
+    let sandbox = Sandbox::new(&["sendto", "sendmsg"], false);
+    assert_eq!(sandbox.call("sendto", &[3, 1, 2, 0, 0, 16]), Action::Allow);
+    for address in [1, 1 << 32, u64::MAX] {
+        assert_eq!(sandbox.call("sendto", &[3, 1, 2, 0, address, 0]), Action::Notify);
+    }
+    assert_eq!(sandbox.call("sendmsg", &[]), Action::Notify);
+}
+
+#[test]
 fn what_registers_refuse_stays_refused() {
     let sandbox = Sandbox::new(&["socket", "ioctl", "setsockopt", "personality", "unshare"], false);
     assert_eq!(sandbox.call("socket", &[2, 1, 0]), Action::Notify);

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 /// The most descriptors that one message is taken with; what a peer sends beyond them is closed by the kernel.
-pub const MOST: usize = 4;
+pub const MOST: usize = 32;
 
 /// One SCM_RIGHTS control message, as cmsg(3) lays it out: the header is as aligned as the data need.
 #[repr(C)]

@@ -68,6 +68,16 @@ pub fn kind(socket: BorrowedFd<'_>) -> Result<i32> {
     Ok(kind)
 }
 
+/// Whether calls on it wait: O_NONBLOCK is not set. fcntl(2) F_GETFL.
+///
+/// # Errors
+/// None that a descriptor could give that is open.
+pub fn waits(socket: BorrowedFd<'_>) -> Result<bool> {
+    // SAFETY: F_GETFL takes no argument.
+    Ok(ret(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_GETFL) }.into())? & libc::c_long::from(libc::O_NONBLOCK)
+        == 0)
+}
+
 fn length(address: &[u8]) -> Result<libc::socklen_t> {
     match libc::socklen_t::try_from(address.len()) {
         Ok(length) if address.len() <= ADDRESS_MAX => Ok(length),

@@ -3,6 +3,7 @@
 use crate::audit::{self, Argument as Told, Audit, Decision, Event, Part, Verdict};
 use crate::decision::Argument;
 use crate::handlers::sockets::address::{Address, Way, parse};
+use crate::handlers::sockets::messages::NO_ADDRESS;
 use crate::policy::Death;
 use nix::errno::Errno;
 use std::borrow::Cow;
@@ -73,7 +74,9 @@ impl Log {
     }
 
     pub(super) fn answered(&self, call: &Call, answered: Answered) {
-        if self.audit.is_none() {
+        // What goes over a connection is no decision.
+        let is_data = call.rule == NO_ADDRESS && !matches!(answered, Answered::Result(Err(_)));
+        if self.audit.is_none() || is_data {
             return;
         }
         let verdict = match answered {

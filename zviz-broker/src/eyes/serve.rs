@@ -4,7 +4,7 @@ use super::crew::MOST_OF_ONE;
 use super::log::{Answered, Call};
 use super::target::Target;
 use super::{Eyes, Identities, TICK};
-use crate::decision::{Argument, Op, Step, UNKNOWN, Work};
+use crate::decision::{Argument, BROKEN_PIPE, Op, Step, UNKNOWN, Work};
 use crate::handlers::files::{FLAGS, THREAD, flag};
 use crate::hands::{self, Answer, Asked, Done, More, Told, Who};
 use crate::held::Held;
@@ -24,7 +24,7 @@ const SLOW: Duration = Duration::from_millis(20);
 pub(super) struct Pending {
     call: Call,
     work: Work,
-    /// Where the hand's text goes, for `uname`.
+    /// Where the hand's text goes, for `uname`; how much was sent, for `sendmmsg`.
     write_to: Option<u64>,
     /// None where it may take for ever.
     deadline: Option<Instant>,
@@ -91,6 +91,7 @@ impl Eyes {
             }
             Step::Uname(address) => self.delegate(id, call, Work::new(Op::Uname), Some(address)),
             Step::Do(work) => self.delegate(id, call, work, None),
+            Step::Count(work, address) => self.delegate(id, call, work, Some(address)),
         }
     }
 
@@ -100,8 +101,10 @@ impl Eyes {
             *place = u64::from(call.thread.cast_unsigned());
         }
         let deadline = Some(call.received + Duration::from_millis(self.policy.pace.deadline_ms.into()));
-        // A hand that opens files finds the umask and the directory by itself, if it needs them.
-        if let (Identities::One(Some(identity)), Op::Open) = (self.identities, work.op) {
+        // A hand that opens files finds the umask and the directory by itself, if it needs them; a socket without a name of a
+        // file needs neither.
+        let alone = work.op == Op::Open || work.op.is_of_socket() && work.op != Op::Bind && work.texts[1].is_none();
+        if let (Identities::One(Some(identity)), true) = (self.identities, alone) {
             let stage = Stage::Waiting { identity, umask: UNKNOWN, directory: None, making: false };
             self.pending.insert(id, Pending { call, work, write_to, deadline, stage });
             return self.assign(id);
@@ -170,11 +173,14 @@ impl Eyes {
             Ok(descriptor) => descriptor,
             Err(_) => return self.finish(id, Err(Errno::EBADF)),
         };
+        let passed: Result<Vec<_>, _> = work.passed.iter().map(|number| Target(thread).descriptor(*number)).collect();
+        let Ok(passed) = passed else { return self.finish(id, Err(Errno::EBADF)) };
         // All that was learnt by the thread's number was about this caller, if it still waits now.
         if !notify::is_waiting(self.listener.as_fd(), id) {
             return self.gone(id);
         }
-        let fds: Vec<_> = [directory, &descriptor].into_iter().flatten().map(AsFd::as_fd).collect();
+        let own = [directory, &descriptor].into_iter().flatten();
+        let fds: Vec<_> = own.chain(&passed).map(AsFd::as_fd).collect();
         let sent = rights::send_with(hand.socket.as_fd(), &work.encode(*umask), &fds);
         hand.busy = Some(id);
         if sent.is_err() {
@@ -222,13 +228,20 @@ impl Eyes {
         if pending.work.op == Op::Open {
             return self.opened(id, done);
         }
-        if pending.work.op.is_of_socket() {
+        let (op, target) = (pending.work.op, Target(pending.call.thread));
+        if op.is_of_socket() {
             pending.call.learn(&done.text);
+        }
+        if op == Op::Send && done.text == BROKEN_PIPE && notify::is_waiting(self.listener.as_fd(), id) {
+            // As with the kernel's own EPIPE. One that cannot be signalled has the errno.
+            let _ = target.signal(libc::SIGPIPE);
         }
         let result = match (pending.write_to, done.result) {
             (Some(address), Ok(value)) => {
-                let target = Target(pending.call.thread);
-                let text = masked(done.text, self.policy.uname.as_ref());
+                let (text, value) = match op {
+                    Op::Send => (u32::try_from(value).unwrap_or(u32::MAX).to_ne_bytes().to_vec(), 1),
+                    _ => (masked(done.text, self.policy.uname.as_ref()), value),
+                };
                 if notify::is_waiting(self.listener.as_fd(), id) {
                     target.write(address, &text).map(|()| value)
                 } else {

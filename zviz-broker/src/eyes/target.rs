@@ -36,11 +36,22 @@ impl Target {
     /// # Errors
     /// EBADF; EPERM where it may not be had.
     pub(super) fn descriptor(&self, number: i32) -> Result<OwnedFd, Errno> {
-        let pidfd = match process::pidfd_open_thread(self.0) {
+        fd::pidfd_getfd(self.pidfd()?.as_fd(), number)
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// EPERM where it has taken on ids that nobody outside may signal; ESRCH.
+    pub(super) fn signal(&self, signal: i32) -> Result<(), Errno> {
+        process::pidfd_send_signal(self.pidfd()?.as_fd(), signal)
+    }
+
+    fn pidfd(&self) -> Result<OwnedFd, Errno> {
+        match process::pidfd_open_thread(self.0) {
             // Linux before 6.9: a thread that is not the first of its process has no pidfd.
-            Err(Errno::EINVAL) => process::pidfd_open(self.0)?,
-            other => other?,
-        };
-        fd::pidfd_getfd(pidfd.as_fd(), number)
+            Err(Errno::EINVAL) => process::pidfd_open(self.0),
+            other => other,
+        }
     }
 }

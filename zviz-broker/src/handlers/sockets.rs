@@ -8,6 +8,7 @@
 
 pub mod address;
 pub mod known;
+pub mod messages;
 pub mod rules;
 
 use crate::decision::{Argument, Decision, Op, Step, Work};

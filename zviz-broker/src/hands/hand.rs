@@ -46,14 +46,14 @@ pub(super) fn run(
         let Ok(received) = rights::receive(eyes.as_fd(), &mut packet) else { process::exit(1) };
         let work = packet.get(..received.bytes).filter(|bytes| !bytes.is_empty() && !received.truncated);
         let Some(work) = work else { process::exit(0) };
-        let [directory, descriptor, ..] = received.fds;
+        let mut fds = received.fds.into_iter().flatten();
         let mut text = Vec::new();
         let mut file = None;
         let mut moved = true;
         let decoded = Work::decode(work).ok_or(Errno::EPROTO);
         // pivot_root(2) gives another root to whoever stood in the old one, so to the hands too. Where it cannot be done at all
         // the eyes have not asked for the umask.
-        let checks = |(work, umask): &(Work, u32)| work.op != Op::Open || *umask != UNKNOWN;
+        let checks = |(_, umask): &(Work, u32)| *umask != UNKNOWN;
         if decoded.as_ref().is_ok_and(checks) && !identity.has_root() {
             let _ = wire::send_stale(eyes.as_fd());
             process::exit(0);
@@ -61,7 +61,7 @@ pub(super) fn run(
         let result = decoded.and_then(|(work, umask)| {
             if let (Op::Open, opener) = (work.op, &opener) {
                 let opener = opener.as_ref().ok_or(Errno::ENOSYS)?;
-                let place = descriptor.or(directory);
+                let place = fds.last();
                 let umask = (umask != UNKNOWN).then_some(umask);
                 // Whoever does not hear it has ended, and this process with it.
                 let may_block = || _ = wire::send_blocks(eyes.as_fd());
@@ -71,14 +71,18 @@ pub(super) fn run(
                 file = Some(result?);
                 return Ok(0);
             }
-            process::set_umask(umask);
             if work.op.is_of_socket() {
-                path::enter(directory.ok_or(Errno::EBADF)?.as_fd())?;
-                let socket = descriptor.ok_or(Errno::EBADF)?;
-                return socket::act(proc, sockets, &work, socket.as_fd(), &mut text);
+                if umask != UNKNOWN {
+                    process::set_umask(umask);
+                    path::enter(fds.next().ok_or(Errno::EBADF)?.as_fd())?;
+                }
+                let socket = fds.next().ok_or(Errno::EBADF)?;
+                let passed: Vec<OwnedFd> = fds.collect();
+                return socket::act(proc, sockets, &work, (socket.as_fd(), &passed), &mut text);
             }
+            process::set_umask(umask);
             // Where the caller stands, or the directory that its descriptor names.
-            path::enter(descriptor.or(directory).ok_or(Errno::EBADF)?.as_fd())?;
+            path::enter(fds.last().ok_or(Errno::EBADF)?.as_fd())?;
             act(identity, pids.as_ref(), &work, &mut text)
         });
         if moved {
@@ -111,7 +115,7 @@ fn act(identity: &Identity, pids: Option<&OwnedFd>, work: &Work, text: &mut Vec<
         Op::Node => node::make(identity, work)?,
         Op::Open => return Err(Errno::ENOSYS),
         Op::Uname => text.extend_from_slice(&zviz_sys::process::names()?),
-        Op::Connect | Op::Bind => return Err(Errno::ENOTSOCK),
+        Op::Connect | Op::Bind | Op::Send => return Err(Errno::ENOTSOCK),
     }
     Ok(0)
 }
@@ -143,7 +147,7 @@ fn inside_pid_namespace(pids: Option<&OwnedFd>, act: impl FnOnce() -> Result<(),
 }
 
 /// Does something in a child of this process.
-fn in_child(act: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+pub(super) fn in_child(act: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
     match process::fork()? {
         Cloned::Child => {
             let done = ids::set_parent_death_signal(libc::SIGKILL).and_then(|()| act());

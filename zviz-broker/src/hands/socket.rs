@@ -3,18 +3,20 @@
 //! A path is looked up once. What it leads to is held by a descriptor, its name is what the kernel calls it, and
 //! the connection goes to that very file, whatever the path leads to by then.
 
+mod message;
 mod place;
 
+use super::hand::in_child;
 use super::identity::Proc;
 use crate::decision::{Op, Work};
-use crate::handlers::sockets::address::{Way, of_path};
+use crate::handlers::sockets::address::Way;
 use crate::handlers::sockets::rules::Ruling;
 use crate::policy::sockets::{Sockets, Verdict};
+use message::Message;
 use nix::errno::Errno;
 use place::Found;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use zviz_sys::process::{self, Cloned};
-use zviz_sys::{landlock, path, socket, wait};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use zviz_sys::{landlock, path, socket};
 
 /// LANDLOCK_ACCESS_FS_MAKE_SOCK.
 const MAKE_SOCK: u64 = 1 << 9;
@@ -28,7 +30,7 @@ pub(super) fn act(
     proc: &Proc,
     sockets: Option<&Sockets>,
     work: &Work,
-    socket: BorrowedFd<'_>,
+    (socket, passed): (BorrowedFd<'_>, &[OwnedFd]),
     text: &mut Vec<u8>,
 ) -> Result<i64, Errno> {
     let [address, name, ..] = &work.texts;
@@ -40,12 +42,23 @@ pub(super) fn act(
             let found = place::existing(proc, name)?;
             permit(found.judge(proc, sockets, Way::Connect), &found, text)?;
             path::enter(proc.0.as_fd())?;
-            socket::connect(socket, &of_path(format!("self/fd/{}", found.file.as_raw_fd()).as_bytes()))?;
+            socket::connect(socket, &found.address())?;
         }
         (Op::Bind, Some(name)) => {
             let found = place::new(proc, name)?;
             permit(found.judge(proc, sockets, Way::Bind), &found, text)?;
             bind_in(&found, socket, address)?;
+        }
+        (Op::Send, name) => {
+            let mut message = Message::new(work, passed)?;
+            // Held until it is sent: the address names it by its number here.
+            let found = name.as_ref().map(|name| place::existing(proc, name)).transpose()?;
+            if let Some(found) = &found {
+                permit(found.judge(proc, sockets, Way::Send), found, text)?;
+                message.address = Some(found.address());
+                path::enter(proc.0.as_fd())?;
+            }
+            return message.send(socket, text);
         }
         _ => return Err(Errno::ENOSYS),
     }
@@ -65,17 +78,9 @@ fn permit(ruling: Ruling, found: &Found, text: &mut Vec<u8>) -> Result<(), Errno
 fn bind_in(found: &Found, socket: BorrowedFd<'_>, address: &[u8]) -> Result<(), Errno> {
     let ruleset = landlock::ruleset(MAKE_SOCK).map_err(|_| Errno::EACCES)?;
     landlock::add_path_rule(ruleset.as_fd(), found.file.as_fd(), MAKE_SOCK)?;
-    // A process of its own: what is restricted stays so.
-    match process::fork()? {
-        Cloned::Child => {
-            let bound = landlock::restrict_self(ruleset.as_fd()).and_then(|()| socket::bind(socket, address));
-            process::exit(bound.err().map_or(0, |errno| errno as i32))
-        }
-        Cloned::Parent { pidfd, .. } => match wait::wait(pidfd.as_fd())? {
-            wait::Exit::Code(0) => Ok(()),
-            // Errnos of bind(2) fit an exit code.
-            wait::Exit::Code(code) => Err(Errno::from_raw(code)),
-            wait::Exit::Signal(_) => Err(Errno::EACCES),
-        },
-    }
+    // What is restricted stays so.
+    in_child(|| {
+        landlock::restrict_self(ruleset.as_fd())?;
+        socket::bind(socket, address)
+    })
 }

@@ -1,6 +1,7 @@
 //! The packets between the eyes and the hands. Both ends are ours, and forked from one process; what arrives is checked
 //! all the same, since one end may have been taken over.
 
+use crate::handlers::sockets::messages::DATA_MAX;
 use crate::policy::files::{Reason, Ruling, Verdict};
 use nix::errno::Errno;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -75,8 +76,8 @@ const BLOCKS: i64 = i64::MIN;
 const STALE: i64 = i64::MIN + 1;
 /// A value, what the rules said, and a name.
 const TOLD: usize = 8 + 3 + 4097;
-/// Work with four strings of the longest kind.
-pub(super) const PACKET: usize = 5 * 4096;
+/// Work with four strings of the longest kind, or a message.
+pub(super) const PACKET: usize = 5 * 4096 + DATA_MAX;
 
 /// Asks the hands.
 pub(crate) fn ask(hands: BorrowedFd<'_>, asked: &Asked<'_>) -> Result<(), Errno> {

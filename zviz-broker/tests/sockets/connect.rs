@@ -55,13 +55,13 @@ fn addresses_are_reached_by_rule_only() {
         let sock = UdpSocket::from(udp);
         assert!(sock.peer_addr().is_err());
     };
-    play(&Supervisor::Broker { rules, log: None }, CALLS, listeners, act);
+    play(&Supervisor::Broker { rules, log: None, one: true }, CALLS, listeners, act);
     // Without rules everything that is there can be reached.
     let free = |listeners: [TcpListener; 3]| {
         let forbidden = listeners[1].local_addr().unwrap();
         assert_eq!(connect(stream(AddressFamily::Inet).as_fd(), &internet(forbidden)), Ok(()));
     };
-    play(&Supervisor::Broker { rules: r#"{"otherwise":"allow"}"#, log: None }, CALLS, listeners, free);
+    play(&Supervisor::Broker { rules: r#"{"otherwise":"allow"}"#, log: None, one: true }, CALLS, listeners, free);
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn files_are_judged_by_what_they_are() {
         assert_eq!([new(b"../closed/new").err(), new(b"\0abstract").err()], [Some(Errno::EACCES); 2]);
         assert!(!at("closed/new").exists());
     };
-    play(&Supervisor::Broker { rules: &rules, log: Some(&log) }, CALLS, prepare, act);
+    play(&Supervisor::Broker { rules: &rules, log: Some(&log), one: false }, CALLS, prepare, act);
     let text = std::fs::read_to_string(&log).unwrap();
     for told in
         ["sockets.connect[0]", "sockets.connect[1]", "sockets: docker*.sock: ", "sockets.otherwise", "closed/app"]
@@ -143,7 +143,7 @@ fn abstract_names_are_exact() {
         assert!(to("mine").is_ok());
         assert_eq!(to("mine2").unwrap_err().raw_os_error(), Some(libc::EACCES));
     };
-    play(&Supervisor::Broker { rules, log: None }, CALLS, prepare, act);
+    play(&Supervisor::Broker { rules, log: None, one: true }, CALLS, prepare, act);
 }
 
 #[test]
@@ -173,5 +173,5 @@ fn a_connection_waits_as_long_as_it_takes() {
             assert_eq!(thread.join().unwrap(), Ok(()));
         }
     };
-    play(&Supervisor::Broker { rules: r#"{"otherwise":"allow"}"#, log: None }, CALLS, prepare, act);
+    play(&Supervisor::Broker { rules: r#"{"otherwise":"allow"}"#, log: None, one: true }, CALLS, prepare, act);
 }

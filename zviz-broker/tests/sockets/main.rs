@@ -3,13 +3,14 @@
 
 mod connect;
 mod race;
+mod send;
 mod stage;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 
-const CALLS: &[&str] = &["bind", "connect"];
+const CALLS: &[&str] = &["bind", "connect", "sendmmsg", "sendmsg", "sendto"];
 
 /// `struct sockaddr_in` and `sockaddr_in6`.
 fn internet(address: SocketAddr) -> Vec<u8> {

@@ -3,12 +3,12 @@
 use super::stage::{Supervisor, play, possible};
 use super::{CALLS, internet, stream, unix};
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, setsockopt, sockopt};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socket, sockopt};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
 use nix::unistd::Pid;
 use std::ffi::OsStr;
 use std::io::{IoSlice, IoSliceMut};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixListener;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use zviz_sys::notify::Notification;
-use zviz_sys::socket::connect;
+use zviz_sys::socket::{connect, send};
 
 const ALLOWED: [u8; 4] = [127, 0, 0, 1];
 const FORBIDDEN: [u8; 4] = [127, 0, 0, 2];
@@ -33,6 +33,19 @@ struct Reached {
     forbidden: Arc<AtomicUsize>,
 }
 
+impl Reached {
+    fn only_allowed(&self) {
+        let count = |place: &AtomicUsize| place.load(Ordering::SeqCst);
+        assert!(count(&self.allowed) > 100, "{}", count(&self.allowed));
+        assert_eq!(count(&self.forbidden), 0);
+    }
+
+    /// As an unsafe supervisor lets it: else the race would not be run.
+    fn leaked(&self) {
+        assert!(self.forbidden.load(Ordering::SeqCst) > 0, "no forbidden place was reached");
+    }
+}
+
 fn count<T: Send + 'static>(accept: impl Fn() -> std::io::Result<T> + Send + 'static) -> Arc<AtomicUsize> {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);
@@ -44,10 +57,8 @@ fn count<T: Send + 'static>(accept: impl Fn() -> std::io::Result<T> + Send + 'st
     count
 }
 
-/// Connects again and again while another thread writes now one address, now the other, over the one that is used.
-fn flip(port: u16, listeners: [TcpListener; 2]) -> Reached {
-    let [allowed, forbidden] = listeners.map(|listener| count(move || listener.accept()));
-    let addresses = [ALLOWED, FORBIDDEN].map(|ip| internet((ip, port).into()));
+/// Uses an address again and again while another thread writes now one, now the other over it.
+fn flip(addresses: [Vec<u8>; 2], mut go: impl FnMut(&[u8]) -> Result<(), Errno>) {
     let used = Box::leak(addresses[0].clone().into_boxed_slice());
     let place = RemoteIoVec { base: used.as_ptr() as usize, len: used.len() };
     let ended = Arc::new(AtomicBool::new(false));
@@ -63,9 +74,7 @@ fn flip(port: u16, listeners: [TcpListener; 2]) -> Reached {
     let until = Instant::now() + duration();
     let mut refused = 0;
     while Instant::now() < until {
-        let socket = stream(AddressFamily::Inet);
-        setsockopt(&socket, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 }).unwrap();
-        match connect(socket.as_fd(), used) {
+        match go(used) {
             Ok(()) | Err(Errno::EADDRNOTAVAIL) => {}
             Err(Errno::EACCES) => refused += 1,
             Err(other) => panic!("{other}"),
@@ -75,6 +84,24 @@ fn flip(port: u16, listeners: [TcpListener; 2]) -> Reached {
     flipper.join().unwrap();
     std::thread::sleep(Duration::from_millis(200));
     assert!(refused > 0, "the forbidden address was never seen");
+}
+
+fn connecting((port, listeners): (u16, [TcpListener; 2])) -> Reached {
+    let [allowed, forbidden] = listeners.map(|listener| count(move || listener.accept()));
+    flip([ALLOWED, FORBIDDEN].map(|ip| internet((ip, port).into())), |address| {
+        let socket = stream(AddressFamily::Inet);
+        setsockopt(&socket, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 }).unwrap();
+        connect(socket.as_fd(), address)
+    });
+    Reached { allowed, forbidden }
+}
+
+fn sending((port, sockets): (u16, [UdpSocket; 2])) -> Reached {
+    let [allowed, forbidden] = sockets.map(|socket| count(move || socket.recv(&mut [0; 8])));
+    let from = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    flip([ALLOWED, FORBIDDEN].map(|ip| internet((ip, port).into())), |address| {
+        send(from.as_fd(), Some(address), b"x", &[], 0).map(drop)
+    });
     Reached { allowed, forbidden }
 }
 
@@ -90,28 +117,46 @@ fn an_address_that_changes_leads_nowhere_forbidden() {
         return;
     }
     let rules = r#"{"connect":[{"allow":{"net":{"in":["127.0.0.1"]}}}]}"#;
-    play(&Supervisor::Broker { rules, log: None }, CALLS, listeners, |(port, listeners)| {
-        let reached = flip(port, listeners);
-        let count = |place: &AtomicUsize| place.load(Ordering::SeqCst);
-        assert!(count(&reached.allowed) > 100, "{}", count(&reached.allowed));
-        assert_eq!(count(&reached.forbidden), 0);
+    play(&Supervisor::Broker { rules, log: None, one: true }, CALLS, listeners, |listeners| {
+        connecting(listeners).only_allowed()
     });
     // The same decision, after which the kernel reads the address again, does leak.
-    play(&Supervisor::Unsafe(is_allowed), CALLS, listeners, |(port, listeners)| {
-        assert!(flip(port, listeners).forbidden.load(Ordering::SeqCst) > 0, "the race is not run");
+    play(&Supervisor::Unsafe(is_allowed), CALLS, listeners, |listeners| connecting(listeners).leaked());
+}
+
+#[test]
+fn a_destination_that_changes_is_not_sent_to() {
+    if !possible("a_destination_that_changes_is_not_sent_to") {
+        return;
+    }
+    let rules = r#"{"connect":[{"allow":{"net":{"in":["127.0.0.1"]}}}]}"#;
+    let prepare = || {
+        let allowed = UdpSocket::bind((Ipv4Addr::from(ALLOWED), 0)).unwrap();
+        let port = allowed.local_addr().unwrap().port();
+        (port, [allowed, UdpSocket::bind((Ipv4Addr::from(FORBIDDEN), port)).unwrap()])
+    };
+    play(&Supervisor::Broker { rules, log: None, one: true }, CALLS, prepare, |sockets| {
+        sending(sockets).only_allowed()
     });
+    play(&Supervisor::Unsafe(is_allowed_message), CALLS, prepare, |sockets| sending(sockets).leaked());
 }
 
 fn is_allowed(call: &Notification) -> bool {
-    copied(call).get(4..8) == Some(&ALLOWED)
+    copied(call, call.args[1], call.args[2]).get(4..8) == Some(&ALLOWED)
 }
 
-fn copied(call: &Notification) -> Vec<u8> {
-    let mut address = vec![0u8; usize::try_from(call.args[2]).unwrap().min(128)];
-    let place = RemoteIoVec { base: usize::try_from(call.args[1]).unwrap(), len: address.len() };
+fn is_allowed_message(call: &Notification) -> bool {
+    let header = copied(call, call.args[1], 16);
+    let name = u64::from_ne_bytes(header[..8].try_into().unwrap());
+    copied(call, name, 16).get(4..8) == Some(&ALLOWED)
+}
+
+fn copied(call: &Notification, address: u64, length: u64) -> Vec<u8> {
+    let mut bytes = vec![0u8; usize::try_from(length).unwrap().min(128)];
+    let place = RemoteIoVec { base: usize::try_from(address).unwrap(), len: bytes.len() };
     let pid = Pid::from_raw(call.pid.cast_signed());
-    let _ = process_vm_readv(pid, &mut [IoSliceMut::new(&mut address)], &[place]);
-    address
+    let _ = process_vm_readv(pid, &mut [IoSliceMut::new(&mut bytes)], &[place]);
+    bytes
 }
 
 /// Connects again and again by a link that leads now to one socket, now to the other.
@@ -161,18 +206,16 @@ fn a_link_that_changes_leads_nowhere_forbidden() {
         })
     };
     let rules = format!(r#"{{"connect":[{{"allow":{{"path":"{}/allowed/s"}}}}]}}"#, root.display());
-    play(&Supervisor::Broker { rules: &rules, log: None }, CALLS, prepare, |listeners| {
-        let reached = flip_link(&root, listeners);
-        assert!(reached.allowed.load(Ordering::SeqCst) > 100);
-        assert_eq!(reached.forbidden.load(Ordering::SeqCst), 0);
+    play(&Supervisor::Broker { rules: &rules, log: None, one: true }, CALLS, prepare, |listeners| {
+        flip_link(&root, listeners).only_allowed();
     });
     play(&Supervisor::Unsafe(leads_to_allowed), CALLS, prepare, |listeners| {
-        assert!(flip_link(&root, listeners).forbidden.load(Ordering::SeqCst) > 0, "the race is not run");
+        flip_link(&root, listeners).leaked();
     });
 }
 
 fn leads_to_allowed(call: &Notification) -> bool {
-    let address = copied(call);
+    let address = copied(call, call.args[1], call.args[2]);
     let name = address.get(2..).and_then(|name| name.split(|byte| *byte == 0).next()).unwrap_or_default();
     let leads = std::fs::canonicalize(Path::new(OsStr::from_bytes(name)));
     leads.is_ok_and(|path| path.ends_with("allowed/s"))

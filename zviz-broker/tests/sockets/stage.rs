@@ -23,8 +23,8 @@ use zviz_sys::{fd, ids, net, wait};
 
 /// Who answers.
 pub enum Supervisor<'a> {
-    /// The broker, with these rules and this log.
-    Broker { rules: &'a str, log: Option<&'a Path> },
+    /// The broker, with these rules and this log; `one` says that the victim never changes who it is.
+    Broker { rules: &'a str, log: Option<&'a Path>, one: bool },
     /// One that looks, and then lets the kernel look again, which no supervisor may.
     Unsafe(fn(&Notification) -> bool),
 }
@@ -83,14 +83,14 @@ fn runtime<T>(
 ) {
     let starting = match supervisor {
         Supervisor::Unsafe(_) => None,
-        Supervisor::Broker { rules, log } => {
+        Supervisor::Broker { rules, log, one } => {
             let audit = log.map(|path| Trail::File { path: path.to_owned(), max_bytes: 1 << 20, keep: 1 });
             let policy = Policy { sockets: Some(serde_json::from_str(rules).unwrap()), audit, ..Policy::default() };
             let settings = Settings {
                 policy,
                 facts: Facts::default(),
                 capabilities: 0,
-                one_identity: false,
+                one_identity: *one,
                 container: "test".into(),
                 patient: false,
             };

@@ -1,7 +1,7 @@
 //! Which file the path of a socket leads to, and what the kernel calls it.
 
 use super::super::identity::Proc;
-use crate::handlers::sockets::address::Way;
+use crate::handlers::sockets::address::{Way, of_path};
 use crate::handlers::sockets::rules::{self, Ruling, is_below};
 use crate::policy::sockets::{Place, Sockets};
 use nix::errno::Errno;
@@ -43,6 +43,11 @@ pub(super) fn new(proc: &Proc, name: &[u8]) -> Result<Found, Errno> {
 }
 
 impl Found {
+    /// What leads to this very file, from the host's proc.
+    pub(super) fn address(&self) -> Vec<u8> {
+        of_path(format!("self/fd/{}", self.file.as_raw_fd()).as_bytes())
+    }
+
     /// What the rules say.
     pub(super) fn judge(&self, proc: &Proc, sockets: &Sockets, way: Way) -> Ruling {
         rules::path(sockets, way, &self.name, |place| self.is_also(proc, place))
