@@ -9,6 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::{Scratch, ZVIZ, missing, run, skip};
+use zviz_broker::table::{Entry, TABLE};
+use zviz_runtime::profile::{BUILT_IN, Profile};
 
 /// A fenced block.
 struct Block {
@@ -117,5 +119,51 @@ fn every_flag_is_told_and_every_flag_told_is_there() {
     let rows = table.lines().filter_map(|line| line.strip_prefix("| `--")?.split('|').next());
     let told: BTreeSet<String> = rows.flat_map(|cell| flags(&format!("--{cell}"))).collect();
     assert!(there.len() > 10);
+    assert_eq!(there, told);
+}
+
+/// The profiles that have a broker, and the calls that it mediates in each.
+fn brokered() -> Vec<(&'static str, Vec<&'static str>)> {
+    let profiles = BUILT_IN.iter().map(|(name, _)| (*name, Profile::built_in(name).unwrap().broker.calls()));
+    profiles.filter(|(_, calls)| !calls.is_empty()).collect()
+}
+
+#[test]
+fn the_table_of_mediated_calls_is_the_programs() {
+    let document = fs::read_to_string(root().join("docs/broker.md")).unwrap();
+    let row = |entry: &Entry| {
+        let by: Vec<&str> =
+            brokered().into_iter().filter(|(_, calls)| calls.contains(&entry.name)).map(|(name, _)| name).collect();
+        format!("| `{}` | {} | {} |\n", entry.name, by.join(", "), entry.what).replace("|  |", "| |")
+    };
+    let table: String = TABLE.iter().map(row).collect();
+    let table = format!("| Call | Profiles | What is done |\n|---|---|---|\n{table}\n");
+    assert!(document.contains(&table), "docs/broker.md needs this table:\n{table}");
+}
+
+#[test]
+fn filters_for_other_runtimes_name_what_their_profile_mediates() {
+    let blocks = blocks(&root().join("docs/broker.md"));
+    let filters: Vec<serde_json::Value> =
+        blocks.iter().filter(|block| block.info == "json").map(|b| serde_json::from_str(&b.text).unwrap()).collect();
+    for (profile, calls) in brokered() {
+        let socket = format!("/run/zviz-{profile}.sock");
+        let filter = filters.iter().find(|filter| filter["listenerPath"] == socket);
+        let filter = filter.unwrap_or_else(|| panic!("docs/broker.md has no filter for {profile}: {calls:?}"));
+        let rules = filter["syscalls"].as_array().unwrap();
+        let told = rules.iter().find(|rule| rule["action"] == "SCMP_ACT_NOTIFY").unwrap();
+        assert_eq!(told["names"], serde_json::json!(calls), "{profile}");
+    }
+}
+
+#[test]
+fn every_flag_of_the_broker_is_told() {
+    let help = run(Command::new(ZVIZ).args(["broker", "--help"])).ok();
+    let there: BTreeSet<String> =
+        help.lines().filter(|line| line.trim_start().starts_with("--")).flat_map(flags).collect();
+    let document = fs::read_to_string(root().join("docs/broker.md")).unwrap();
+    let rows = document.lines().filter_map(|line| line.strip_prefix("| `--")?.split(['|', ' ']).next());
+    let told: BTreeSet<String> = rows.flat_map(|cell| flags(&format!("--{cell}"))).collect();
+    assert!(there.len() > 3);
     assert_eq!(there, told);
 }

@@ -119,8 +119,12 @@ impl Place {
         spec["process"]["args"] = json!(["sh", "-c", script]);
         spec["linux"].as_object_mut().unwrap().remove("resources");
         spec["linux"]["cgroupsPath"] = json!(format!("/{}-{name}", self.scratch.name()));
-        let rule = json!([{ "names": calls, "action": "SCMP_ACT_NOTIFY" }]);
-        let seccomp = json!({ "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": self.socket(), "syscalls": rule });
+        let mut rules = vec![json!({ "names": calls, "action": "SCMP_ACT_NOTIFY" })];
+        if calls.contains(&"mount") {
+            let names = ["fsconfig", "fsmount", "fsopen", "fspick", "mount_setattr", "move_mount", "open_tree"];
+            rules.push(json!({ "names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": 38 }));
+        }
+        let seccomp = json!({ "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": self.socket(), "syscalls": rules });
         match calls {
             [] => drop(spec["linux"].as_object_mut().unwrap().remove("seccomp")),
             _ => spec["linux"]["seccomp"] = seccomp,
