@@ -10,7 +10,7 @@ mod run;
 mod scratch;
 
 pub use daemon::Daemon;
-pub use leftovers::processes;
+pub use leftovers::{cgroups, processes};
 pub use needs::{Need, missing, name_of, program, skip, unmet};
 pub use rootfs::busybox_rootfs;
 pub use run::{Done, run, run_with_input};

@@ -1,6 +1,6 @@
 //! An agent, and containers of three runtimes whose listeners go to it.
 
-use crate::support::{Daemon, Done, Scratch, ZVIZ, busybox_rootfs, program, run};
+use crate::support::{Daemon, Done, Scratch, ZVIZ, busybox_rootfs, cgroups, program, run};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -150,6 +150,15 @@ impl Place {
     /// Containers' brokers: children of the agent.
     pub fn brokers(&self) -> Vec<i32> {
         children(self.pid())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Of a runtime that was killed before it had told anybody of its cgroups.
+        for group in cgroups(Path::new("/sys/fs/cgroup"), &self.scratch.name()) {
+            let _ = fs::remove_dir(group);
+        }
     }
 }
 
