@@ -60,7 +60,8 @@ fn nonsense_and_silence_are_dropped_and_hold_nobody_up() {
     assert!(started.elapsed() < Duration::from_secs(4), "nobody waited for those that are silent");
     for stream in &mut silent {
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0, "dropped");
+        let end = stream.read_exact(&mut [0; 1]).unwrap_err();
+        assert_eq!(end.kind(), std::io::ErrorKind::UnexpectedEof, "dropped");
     }
     let pid = place.pid();
     place.wait_until("all is reaped", || children(pid).is_empty());
