@@ -20,6 +20,7 @@ use crew::Crew;
 use facts::Told;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::gettid;
 use pace::Bucket;
 use serve::Pending;
 use std::collections::{BTreeMap, VecDeque};
@@ -27,7 +28,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zviz_seccomp::Arch;
-use zviz_sys::process::{exit, pidfd_send_signal};
+use zviz_sys::process::{exit, pidfd_open_thread, pidfd_send_signal};
 use zviz_sys::{notify, wait};
 
 /// Calls that are held at once. More wait in the kernel, whose list makes each of them dearer the longer it is.
@@ -60,6 +61,8 @@ pub(crate) struct Eyes {
     /// When callers that have died were last looked for.
     looked: Instant,
     identities: Identities,
+    /// The kernel gives a thread's descriptors by its own number.
+    threads: bool,
     log: Log,
 }
 
@@ -114,6 +117,7 @@ impl Eyes {
             bucket,
             started,
             looked: started,
+            threads: pidfd_open_thread(gettid().as_raw()).is_ok(),
             identities: if one_identity { Identities::One(None) } else { Identities::Many },
             log,
         }

@@ -110,7 +110,7 @@ pub(crate) fn run(hands: Hands) -> ! {
                 let [payload, pidfd, ..] = descriptors;
                 let entered = payload.ok_or(Errno::EBADF).and_then(|payload| inside.enter(payload, patient));
                 init = pidfd;
-                wire::send_answer(inside.eyes.as_fd(), entered.err(), 0, 0, &[])
+                wire::send_answer(inside.eyes.as_fd(), entered.err(), 0, (0, 0), &[])
             }
             Message::Who(thread) => inside.who(thread),
             Message::More(thread) => inside.more(thread),
@@ -161,10 +161,11 @@ impl Inside {
 
     fn who(&mut self, thread: i32) -> Result<(), Errno> {
         match self.be_inside().and_then(|()| identity::look(&self.proc, thread)) {
-            Err(errno) => wire::send_answer(self.eyes.as_fd(), Some(errno), 0, 0, &[]),
+            Err(errno) => wire::send_answer(self.eyes.as_fd(), Some(errno), 0, (0, 0), &[]),
             Ok(seen) => {
                 let number = self.number(seen.identity);
-                wire::send_answer(self.eyes.as_fd(), None, number, seen.umask, &[seen.directory.as_fd()])
+                let is = (seen.umask, seen.process);
+                wire::send_answer(self.eyes.as_fd(), None, number, is, &[seen.directory.as_fd()])
             }
         }
     }
@@ -175,10 +176,10 @@ impl Inside {
         let made = identity::look(&self.proc, thread)
             .and_then(|seen| Ok((self.make(thread, &seen.identity)?, self.number(seen.identity))));
         match made {
-            Err(errno) => wire::send_answer(self.eyes.as_fd(), Some(errno), 0, 0, &[]),
+            Err(errno) => wire::send_answer(self.eyes.as_fd(), Some(errno), 0, (0, 0), &[]),
             Ok((hand, number)) => {
                 let fds = [hand.socket.as_fd(), hand.pidfd.as_fd()];
-                wire::send_answer(self.eyes.as_fd(), None, number, 0, &fds)
+                wire::send_answer(self.eyes.as_fd(), None, number, (0, 0), &fds)
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What the audit is told.
 
+use super::target::Target;
 use crate::audit::{self, Argument as Told, Audit, Decision, Event, Part, Verdict};
 use crate::decision::Argument;
 use crate::handlers::sockets::address::{Address, Way, parse};
@@ -18,6 +19,8 @@ pub(crate) struct Log {
 /// What is remembered of a call until it is answered.
 pub(super) struct Call {
     pub thread: i32,
+    /// Its process, once the hands have said it.
+    pub process: Option<i32>,
     pub name: &'static str,
     pub received: Instant,
     pub rule: Cow<'static, str>,
@@ -25,6 +28,10 @@ pub(super) struct Call {
 }
 
 impl Call {
+    pub(super) fn target(&self) -> Target {
+        Target { thread: self.thread, process: self.process }
+    }
+
     /// A hand has found out which file a socket's address leads to, and which rule is about it: the rule, a NUL, the name.
     pub(super) fn learn(&mut self, text: &[u8]) {
         let Some(at) = text.iter().position(|byte| *byte == 0) else { return };

@@ -73,9 +73,9 @@ impl Eyes {
             let _ = notify::refuse(self.listener.as_fd(), notified.id, Errno::EPERM);
             return;
         };
-        let mut target = Target(thread);
+        let mut target = Target { thread, process: None };
         let decision = (entry.decide)(&self.policy, Held::new(notified.args, &mut target));
-        let call = Call { thread, name: entry.name, received, rule: decision.rule, seen: decision.seen };
+        let call = Call { thread, process: None, name: entry.name, received, rule: decision.rule, seen: decision.seen };
         let (id, listener) = (notified.id, self.listener.as_fd());
         match decision.step {
             Step::LetRun(_) => {
@@ -104,6 +104,7 @@ impl Eyes {
         // A hand that opens files finds the umask and the directory by itself, if it needs them; a socket without a name of a
         // file needs neither.
         let alone = work.op == Op::Open || work.op.is_of_socket() && work.op != Op::Bind && work.texts[1].is_none();
+        let alone = alone && (self.threads || work.descriptor.is_none());
         if let (Identities::One(Some(identity)), true) = (self.identities, alone) {
             let stage = Stage::Waiting { identity, umask: UNKNOWN, directory: None, making: false };
             self.pending.insert(id, Pending { call, work, write_to, deadline, stage });
@@ -126,12 +127,14 @@ impl Eyes {
         let Some(hands) = &self.hands else { return };
         let Ok(Some(answer)) = hands::read_answer(hands.as_fd()) else { return self.hands_died() };
         let Some(id) = self.asked.pop_front() else { return self.hands_died() };
-        let Answer { errno, identity, umask, fds: [first, second] } = answer;
-        match (self.pending.get_mut(&id).map(|pending| &mut pending.stage), first, second) {
-            (Some(stage @ Stage::Unknown), Some(directory), _) => {
+        let Answer { errno, identity, umask, process, fds: [first, second] } = answer;
+        let pending = self.pending.get_mut(&id).map(|pending| (&mut pending.stage, &mut pending.call.process));
+        match (pending, first, second) {
+            (Some((stage @ Stage::Unknown, place)), Some(directory), _) => {
+                *place = Some(process);
                 *stage = Stage::Waiting { identity, umask, directory: Some(directory), making: false };
             }
-            (Some(Stage::Waiting { identity: own, making, .. }), socket, pidfd) => {
+            (Some((Stage::Waiting { identity: own, making, .. }, _)), socket, pidfd) => {
                 (*own, *making) = (identity, false);
                 if let Some((socket, pidfd)) = socket.zip(pidfd) {
                     self.crew.add(identity, socket, pidfd, Instant::now());
@@ -159,7 +162,7 @@ impl Eyes {
         else {
             return;
         };
-        let (thread, identity) = (call.thread, *identity);
+        let (thread, target, identity) = (call.thread, call.target(), *identity);
         let (free, count) = self.crew.free(identity);
         let Some(hand) = free else {
             let making = || self.pending.values().filter_map(Pending::making);
@@ -169,11 +172,11 @@ impl Eyes {
             }
             return self.queue.push_back(id);
         };
-        let descriptor = match work.descriptor.map(|number| Target(thread).descriptor(number)).transpose() {
+        let descriptor = match work.descriptor.map(|number| target.descriptor(number)).transpose() {
             Ok(descriptor) => descriptor,
             Err(_) => return self.finish(id, Err(Errno::EBADF)),
         };
-        let passed: Result<Vec<_>, _> = work.passed.iter().map(|number| Target(thread).descriptor(*number)).collect();
+        let passed: Result<Vec<_>, _> = work.passed.iter().map(|number| target.descriptor(*number)).collect();
         let Ok(passed) = passed else { return self.finish(id, Err(Errno::EBADF)) };
         // All that was learnt by the thread's number was about this caller, if it still waits now.
         if !notify::is_waiting(self.listener.as_fd(), id) {
@@ -228,7 +231,7 @@ impl Eyes {
         if pending.work.op == Op::Open {
             return self.opened(id, done);
         }
-        let (op, target) = (pending.work.op, Target(pending.call.thread));
+        let (op, target) = (pending.work.op, pending.call.target());
         if op.is_of_socket() {
             pending.call.learn(&done.text);
         }

@@ -9,13 +9,17 @@ use std::os::fd::{AsFd, OwnedFd};
 use zviz_sys::{fd, process};
 
 /// The memory of a thread's process.
-pub(super) struct Target(pub i32);
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target {
+    pub thread: i32,
+    pub process: Option<i32>,
+}
 
 impl Memory for Target {
     fn read(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), Errno> {
         let length = buffer.len();
         let remote = RemoteIoVec { base: usize::try_from(address).map_err(|_| Errno::EFAULT)?, len: length };
-        let read = process_vm_readv(Pid::from_raw(self.0), &mut [IoSliceMut::new(buffer)], &[remote])?;
+        let read = process_vm_readv(Pid::from_raw(self.thread), &mut [IoSliceMut::new(buffer)], &[remote])?;
         if read == length { Ok(()) } else { Err(Errno::EFAULT) }
     }
 }
@@ -27,7 +31,7 @@ impl Target {
     /// EFAULT.
     pub(super) fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
         let remote = RemoteIoVec { base: usize::try_from(address).map_err(|_| Errno::EFAULT)?, len: bytes.len() };
-        let written = process_vm_writev(Pid::from_raw(self.0), &[IoSlice::new(bytes)], &[remote])?;
+        let written = process_vm_writev(Pid::from_raw(self.thread), &[IoSlice::new(bytes)], &[remote])?;
         if written == bytes.len() { Ok(()) } else { Err(Errno::EFAULT) }
     }
 
@@ -48,9 +52,10 @@ impl Target {
     }
 
     fn pidfd(&self) -> Result<OwnedFd, Errno> {
-        match process::pidfd_open_thread(self.0) {
-            // Linux before 6.9: a thread that is not the first of its process has no pidfd.
-            Err(Errno::EINVAL) => process::pidfd_open(self.0),
+        match process::pidfd_open_thread(self.thread) {
+            // Linux before 6.9: only the first thread of a process has a pidfd. Others have the same descriptors, unless they have
+            // been made to have their own (CLONE_FILES).
+            Err(Errno::EINVAL) => process::pidfd_open(self.process.unwrap_or(self.thread)),
             other => other,
         }
     }

@@ -60,6 +60,8 @@ pub(super) struct Seen {
     pub identity: Identity,
     pub umask: u32,
     pub directory: OwnedFd,
+    /// The number of its process.
+    pub process: i32,
 }
 
 impl Proc {
@@ -168,10 +170,13 @@ pub(super) fn look(proc: &Proc, thread: i32) -> Result<Seen, Errno> {
         *place = inode(&proc.open(thread, &format!("ns/{file}"), libc::O_RDONLY)?)?;
     }
     let root = place(&proc.open(thread, "root", libc::O_PATH | libc::O_DIRECTORY)?)?;
-    let (rights, umask) = read_status(&proc.open(thread, "status", libc::O_RDONLY)?)?;
+    let status = read_all(&proc.open(thread, "status", libc::O_RDONLY)?)?;
+    let (rights, umask) = parse_status(&status).ok_or(Errno::EINVAL)?;
+    let process = status.lines().find_map(|line| line.strip_prefix("Tgid:")).and_then(|line| line.trim().parse().ok());
     let directory = proc.open(thread, "cwd", libc::O_PATH | libc::O_DIRECTORY)?;
     let label = label::of(proc, thread)?;
-    Ok(Seen { identity: Identity { namespaces, root, rights, label }, umask, directory })
+    let identity = Identity { namespaces, root, rights, label };
+    Ok(Seen { identity, umask, directory, process: process.ok_or(Errno::EINVAL)? })
 }
 
 /// Becomes `identity`, which `thread` has, but for its pid namespace: a process cannot join one itself, and what it forks is
@@ -306,6 +311,7 @@ mod tests {
         let own = i32::try_from(std::process::id()).unwrap();
         let (first, second) = (look(&proc(), own).unwrap(), look(&proc(), own).unwrap());
         assert_eq!(first.identity, second.identity);
+        assert_eq!(first.process, own);
         assert_ne!(first.identity.mounts(), 0);
         assert!(look(&proc(), i32::MAX).is_err());
     }

@@ -40,6 +40,8 @@ pub(crate) struct Answer {
     pub identity: u64,
     /// The thread's.
     pub umask: u32,
+    /// The thread's.
+    pub process: i32,
     /// To `Who`: the working directory. To `More`: the hand, a socket and a pidfd.
     pub fds: [Option<OwnedFd>; 2],
 }
@@ -68,7 +70,7 @@ const WHO: u8 = 2;
 const MORE: u8 = 3;
 const FAREWELL: u8 = 4;
 const MESSAGE: usize = 5;
-const ANSWER: usize = 16;
+const ANSWER: usize = 20;
 /// What a hand says of a caller that it may not look up: no call gives this errno. The hands may.
 pub(crate) const NOT_SEEN: Errno = Errno::ENOTRECOVERABLE;
 /// No value, and no errno.
@@ -120,13 +122,14 @@ pub(super) fn send_answer(
     eyes: BorrowedFd<'_>,
     errno: Option<Errno>,
     identity: u64,
-    umask: u32,
+    (umask, process): (u32, i32),
     fds: &[BorrowedFd<'_>],
 ) -> Result<(), Errno> {
     let mut packet = [0u8; ANSWER];
     packet[..4].copy_from_slice(&errno.map_or(0, |errno| errno as i32).to_le_bytes());
     packet[4..12].copy_from_slice(&identity.to_le_bytes());
-    packet[12..].copy_from_slice(&umask.to_le_bytes());
+    packet[12..16].copy_from_slice(&umask.to_le_bytes());
+    packet[16..].copy_from_slice(&process.to_le_bytes());
     rights::send_with(eyes, &packet, fds).map(drop)
 }
 
@@ -137,21 +140,18 @@ pub(crate) fn read_answer(hands: BorrowedFd<'_>) -> Result<Option<Answer>, Errno
     if received.bytes == 0 {
         return Ok(None);
     }
-    let (errno, rest) = packet.split_at(4);
-    let (identity, umask) = rest.split_at(8);
-    let (Ok(errno), Ok(identity), Ok(umask)) = (errno.try_into(), identity.try_into(), umask.try_into()) else {
-        return Err(Errno::EPROTO);
-    };
     if received.bytes != ANSWER || received.truncated {
         return Err(Errno::EPROTO);
     }
-    let [first, second, ..] = received.fds;
-    let errno = match i32::from_le_bytes(errno) {
+    let word = |at: usize| packet.get(at..at + 4).and_then(|w| w.try_into().ok()).map_or(0, u32::from_le_bytes);
+    let errno = match word(0).cast_signed() {
         0 => None,
         raw => Some(Errno::from_raw(raw)),
     };
-    let (identity, umask) = (u64::from_le_bytes(identity), u32::from_le_bytes(umask));
-    Ok(Some(Answer { errno, identity, umask, fds: [first, second] }))
+    let identity = u64::from(word(4)) | u64::from(word(8)) << 32;
+    let [first, second, ..] = received.fds;
+    let (umask, process) = (word(12), word(16).cast_signed());
+    Ok(Some(Answer { errno, identity, umask, process, fds: [first, second] }))
 }
 
 /// As one packet: the value or the negative errno, and a text; a descriptor beside it.
