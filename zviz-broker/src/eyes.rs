@@ -1,8 +1,10 @@
 //! The part of the broker that sees: it holds the listener, reads what waiting calls point to, and decides. It has no
 //! right over the host, opens no file, and does nothing itself: what has to be done goes to the hands.
 
+mod asking;
 mod crew;
 mod facts;
+mod files;
 mod log;
 mod pace;
 mod serve;
@@ -16,6 +18,7 @@ pub(crate) use watch::Watch;
 use crate::hands::{self, Asked};
 use crate::policy::{Death, Policy};
 use crate::table::{Entry, TABLE};
+use asking::Asker;
 use crew::Crew;
 use facts::Told;
 use nix::errno::Errno;
@@ -63,7 +66,17 @@ pub(crate) struct Eyes {
     identities: Identities,
     /// The kernel gives a thread's descriptors by its own number.
     threads: bool,
+    asker: Asker,
     log: Log,
+}
+
+/// What the eyes are told to do.
+pub(crate) struct Orders {
+    pub policy: Policy,
+    /// See [`crate::start::Settings`].
+    pub one_identity: bool,
+    /// Who decides about what no rule decides.
+    pub client: Option<OwnedFd>,
 }
 
 /// How many identities the callers may have.
@@ -81,12 +94,13 @@ struct Woken {
     call: bool,
     ended: bool,
     hands: bool,
+    client: bool,
     done: Vec<u64>,
 }
 
 impl Eyes {
     pub(crate) fn new(
-        (policy, one_identity): (Policy, bool),
+        orders: Orders,
         facts: Facts,
         log: Log,
         listener: OwnedFd,
@@ -94,6 +108,8 @@ impl Eyes {
         hands: (OwnedFd, OwnedFd),
         watch: Watch,
     ) -> Self {
+        let Orders { policy, one_identity, client } = orders;
+        let asker = Asker::new(policy.ask.as_ref(), client);
         let (listener, hands_pid) = (Arc::new(listener), Arc::new(hands.1));
         watch.over(&listener, &hands_pid);
         let started = Instant::now();
@@ -119,6 +135,7 @@ impl Eyes {
             looked: started,
             threads: pidfd_open_thread(gettid().as_raw()).is_ok(),
             identities: if one_identity { Identities::One(None) } else { Identities::Many },
+            asker,
             log,
         }
     }
@@ -147,6 +164,9 @@ impl Eyes {
             for id in woken.done {
                 self.done(id);
             }
+            if woken.client {
+                self.heard();
+            }
             if woken.hands {
                 self.answered();
             }
@@ -172,6 +192,9 @@ impl Eyes {
         let call = if takes { PollFlags::POLLIN } else { PollFlags::empty() };
         let mut fds = vec![PollFd::new(self.listener.as_fd(), call)];
         fds.extend(self.hands.iter().map(|hands| PollFd::new(hands.as_fd(), PollFlags::POLLIN)));
+        let asked = self.asker.waits();
+        let asks = asked.is_some();
+        fds.extend(asked);
         let at_work: Vec<_> = self.crew.at_work().collect();
         fds.extend(at_work.iter().map(|(_, socket)| PollFd::new(*socket, PollFlags::POLLIN)));
         match poll(&mut fds, self.timeout(delay)) {
@@ -181,11 +204,13 @@ impl Eyes {
         let mut happened = fds.iter().map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
         let listener = happened.next().unwrap_or(PollFlags::empty());
         let hands = self.hands.is_some() && happened.next().is_some_and(|events| !events.is_empty());
+        let client = asks && happened.next().is_some_and(|events| !events.is_empty());
         let done = at_work.iter().zip(happened).filter(|(_, events)| !events.is_empty()).map(|((id, _), _)| *id);
         Ok(Woken {
             call: listener.contains(PollFlags::POLLIN),
             ended: listener.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL),
             hands,
+            client,
             done: done.collect(),
         })
     }

@@ -26,7 +26,9 @@ mod open;
 mod socket;
 mod wire;
 
-pub(crate) use wire::{Answer, Asked, Done, More, NOT_SEEN, Told, Who, ask, decode_judged, read_answer, read_told};
+pub(crate) use wire::{
+    Answer, Asked, Done, More, NOT_SEEN, Told, Who, ask, decode_judged, read_answer, read_told, send_verdict,
+};
 
 use crate::policy::Death;
 use crate::policy::files::Rules;

@@ -1,5 +1,6 @@
 //! The seccomp supervisor, and the contract between a runtime and one.
 
+pub mod ask;
 pub mod audit;
 pub mod confine;
 pub mod decision;

@@ -1,10 +1,12 @@
 //! What a profile lets the broker do. Everything is off unless it is named.
 
+pub mod ask;
 pub mod files;
 pub mod network;
 pub mod sockets;
 
 use crate::audit::{FileSet, Sink, journal};
+use ask::Asking;
 use files::Files;
 use serde::{Deserialize, Serialize};
 use sockets::Sockets;
@@ -14,6 +16,8 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
+    /// Who decides about what no rule decides.
+    pub ask: Option<Asking>,
     /// `open`, `openat`, `openat2` and `creat` by rules about names.
     pub files: Option<Files>,
     /// `mount`, `umount2` and `pivot_root`, for sandboxes inside the sandbox.
@@ -173,6 +177,7 @@ impl Policy {
     #[must_use]
     pub fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
+        faults.extend(self.ask.iter().flat_map(|asking| asking.faults(self)));
         faults.extend(self.files.iter().flat_map(Files::faults));
         faults.extend(self.sockets.iter().flat_map(Sockets::faults));
         let mut fault = |place: String, why: String| faults.push(Fault { place, why });

@@ -8,8 +8,9 @@
 
 use crate::audit::{self, Audit, Sink};
 use crate::confine;
-use crate::eyes::{Eyes, Facts, Log, Watch};
+use crate::eyes::{Eyes, Facts, Log, Orders, Watch};
 use crate::hands::{self, Asked, Hands};
+use crate::policy::ask::Client;
 use crate::policy::files::Rules;
 use crate::policy::{Policy, Trail};
 use nix::errno::Errno;
@@ -85,6 +86,9 @@ pub enum Error {
     /// The audit log that was asked for.
     #[error("{0}")]
     Audit(String),
+    /// Who was to be asked.
+    #[error("{0}")]
+    Ask(String),
     /// It did not come up, or could not join the container.
     #[error("the broker cannot serve: {}", .0.desc())]
     Unable(Errno),
@@ -100,6 +104,8 @@ pub fn start(settings: Settings) -> Result<Starting, Error> {
     }
     let call = |what| move |errno| Error::Call { what, errno };
     let audit = settings.policy.audit.as_ref().map(Trail::open).transpose().map_err(Error::Audit)?;
+    let client = settings.policy.ask.as_ref().and_then(|asking| asking.client.as_ref());
+    let client = client.map(Client::connect).transpose().map_err(Error::Ask)?;
     let eyes_filter = confine::filter(&[confine::EYES, audit::SYSCALLS], audit::ATTEMPTS, confine::EYES_IOCTLS)?;
     let hands_filter = confine::filter(&[confine::HANDS], &[], &[])?;
     let proc = path::open(c"/proc", libc::O_PATH | libc::O_DIRECTORY).map_err(call("open /proc"))?;
@@ -109,7 +115,7 @@ pub fn start(settings: Settings) -> Result<Starting, Error> {
         Cloned::Parent { pid, pidfd } => Ok(Starting { control: Some(control), pidfd: Some(pidfd), pid }),
         Cloned::Child => {
             drop(control);
-            let parts = Parts { control: theirs, to_hands, to_eyes, proc };
+            let parts = Parts { control: theirs, to_hands, to_eyes, proc, client };
             begin(settings, audit, parts, &eyes_filter, &hands_filter)
         }
     }
@@ -121,16 +127,18 @@ struct Parts {
     to_hands: OwnedFd,
     to_eyes: OwnedFd,
     proc: OwnedFd,
+    client: Option<OwnedFd>,
 }
 
 /// Becomes the eyes, and forks the hands. What fails here, the runtime sees as the end of its socket.
 fn begin(settings: Settings, audit: Option<Sink>, parts: Parts, eyes: &[Instruction], hands: &[Instruction]) -> ! {
-    let Parts { control, to_hands, to_eyes, proc } = parts;
+    let Parts { control, to_hands, to_eyes, proc, client } = parts;
     let death = settings.policy.death;
     let rules = settings.policy.files.as_ref().map(Rules::new);
     let mut kept = vec![Some(control.as_fd()), Some(to_hands.as_fd())];
     kept.extend([&settings.facts.usage, &settings.facts.tasks].map(|file| file.as_ref().map(AsFd::as_fd)));
     kept.extend(audit.iter().flat_map(Sink::descriptors).map(Some));
+    kept.push(client.as_ref().map(AsFd::as_fd));
     let both = [&kept[..], &[Some(to_eyes.as_fd()), Some(proc.as_fd())]].concat();
     if confine::detach(c"zviz-eyes", &both).is_err() {
         exit(1)
@@ -150,7 +158,7 @@ fn begin(settings: Settings, audit: Option<Sink>, parts: Parts, eyes: &[Instruct
             if fd::close_all_but(3, &kept).and_then(|()| confine::drop_rights(settings.capabilities)).is_err() {
                 exit(1)
             }
-            serve(settings, audit, control, (to_hands, pidfd), eyes)
+            serve(settings, audit, (control, client), (to_hands, pidfd), eyes)
         }
     }
 }
@@ -159,7 +167,7 @@ fn begin(settings: Settings, audit: Option<Sink>, parts: Parts, eyes: &[Instruct
 fn serve(
     settings: Settings,
     audit: Option<Sink>,
-    control: OwnedFd,
+    (control, client): (OwnedFd, Option<OwnedFd>),
     hands: (OwnedFd, OwnedFd),
     filter: &[Instruction],
 ) -> ! {
@@ -185,7 +193,8 @@ fn serve(
         let _ = wait::wait(hands.1.as_fd());
         exit(1)
     }
-    Eyes::new((policy, one_identity), facts, Log::new(container, audit), listener, init, hands, watch).run()
+    let orders = Orders { policy, one_identity, client };
+    Eyes::new(orders, facts, Log::new(container, audit), listener, init, hands, watch).run()
 }
 
 impl Starting {

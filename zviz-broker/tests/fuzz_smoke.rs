@@ -1,10 +1,19 @@
-//! The fuzz target of the audit log on its seeds, and on calls made up at random.
+//! The fuzz targets of the audit log and of the replies to questions on their seeds, and on what is made up at random.
 #![allow(clippy::unwrap_used)] // a test may
 
 #[path = "../../fuzz/fuzz_targets/audit/record.rs"]
 mod record;
+#[path = "../../fuzz/fuzz_targets/ask/replies.rs"]
+mod replies;
 
 use std::path::Path;
+
+#[test]
+fn replies_in_pieces() {
+    let seeds = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/ask")).unwrap();
+    let checked = seeds.map(|seed| replies::check(&std::fs::read(seed.unwrap().path()).unwrap())).count();
+    assert!(checked >= 5, "{checked}");
+}
 
 #[test]
 fn seeds() {
@@ -14,6 +23,15 @@ fn seeds() {
 }
 
 proptest::proptest! {
+    #[test]
+    fn lines(lines: Vec<(u64, bool, Option<String>)>) {
+        let line = |(id, allow, noise): &(u64, bool, Option<String>)| {
+            let verdict = if *allow { "allow" } else { "deny" };
+            format!("{{\"id\":{id},\"verdict\":\"{verdict}\"}}{}\n", noise.as_deref().unwrap_or_default())
+        };
+        replies::check(lines.iter().map(line).collect::<String>().as_bytes());
+    }
+
     #[test]
     fn calls(words: [String; 2], arguments: Vec<(proptest::sample::Index, Vec<u8>)>) {
         let kinds = b"npusa46f";

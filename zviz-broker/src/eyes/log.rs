@@ -1,7 +1,8 @@
 //! What the audit is told.
 
 use super::target::Target;
-use crate::audit::{self, Argument as Told, Audit, Decision, Event, Part, Verdict};
+use crate::ask::question;
+use crate::audit::{self, Argument as Told, Ask, Audit, Decision, Event, Part, Verdict};
 use crate::decision::Argument;
 use crate::handlers::sockets::address::{Address, Way, parse};
 use crate::handlers::sockets::messages::NO_ADDRESS;
@@ -30,6 +31,10 @@ pub(super) struct Call {
 impl Call {
     pub(super) fn target(&self) -> Target {
         Target { thread: self.thread, process: self.process }
+    }
+
+    fn told(&self) -> Vec<(&str, Told<'_>)> {
+        self.seen.iter().map(|(name, seen)| (*name, told(seen))).collect()
     }
 
     /// A hand has found out which file a socket's address leads to, and which rule is about it: the rule, a NUL, the name.
@@ -80,6 +85,32 @@ impl Log {
         self.audit.record(&Event::PartDied { container: &self.container, part: Part::Hands, how, then });
     }
 
+    /// Whether nothing is recorded.
+    pub(super) fn is_none(&self) -> bool {
+        self.audit.is_none()
+    }
+
+    /// A question to the client, as a line, and in the log.
+    pub(super) fn asked(&self, call: &Call, id: u64) -> Vec<u8> {
+        let arguments = call.told();
+        let ask = self.question(call, id, &arguments);
+        self.audit.record(&Event::Asked(ask));
+        question(&ask)
+    }
+
+    /// What became of a question.
+    pub(super) fn decided(&self, call: &Call, id: u64, verdict: Result<(), Errno>, by: &str) {
+        let arguments = call.told();
+        let ask = self.question(call, id, &arguments);
+        let verdict = verdict.map_or_else(Verdict::Errno, |()| Verdict::Allow);
+        self.audit.record(&Event::Answered { ask, by, verdict, latency: call.received.elapsed() });
+    }
+
+    fn question<'a>(&'a self, call: &'a Call, id: u64, arguments: &'a [(&'a str, Told<'a>)]) -> Ask<'a> {
+        let (container, pid, syscall) = (self.container.as_str(), call.thread, call.name);
+        Ask { container, id, pid, syscall, arguments, rule: Some(&call.rule) }
+    }
+
     pub(super) fn answered(&self, call: &Call, answered: Answered) {
         // What goes over a connection is no decision.
         let is_data = call.rule == NO_ADDRESS && !matches!(answered, Answered::Result(Err(_)));
@@ -92,7 +123,7 @@ impl Log {
             Answered::Result(Err(errno)) => Verdict::Errno(errno),
             Answered::Gone => Verdict::Gone,
         };
-        let arguments: Vec<(&str, Told<'_>)> = call.seen.iter().map(|(name, seen)| (*name, told(seen))).collect();
+        let arguments = call.told();
         self.audit.record(&Event::Decision(Decision {
             container: &self.container,
             pid: call.thread,

@@ -4,12 +4,11 @@ use super::crew::MOST_OF_ONE;
 use super::log::{Answered, Call};
 use super::target::Target;
 use super::{Eyes, Identities, TICK};
-use crate::decision::{Argument, BROKEN_PIPE, Op, Step, UNKNOWN, Work};
-use crate::handlers::files::{FLAGS, THREAD, flag};
-use crate::hands::{self, Answer, Asked, Done, More, Told, Who};
+use crate::decision::{BROKEN_PIPE, Op, Step, UNKNOWN, Work};
+use crate::handlers::files::THREAD;
+use crate::hands::{self, Answer, Asked, More, Told, Who};
 use crate::held::Held;
 use crate::policy::Uname;
-use crate::policy::files::Verdict;
 use crate::table::Entry;
 use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,17 +21,19 @@ const SLOW: Duration = Duration::from_millis(20);
 
 /// A call that the hands are busy with.
 pub(super) struct Pending {
-    call: Call,
-    work: Work,
+    pub call: Call,
+    pub work: Work,
     /// Where the hand's text goes, for `uname`; how much was sent, for `sendmmsg`.
     write_to: Option<u64>,
     /// None where it may take for ever.
-    deadline: Option<Instant>,
-    stage: Stage,
+    pub deadline: Option<Instant>,
+    pub stage: Stage,
 }
 
 /// How far it is.
-enum Stage {
+pub(super) enum Stage {
+    /// Somebody outside is asked whether it is done at all.
+    Asked,
     /// Its identity is asked for.
     Unknown,
     /// It needs a hand of this identity: one is being made for it, or all are busy.
@@ -101,21 +102,28 @@ impl Eyes {
             *place = u64::from(call.thread.cast_unsigned());
         }
         let deadline = Some(call.received + Duration::from_millis(self.policy.pace.deadline_ms.into()));
+        let asks = self.policy.ask.as_ref().is_some_and(|asking| asking.calls.iter().any(|name| *name == call.name));
+        self.pending.insert(id, Pending { call, work, write_to, deadline, stage: Stage::Asked });
+        if asks { self.put_question(id) } else { self.proceed(id) }
+    }
+
+    /// Gives a call to a hand, or finds out which.
+    pub(super) fn proceed(&mut self, id: u64) {
+        let Some(pending) = self.pending.get_mut(&id) else { return };
+        let work = &pending.work;
         // A hand that opens files finds the umask and the directory by itself, if it needs them; a socket without a name of a
         // file needs neither.
         let alone = work.op == Op::Open || work.op.is_of_socket() && work.op != Op::Bind && work.texts[1].is_none();
         let alone = alone && (self.threads || work.descriptor.is_none());
         if let (Identities::One(Some(identity)), true) = (self.identities, alone) {
-            let stage = Stage::Waiting { identity, umask: UNKNOWN, directory: None, making: false };
-            self.pending.insert(id, Pending { call, work, write_to, deadline, stage });
+            pending.stage = Stage::Waiting { identity, umask: UNKNOWN, directory: None, making: false };
             return self.assign(id);
         }
-        self.pending.insert(id, Pending { call, work, write_to, deadline, stage: Stage::Unknown });
         self.look_up(id);
     }
 
     /// Asks who the caller is.
-    fn look_up(&mut self, id: u64) {
+    pub(super) fn look_up(&mut self, id: u64) {
         let Some(pending) = self.pending.get_mut(&id) else { return };
         pending.stage = Stage::Unknown;
         let question = Asked::Who(Who(pending.call.thread));
@@ -222,6 +230,7 @@ impl Eyes {
         let done = match socket {
             Some(Ok(Some(Told::Done(done)))) => done,
             Some(Ok(Some(Told::Blocks))) => return self.blocks(id),
+            Some(Ok(Some(Told::Asks(text)))) => return self.hand_asks(id, &text),
             Some(Ok(Some(Told::Stale))) => return self.again(id),
             Some(Err(Errno::EAGAIN)) => return,
             _ => return self.failed(id),
@@ -256,39 +265,6 @@ impl Eyes {
         self.finish(id, result);
     }
 
-    /// A hand has opened a file, or not.
-    fn opened(&mut self, id: u64, done: Done) {
-        if done.result == Err(hands::NOT_SEEN) {
-            return self.look_up(id);
-        }
-        let Some(Pending { mut call, work, .. }) = self.pending.remove(&id) else { return };
-        let judged = hands::decode_judged(&done.text);
-        let tells = judged.as_ref().is_none_or(|(ruling, _)| ruling.verdict != Verdict::Allow);
-        if let Some((ruling, name)) = judged {
-            call.seen.push(("name", Argument::Path(name.to_vec())));
-            call.seen.extend(ruling.rule.map(|rule| ("file_rule", Argument::Number(rule.into()))));
-        }
-        let close_on_exec = work.numbers.get(FLAGS).is_some_and(|flags| flags & flag(libc::O_CLOEXEC) != 0);
-        let file = done.result.and_then(|_| done.file.ok_or(Errno::EPERM));
-        let given = file.and_then(|file| notify::answer_with(self.listener.as_fd(), id, file.as_fd(), close_on_exec));
-        match given {
-            Ok(()) if tells => self.log.answered(&call, Answered::Result(Ok(0))),
-            Ok(()) => {}
-            Err(errno) => self.respond(id, &call, Err(errno)),
-        }
-    }
-
-    /// A hand waits for somebody else: a FIFO's other end. So would the caller, for as long as it takes.
-    fn blocks(&mut self, id: u64) {
-        if !self.crew.blocks(id) {
-            let _ = self.crew.end(id);
-            return self.finish(id, Err(Errno::ENFILE));
-        }
-        if let Some(pending) = self.pending.get_mut(&id) {
-            pending.deadline = None;
-        }
-    }
-
     /// Finds the calls on sockets that wait for a peer, as they would without a broker.
     fn be_patient(&mut self, now: Instant) {
         for (id, pending) in &mut self.pending {
@@ -304,14 +280,11 @@ impl Eyes {
     /// The hand's root has changed under it: the call goes to another.
     fn again(&mut self, id: u64) {
         let _ = self.crew.end(id);
-        let Some(pending) = self.pending.get_mut(&id) else { return };
-        pending.stage = Stage::Unknown;
-        let question = Asked::Who(Who(pending.call.thread));
-        self.ask(id, &question);
+        self.look_up(id);
     }
 
     /// The hand that worked on a call is of no use any more.
-    fn failed(&mut self, id: u64) {
+    pub(super) fn failed(&mut self, id: u64) {
         let _ = self.crew.end(id);
         self.finish(id, Err(Errno::EPERM));
     }
@@ -319,6 +292,7 @@ impl Eyes {
     /// Answers a call that the hands were asked about.
     pub(super) fn finish(&mut self, id: u64, result: Result<i64, Errno>) {
         if let Some(pending) = self.pending.remove(&id) {
+            self.asker.forget(id);
             self.respond(id, &pending.call, result);
         }
     }
@@ -326,11 +300,12 @@ impl Eyes {
     /// Forgets a call whose caller is gone.
     fn gone(&mut self, id: u64) {
         if let Some(pending) = self.pending.remove(&id) {
+            self.asker.forget(id);
             self.log.answered(&pending.call, Answered::Gone);
         }
     }
 
-    fn respond(&self, id: u64, call: &Call, result: Result<i64, Errno>) {
+    pub(super) fn respond(&self, id: u64, call: &Call, result: Result<i64, Errno>) {
         let listener = self.listener.as_fd();
         let answered = match result {
             Ok(value) => notify::answer(listener, id, value),
@@ -354,6 +329,7 @@ impl Eyes {
             return;
         }
         self.looked = now;
+        self.stop_waiting_for_answers();
         let late: Vec<u64> = self
             .pending
             .iter()
@@ -364,8 +340,9 @@ impl Eyes {
             let _ = self.crew.end(id);
             self.finish(id, Err(Errno::ETIMEDOUT));
         }
-        let working: Vec<u64> = self.crew.at_work().map(|(id, _)| id).collect();
-        for id in working {
+        let asked = self.pending.iter().filter(|(_, pending)| matches!(pending.stage, Stage::Asked)).map(|(id, _)| *id);
+        let held: Vec<u64> = self.crew.at_work().map(|(id, _)| id).chain(asked).collect();
+        for id in held {
             if !notify::is_waiting(self.listener.as_fd(), id) {
                 let _ = self.crew.end(id);
                 self.gone(id);

@@ -6,7 +6,8 @@ use crate::held::{AT_FDCWD, Held, Seen};
 use crate::policy::Policy;
 use nix::errno::Errno;
 
-const RULE: &str = "files";
+/// Of a call of which no rule is known yet.
+pub(crate) const RULE: &str = "files";
 /// `struct open_how`, first version: flags, mode, resolve. openat2(2).
 const HOW: usize = 24;
 /// A larger one is refused by the kernel too.

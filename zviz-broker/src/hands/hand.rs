@@ -63,9 +63,8 @@ pub(super) fn run(
                 let opener = opener.as_ref().ok_or(Errno::ENOSYS)?;
                 let place = fds.last();
                 let umask = (umask != UNKNOWN).then_some(umask);
-                // Whoever does not hear it has ended, and this process with it.
-                let may_block = || _ = wire::send_blocks(eyes.as_fd());
-                let Opened { result, judged } = opener.open(&work, place.as_ref().map(AsFd::as_fd), umask, &may_block);
+                let report = wire::Report(eyes.as_fd());
+                let Opened { result, judged } = opener.open(&work, place.as_ref().map(AsFd::as_fd), umask, &report);
                 text = judged.map(wire::encode_judged).unwrap_or_default();
                 moved = false;
                 file = Some(result?);

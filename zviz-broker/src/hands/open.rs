@@ -12,7 +12,7 @@ mod terminal;
 mod walk;
 
 use super::identity::Proc;
-use super::wire::NOT_SEEN;
+use super::wire::{NOT_SEEN, Report};
 use crate::decision::Work;
 use crate::handlers::files::{FLAGS, MODE_AT, O_ACCMODE, RESOLVE_AT, THREAD, nameless};
 use crate::policy::files::{Rules, Ruling, Verdict};
@@ -63,21 +63,21 @@ impl<'p> Opener<'p> {
     }
 
     /// Opens it. `place` is where a path that is not absolute begins: none is the caller's working directory, which is looked
-    /// up then. `umask` is none where it is not known. `may_block` is called before the rest may take for ever.
+    /// up then. `umask` is none where it is not known. `report` hears of what takes long.
     pub(super) fn open(
         &self,
         work: &Work,
         place: Option<BorrowedFd<'_>>,
         umask: Option<u32>,
-        may_block: &dyn Fn(),
+        report: &Report<'_>,
     ) -> Opened {
         let mut judged = None;
         let result = self.prepare(work, place, umask).and_then(|call| {
             if call.flags & libc::O_CREAT != 0 {
-                self.create(&call, &mut judged, may_block)
+                self.create(&call, &mut judged, report)
             } else {
                 let found = self.find(&call, call.path, call.flags & (libc::O_NOFOLLOW | libc::O_DIRECTORY))?;
-                self.reopen(&call, &found, &mut judged, may_block)
+                self.reopen(&call, &found, &mut judged, report)
             }
         });
         if enters(work) {
@@ -142,7 +142,7 @@ impl<'p> Opener<'p> {
         call: &Call<'_>,
         found: &Found,
         judged: &mut Option<(Ruling, Vec<u8>)>,
-        may_block: &dyn Fn(),
+        report: &Report<'_>,
     ) -> Result<OwnedFd, Errno> {
         let stat = fd::stat(found.file.as_fd())?;
         let mut name = self.name(found, &stat)?;
@@ -151,9 +151,9 @@ impl<'p> Opener<'p> {
             // A name that no file of the directory need have.
             name = name::below(name, b"#");
         }
-        self.judge(call, &stat, name, judged)?;
+        self.judge(call, &stat, name, judged, report)?;
         if blocks(&stat) && call.flags & libc::O_NONBLOCK == 0 {
-            may_block();
+            report.blocks();
         }
         let terminal = terminal::of_caller(self.proc, call.thread, &stat)?;
         let file = terminal.as_ref().unwrap_or(&found.file);
@@ -168,6 +168,7 @@ impl<'p> Opener<'p> {
         stat: &libc::stat,
         name: Vec<u8>,
         judged: &mut Option<(Ruling, Vec<u8>)>,
+        report: &Report<'_>,
     ) -> Result<(), Errno> {
         if stat.st_dev == self.host_proc {
             // A proc that shows this process itself, which may open its own memory there.
@@ -177,9 +178,10 @@ impl<'p> Opener<'p> {
         let changes = libc::O_CREAT | libc::O_TRUNC;
         let writes = access != libc::O_RDONLY || call.flags & changes != 0;
         let ruling = self.rules.ask(&name, access != libc::O_WRONLY, writes);
-        *judged = Some((ruling, name));
+        *judged = Some((ruling, name.clone()));
         match ruling.verdict {
             Verdict::Deny(reason) => Err(reason.into()),
+            Verdict::Ask => report.asks((ruling, name)),
             Verdict::Allow | Verdict::Audit => Ok(()),
         }
     }

@@ -61,6 +61,8 @@ pub(crate) enum Told {
     Done(Done),
     /// It waits for somebody else, and there is no deadline for that.
     Blocks,
+    /// A rule wants somebody outside to be asked: what it said, and about which name.
+    Asks(Vec<u8>),
     /// Nothing was done: the hand is not what the caller is any more.
     Stale,
 }
@@ -76,6 +78,7 @@ pub(crate) const NOT_SEEN: Errno = Errno::ENOTRECOVERABLE;
 /// No value, and no errno.
 const BLOCKS: i64 = i64::MIN;
 const STALE: i64 = i64::MIN + 1;
+const ASKS: i64 = i64::MIN + 2;
 /// A value, what the rules said, and a name.
 const TOLD: usize = 8 + 3 + 4097;
 /// Work with four strings of the longest kind, or a message.
@@ -166,9 +169,33 @@ pub(super) fn send_done(
     rights::send_with(eyes, &packet, file.as_slice()).map(drop)
 }
 
-/// That what follows may take for ever, by the nature of what is done.
-pub(super) fn send_blocks(eyes: BorrowedFd<'_>) -> Result<(), Errno> {
-    rights::send_with(eyes, &BLOCKS.to_le_bytes(), &[]).map(drop)
+/// What a hand tells the eyes before it is done.
+pub(super) struct Report<'e>(pub BorrowedFd<'e>);
+
+impl Report<'_> {
+    /// That what follows may take for ever, by the nature of what is done.
+    pub(super) fn blocks(&self) {
+        // Whoever does not hear it has ended, and this process with it.
+        let _ = rights::send_with(self.0, &BLOCKS.to_le_bytes(), &[]);
+    }
+
+    /// That somebody outside decides, and waits for that.
+    pub(super) fn asks(&self, judged: (Ruling, Vec<u8>)) -> Result<(), Errno> {
+        rights::send_with(self.0, &[&ASKS.to_le_bytes()[..], &encode_judged(judged)].concat(), &[])?;
+        let mut errno = [0u8; 4];
+        let received = rights::receive(self.0, &mut errno)?;
+        match (received.bytes, i32::from_le_bytes(errno)) {
+            (4, 0) => Ok(()),
+            (4, errno) => Err(Errno::from_raw(errno)),
+            _ => Err(Errno::EPERM),
+        }
+    }
+}
+
+/// The answer to a hand that asks.
+pub(crate) fn send_verdict(hand: BorrowedFd<'_>, verdict: Result<(), Errno>) -> Result<(), Errno> {
+    let errno = verdict.err().map_or(0, |errno| errno as i32);
+    rights::send_with(hand, &errno.to_le_bytes(), &[]).map(drop)
 }
 
 /// That the call has to be given to another hand.
@@ -191,6 +218,7 @@ pub(crate) fn read_told(hand: BorrowedFd<'_>) -> Result<Option<Told>, Errno> {
         -4095..0 => Err(Errno::from_raw(i32::try_from(-value).map_err(|_| Errno::EPROTO)?)),
         BLOCKS => return Ok(Some(Told::Blocks)),
         STALE => return Ok(Some(Told::Stale)),
+        ASKS => return Ok(Some(Told::Asks(text.to_vec()))),
         _ => return Err(Errno::EPROTO),
     };
     let [file, ..] = received.fds;
@@ -204,6 +232,7 @@ pub(super) fn encode_judged((ruling, name): (Ruling, Vec<u8>)) -> Vec<u8> {
         Verdict::Allow => 0,
         Verdict::Audit => 1,
         Verdict::Deny(_) => 2,
+        Verdict::Ask => 3,
     };
     [&[verdict], rule.as_slice(), &name].concat()
 }
@@ -216,6 +245,7 @@ pub(crate) fn decode_judged(text: &[u8]) -> Option<(Ruling, &[u8])> {
     let verdict = match verdict {
         0 => Verdict::Allow,
         1 => Verdict::Audit,
+        3 => Verdict::Ask,
         // With which errno, the result says.
         _ => Verdict::Deny(Reason::default()),
     };

@@ -53,6 +53,8 @@ pub enum Verdict {
     Allow,
     /// The same, and it is told in the audit.
     Audit,
+    /// Somebody outside decides: [`super::ask`].
+    Ask,
     /// It fails.
     Deny(Reason),
 }
@@ -156,7 +158,8 @@ fn weight(verdict: Verdict) -> u8 {
     match verdict {
         Verdict::Allow => 0,
         Verdict::Audit => 1,
-        Verdict::Deny(_) => 2,
+        Verdict::Ask => 2,
+        Verdict::Deny(_) => 3,
     }
 }
 

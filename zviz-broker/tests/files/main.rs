@@ -1,6 +1,7 @@
 //! Files opened by way of the broker: what is opened natively is opened, and what a rule forbids is not, by whatever path.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod asking;
 mod brokered;
 mod cost;
 
@@ -257,6 +258,9 @@ const TESTS: &[(&str, Test)] = &[
     ("rules_hold_by_any_path", rules_hold_by_any_path),
     ("what_is_opened_is_as_natively", what_is_opened_is_as_natively),
     ("nothing_is_made_where_it_may_not_be", nothing_is_made_where_it_may_not_be),
+    ("a_client_decides", asking::a_client_decides),
+    ("nobody_allows_nothing", asking::nobody_allows_nothing),
+    ("whole_calls_are_asked_about", asking::whole_calls_are_asked_about),
 ];
 
 /// One after the other, in one thread. Any argument names those to run.

@@ -1,6 +1,7 @@
 //! Opening what may have to be made first: O_CREAT. Its name is that of its directory and the last component, which is opened
 //! without following a link, so that it is made, or opened, there and nowhere else.
 
+use super::super::wire::Report;
 use super::{Call, Opener, blocks, name};
 use crate::policy::files::Ruling;
 use nix::errno::Errno;
@@ -19,7 +20,7 @@ impl Opener<'_> {
         &self,
         call: &Call<'_>,
         judged: &mut Option<(Ruling, Vec<u8>)>,
-        may_block: &dyn Fn(),
+        report: &Report<'_>,
     ) -> Result<OwnedFd, Errno> {
         let mut path = call.path.to_vec();
         let only_new = call.flags & libc::O_EXCL != 0;
@@ -44,16 +45,16 @@ impl Opener<'_> {
                 if fd::filesystem_magic(link.as_fd())? == PROC {
                     // There is something behind it, or nothing can be made there.
                     let found = self.find(call, &path, 0)?;
-                    return self.reopen(call, &found, judged, may_block);
+                    return self.reopen(call, &found, judged, report);
                 }
                 path = self.follow(call, &path, link)?;
                 continue;
             }
             let of_directory = fd::stat(directory.file.as_fd())?;
             let full = name::below(self.name(&directory, &of_directory)?, last);
-            self.judge(call, there.as_ref().map_or(&of_directory, |(stat, _)| stat), full, judged)?;
+            self.judge(call, there.as_ref().map_or(&of_directory, |(stat, _)| stat), full, judged, report)?;
             if there.is_some_and(|(stat, _)| blocks(&stat)) && call.flags & libc::O_NONBLOCK == 0 {
-                may_block();
+                report.blocks();
             }
             match path::openat(directory.file.as_fd(), &text, call.flags | libc::O_NOFOLLOW, call.mode) {
                 // A link has appeared there.

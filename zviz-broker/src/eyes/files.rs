@@ -1,0 +1,64 @@
+//! What hands say of files.
+
+use super::Eyes;
+use super::log::{Answered, Call};
+use super::serve::Pending;
+use crate::decision::Argument;
+use crate::handlers::files::{FLAGS, RULE, flag};
+use crate::hands::{self, Done};
+use crate::policy::files::Verdict;
+use nix::errno::Errno;
+use std::os::fd::AsFd;
+use zviz_sys::notify;
+
+impl Call {
+    /// A hand has found the file, and the rules have judged its name. False if they have nothing to tell about it.
+    fn judged(&mut self, text: &[u8]) -> bool {
+        let Some((ruling, name)) = hands::decode_judged(text) else { return true };
+        // Whoever was asked about it knows already.
+        if self.rule == RULE {
+            self.rule = ruling.rule.map_or("files.default".into(), |rule| format!("files.rules[{rule}]").into());
+            self.seen.push(("name", Argument::Path(name.to_vec())));
+        }
+        ruling.verdict != Verdict::Allow
+    }
+}
+
+impl Eyes {
+    /// A hand has opened a file, or not.
+    pub(super) fn opened(&mut self, id: u64, done: Done) {
+        if done.result == Err(hands::NOT_SEEN) {
+            return self.look_up(id);
+        }
+        let Some(Pending { mut call, work, .. }) = self.pending.remove(&id) else { return };
+        self.asker.forget(id);
+        let tells = !self.log.is_none() && call.judged(&done.text);
+        let close_on_exec = work.numbers.get(FLAGS).is_some_and(|flags| flags & flag(libc::O_CLOEXEC) != 0);
+        let file = done.result.and_then(|_| done.file.ok_or(Errno::EPERM));
+        let given = file.and_then(|file| notify::answer_with(self.listener.as_fd(), id, file.as_fd(), close_on_exec));
+        match given {
+            Ok(()) if tells => self.log.answered(&call, Answered::Result(Ok(0))),
+            Ok(()) => {}
+            Err(errno) => self.respond(id, &call, Err(errno)),
+        }
+    }
+
+    /// A hand waits for somebody else: a FIFO's other end. So would the caller, for as long as it takes.
+    pub(super) fn blocks(&mut self, id: u64) {
+        if !self.crew.blocks(id) {
+            let _ = self.crew.end(id);
+            return self.finish(id, Err(Errno::ENFILE));
+        }
+        if let Some(pending) = self.pending.get_mut(&id) {
+            pending.deadline = None;
+        }
+    }
+
+    /// A hand has found a file that somebody outside decides about, and waits for that.
+    pub(super) fn hand_asks(&mut self, id: u64, text: &[u8]) {
+        self.blocks(id);
+        let Some(pending) = self.pending.get_mut(&id) else { return };
+        pending.call.judged(text);
+        self.put_question(id);
+    }
+}
