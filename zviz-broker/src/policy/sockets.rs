@@ -143,6 +143,18 @@ mod tests {
     }
 
     #[test]
+    fn the_manuals_example_is_one() {
+        let manual = include_str!("../../../docs/broker.md");
+        let blocks = manual.split("```json\n").skip(1).filter_map(|rest| rest.split("\n```").next());
+        let examples: Vec<Sockets> = blocks
+            .filter(|block| block.contains("\"connect\": ["))
+            .map(|block| serde_json::from_str(block).unwrap())
+            .collect();
+        assert_eq!((examples.len(), examples[0].connect.len()), (1, 5));
+        assert_eq!(examples[0].faults(), []);
+    }
+
+    #[test]
     fn paths_are_canonical() {
         let fault = |place: Place| place.fault();
         for path in ["", "run/x", "/run/../x", "/run//x", "/run/", "/./x", "/a\0b"] {
