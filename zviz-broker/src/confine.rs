@@ -87,6 +87,7 @@ pub const HANDS: &[&str] = &[
     "mknod",
     "mknodat",
     "mount",
+    "mount_setattr",
     "move_mount",
     "mremap",
     "munmap",

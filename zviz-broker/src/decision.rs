@@ -56,7 +56,7 @@ pub struct Work {
     pub texts: [Option<Vec<u8>>; 4],
     /// A descriptor of the caller's that it is about: a socket for `Connect`, `Bind` and `Send`, else the directory to stand in.
     pub descriptor: Option<i32>,
-    /// Descriptors of the caller's that are sent to another process.
+    /// Others: those that are sent to another process; for `Mount` the one that its source begins at.
     pub passed: Vec<i32>,
 }
 
@@ -69,11 +69,11 @@ pub const UNKNOWN: u32 = u32::MAX;
 /// What a hand can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
-    /// mount(2): source, target, type, options; flags.
+    /// mount(2): source, target, type, options; flags, and which of source and target begin at a descriptor.
     Mount,
     /// As `Mount`, of proc: by a process inside the caller's pid namespace.
     MountProc,
-    /// umount2(2): target; flags.
+    /// umount2(2): none, target; flags, and whether the target begins at a descriptor.
     Unmount,
     /// pivot_root(2): new root, place for the old one.
     PivotRoot,
@@ -126,6 +126,12 @@ impl Op {
         Op::Bind,
         Op::Send,
     ];
+
+    /// Whether it changes mounts.
+    #[must_use]
+    pub fn mounts(self) -> bool {
+        matches!(self, Op::Mount | Op::MountProc | Op::Unmount)
+    }
 
     /// Whether the descriptor is a socket, on which the call may wait for others.
     #[must_use]

@@ -21,6 +21,7 @@ mod hand;
 mod identity;
 mod label;
 mod limit;
+mod mount;
 mod node;
 mod open;
 mod socket;

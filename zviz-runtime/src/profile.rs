@@ -24,8 +24,9 @@ pub struct Profile {
     pub broker: Broker,
 }
 
-/// CAP_SETFCAP, linux/capability.h: a root that has it may be root in a namespace inside.
-const SETFCAP: u64 = 1 << 31;
+/// CAP_SETGID, CAP_SETUID and CAP_SETFCAP, linux/capability.h: a root that has them may map its ids, and be root, in a
+/// namespace inside.
+const MAPPING: u64 = 1 << 6 | 1 << 7 | 1 << 31;
 
 /// The built-in profiles, by name, and what each is for.
 pub const BUILT_IN: &[(&str, &str)] = &[
@@ -58,7 +59,7 @@ impl Profile {
             "default" => Some(profile),
             "nested" => {
                 let broker = Broker { mounts: Some(Mounts::default()), nodes: true, ..Broker::default() };
-                Some(Profile { capabilities: SETFCAP, nested: true, broker, ..profile })
+                Some(Profile { capabilities: MAPPING, nested: true, broker, ..profile })
             }
             "virtualised" => {
                 let broker = Broker { sysinfo: true, uname: Some(Uname::plain()), ..Broker::default() };

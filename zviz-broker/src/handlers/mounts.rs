@@ -3,6 +3,7 @@
 //! and their options by list.
 
 mod options;
+pub(crate) mod own;
 
 use crate::decision::{Argument, Decision, Op, Step, Work};
 use crate::held::{Held, Seen};
@@ -53,11 +54,8 @@ pub fn umount2(_: &Policy, held: Held<'_>) -> Decision {
     let flags = held.int(1);
     let mut seen = held.look();
     answer(seen.path(0).map_err(|errno| (errno, RULE)).map(|target| {
-        let work = Work {
-            numbers: [u64::from(flags), 0, 0, 0],
-            texts: texts([Some(&target), None]),
-            ..Work::new(Op::Unmount)
-        };
+        let numbers = [u64::from(flags), 0, 0, 0];
+        let work = own::target(Work { numbers, texts: texts([None, Some(&target)]), ..Work::new(Op::Unmount) });
         Decision::new(Step::Do(work), RULE)
             .seeing(vec![("target", Argument::Path(target)), ("flags", Argument::Number(flags.into()))])
     }))
@@ -101,11 +99,11 @@ fn understand(
         tell.push(("type", Argument::Path(fstype.clone())));
     }
     let done = |op, fstype, options, flags| {
-        Ok(Step::Do(Work {
-            numbers: [flags, 0, 0, 0],
-            texts: [source, Some(target), fstype, options],
-            ..Work::new(op)
-        }))
+        let texts = [source, Some(target), fstype, options];
+        let work = own::target(Work { numbers: [flags, 0, 0, 0], texts, ..Work::new(op) });
+        // Elsewhere a source is a name, or nothing.
+        let binds = op == Op::Mount && flags & libc::MS_BIND != 0 && flags & libc::MS_REMOUNT == 0;
+        Ok(Step::Do(if binds { own::source(work) } else { work }))
     };
     let remounts = flags & libc::MS_REMOUNT != 0;
     let kinds = libc::MS_BIND | libc::MS_MOVE | PROPAGATION;
@@ -114,6 +112,8 @@ fn understand(
         let known = USE | kinds | libc::MS_REC | libc::MS_REMOUNT;
         return if flags & !known == 0 { done(Op::Mount, None, None, flags) } else { Err((Errno::EINVAL, RULE)) };
     }
+    // Of a new file system there is nothing to recurse into, and the kernel takes no notice.
+    let flags = if remounts { flags } else { flags & !libc::MS_REC };
     if flags & !(USE | libc::MS_REMOUNT) != 0 {
         return Err((Errno::EPERM, "mounts.flags"));
     }
@@ -126,9 +126,8 @@ fn understand(
     let name = fstype.as_deref().ok_or((Errno::EINVAL, RULE))?;
     let known = std::str::from_utf8(name).ok().filter(|name| rules.types.iter().any(|listed| listed == name));
     let Some(name) = known.map(str::to_owned) else { return Err((Errno::EPERM, TYPES)) };
-    if name == "sysfs" && flags & libc::MS_RDONLY == 0 {
-        return Err((Errno::EPERM, "mounts.types: sysfs is mounted read-only"));
-    }
+    // Runtimes ask for it writable, and remount it when they have mounted what belongs below.
+    let flags = if name == "sysfs" { flags | libc::MS_RDONLY } else { flags };
     let options = options::check(&name, &given).ok_or((Errno::EPERM, OPTIONS))?;
     let options = if name == "tmpfs" { options.capped(rules.tmpfs_bytes, true) } else { options.text() };
     let op = if name == "proc" { Op::MountProc } else { Op::Mount };

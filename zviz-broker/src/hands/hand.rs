@@ -3,20 +3,15 @@
 
 use super::identity::{self, Identity, Proc};
 use super::open::{Opened, Opener};
-use super::{node, socket, wire};
+use super::{mount, node, socket, wire};
 use crate::decision::{Op, UNKNOWN, Work};
 use crate::policy::files::Rules;
 use crate::policy::sockets::Sockets;
 use nix::errno::Errno;
-use nix::mount::{MntFlags, MsFlags};
-use std::ffi::{CString, OsStr};
+use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use zviz_sys::process::{self, Cloned};
 use zviz_sys::{fd, ids, path, rights, wait};
-
-/// The kernel takes a page of options, with a terminator.
-const OPTIONS_MAX: usize = 4095;
 
 /// Works until the eyes are gone. In a process of its own.
 pub(super) fn run(
@@ -80,9 +75,13 @@ pub(super) fn run(
                 return socket::act(proc, sockets, &work, (socket.as_fd(), &passed), &mut text);
             }
             process::set_umask(umask);
+            if work.op.mounts() {
+                path::enter(fds.next().ok_or(Errno::EBADF)?.as_fd())?;
+                return mount::act(pids.as_ref(), &work, [fds.next(), fds.next()]).map(|()| 0);
+            }
             // Where the caller stands, or the directory that its descriptor names.
             path::enter(fds.last().ok_or(Errno::EBADF)?.as_fd())?;
-            act(identity, pids.as_ref(), &work, &mut text)
+            act(identity, &work, &mut text)
         });
         if moved {
             // Nothing of the container is kept busy between calls, and the caller's next close of a socket is the last one.
@@ -99,50 +98,18 @@ fn forget(proc: &Proc) -> Result<(), Errno> {
     process::forget_arguments(&proc.own_text("stat")?)
 }
 
-fn act(identity: &Identity, pids: Option<&OwnedFd>, work: &Work, text: &mut Vec<u8>) -> Result<i64, Errno> {
+fn act(identity: &Identity, work: &Work, text: &mut Vec<u8>) -> Result<i64, Errno> {
     let [first, second, ..] = &work.texts;
     let path = |text: &Option<Vec<u8>>| CString::new(text.clone().unwrap_or_default()).map_err(|_| Errno::EINVAL);
     match work.op {
-        Op::Mount => mount(work)?,
-        Op::MountProc => inside_pid_namespace(pids, || mount(work))?,
-        Op::Unmount => {
-            let flags = i32::try_from(work.numbers[0]).map_err(|_| Errno::EINVAL)?;
-            // Unknown flags are the kernel's to refuse.
-            nix::mount::umount2(path(first)?.as_c_str(), MntFlags::from_bits_retain(flags))?;
-        }
         Op::PivotRoot => nix::unistd::pivot_root(path(first)?.as_c_str(), path(second)?.as_c_str())?,
         Op::Node => node::make(identity, work)?,
         Op::Open => return Err(Errno::ENOSYS),
         Op::Uname => text.extend_from_slice(&zviz_sys::process::names()?),
         Op::Connect | Op::Bind | Op::Send => return Err(Errno::ENOTSOCK),
+        Op::Mount | Op::MountProc | Op::Unmount => return Err(Errno::EPROTO),
     }
     Ok(0)
-}
-
-/// mount(2), with strings that nobody can change any more.
-fn mount(work: &Work) -> Result<(), Errno> {
-    let [source, target, fstype, options] = work.texts.each_ref().map(|text| text.as_deref().map(OsStr::from_bytes));
-    if options.is_some_and(|options| options.len() > OPTIONS_MAX) {
-        return Err(Errno::EINVAL);
-    }
-    let flags = MsFlags::from_bits_retain(work.numbers[0]);
-    nix::mount::mount(source, target.ok_or(Errno::EFAULT)?, fstype, flags, options)
-}
-
-/// Does something in a process of the caller's pid namespace, since proc shows that of whoever mounts it.
-///
-/// Such a process can be signalled from inside for as long as it takes. It ends with the hand, and when it is stopped. It can
-/// be traced only by who has CAP_SYS_PTRACE in the host's user namespace; but once it has given up its memory on its way out
-/// nothing tells that it was not dumpable, and who has the same ids may take what it has (__ptrace_may_access, pidfd_getfd(2)).
-/// So it is born without descriptors, of a process that is not seen inside and has given them up.
-fn inside_pid_namespace(pids: Option<&OwnedFd>, act: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
-    let Some(pids) = pids else { return act() };
-    in_child(|| {
-        fd::close_all_but(0, &[Some(pids.as_fd())])?;
-        process::setns(pids.as_fd(), u64::from(libc::CLONE_NEWPID.cast_unsigned()))?;
-        fd::close_from(0)?;
-        in_child(act)
-    })
 }
 
 /// Does something in a child of this process.

@@ -2,7 +2,7 @@
 
 use super::facts::{Facts, RootEntry};
 use super::paths;
-use super::{Sandbox, Tmpfs};
+use super::{Network, Sandbox, Tmpfs};
 
 /// One thing in the root, at an absolute path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub(super) enum Kernel {
     Dev,
     Devpts,
     Mqueue,
+    Sys,
+    Cgroup,
 }
 
 /// The folders of a host that hold programs and what they read; those that exist are shared read-only.
@@ -70,8 +72,9 @@ pub(super) fn memory_options(mode: u32, size: u64, executable: bool, owner: Opti
     options
 }
 
-/// What every sandbox has, before anything that was asked for.
-pub(super) fn base(facts: &Facts) -> Vec<Entry> {
+/// What every sandbox has, before anything that was asked for. With sandboxes inside, `nested`, also /sys and cgroup v2, read-only:
+/// the kernel gives nobody a sysfs who sees none, and runtimes look for both.
+pub(super) fn base(facts: &Facts, nested: Option<Network>) -> Vec<Entry> {
     let mut entries = root(facts);
     let memory = |mode, size, executable| What::Memory { mode, size, executable, owner: None };
     let link = |target: &str| What::Link { target: target.to_owned() };
@@ -95,6 +98,16 @@ pub(super) fn base(facts: &Facts) -> Vec<Entry> {
             continue;
         }
         entries.push(Entry { inside: inside.to_owned(), origin: "the sandbox".to_owned(), what });
+    }
+    if let Some(network) = nested {
+        let sys = match network {
+            Network::None => What::Kernel(Kernel::Sys),
+            // Of another's network namespace there is none to be had.
+            Network::Host => What::Bind { source: "/sys".to_owned(), writable: false, own: false },
+        };
+        for (inside, what) in [("/sys", sys), ("/sys/fs/cgroup", What::Kernel(Kernel::Cgroup))] {
+            entries.push(Entry { inside: inside.to_owned(), origin: "the sandbox".to_owned(), what });
+        }
     }
     if let Some(file) = &facts.resolver {
         let what = What::Bind { source: file.clone(), writable: false, own: false };
@@ -147,7 +160,7 @@ pub(super) fn tmpfs(asked: &Tmpfs, owner: (u32, u32)) -> Result<Entry, String> {
 pub(super) fn home(facts: &Facts, shared: &[Entry], owner: (u32, u32)) -> (String, Option<Entry>) {
     let Some(home) = &facts.home else { return ("/tmp".to_owned(), None) };
     let path = &home.path;
-    let in_system = base(facts).iter().any(|entry| paths::within(path, &entry.inside) && entry.inside != "/tmp");
+    let in_system = base(facts, None).iter().any(|entry| paths::within(path, &entry.inside) && entry.inside != "/tmp");
     let usable = !in_system || home.exists && facts.rootfs.is_none() && !kernel_owned(path);
     if path == "/" || !usable || paths::inside(path).as_deref() != Ok(path) {
         return ("/tmp".to_owned(), None);

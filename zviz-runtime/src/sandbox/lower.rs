@@ -66,7 +66,8 @@ pub fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problems> {
     if !ids.translated {
         masked.extend(facts.readable_secrets.iter().cloned());
     }
-    let entries = merge(folders::base(facts), private, asked, &mut problems);
+    let entries =
+        merge(folders::base(facts, sandbox.profile.nested.then_some(sandbox.network)), private, asked, &mut problems);
     // Whether it exists in a folder that is shared is found out there; elsewhere nothing else can be.
     let there = |entry: &Entry| paths::within(&cwd, &entry.inside) || paths::within(&entry.inside, &cwd);
     if sandbox.cwd.is_some() && !entries.iter().any(there) {

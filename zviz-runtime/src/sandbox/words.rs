@@ -41,9 +41,9 @@ fn process(sandbox: &Sandbox, facts: &Facts, ids: &Ids, cwd: String, env: Vec<St
     user.set_uid(ids.uid).set_gid(ids.gid).set_umask(Some(0o022));
     let mut given = oci::Capabilities::new();
     if sandbox.profile.nested {
-        // Who is root and unshares without this cannot map root in the new namespace (parent_could_setfcap of
-        // kernel/user_namespace.c).
-        given.insert(oci::Capability::Setfcap);
+        // A root without these cannot map ids into a namespace inside, itself included (new_idmap_permitted and
+        // parent_could_setfcap of kernel/user_namespace.c).
+        given.extend([oci::Capability::Setfcap, oci::Capability::Setgid, oci::Capability::Setuid]);
     }
     let (given, none) = (Some(given), Some(oci::Capabilities::new()));
     let mut capabilities = oci::LinuxCapabilities::default();
@@ -104,6 +104,8 @@ fn mount(entry: &Entry, ids: &Ids) -> Option<oci::Mount> {
             ("devpts", "devpts", options)
         }
         What::Kernel(Kernel::Mqueue) => ("mqueue", "mqueue", words(&["nosuid", "nodev", "noexec"])),
+        What::Kernel(Kernel::Sys) => ("sysfs", "sysfs", words(&["nosuid", "nodev", "noexec", "ro"])),
+        What::Kernel(Kernel::Cgroup) => ("cgroup2", "cgroup", words(&["nosuid", "nodev", "noexec", "ro"])),
     };
     let mut mount = oci::Mount::default();
     mount.set_destination(entry.inside.clone().into()).set_typ(Some(typ.to_owned()));

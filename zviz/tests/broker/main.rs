@@ -5,6 +5,7 @@ mod attack;
 mod audit;
 #[path = "../callers/mod.rs"]
 mod callers;
+mod engines;
 mod executed;
 mod listen;
 mod nested;
@@ -19,13 +20,27 @@ use support::{missing, skip};
 
 /// A check for both callers. Nothing of either is left, no part of a broker included.
 fn each(test: &str, programs: &[&'static str], check: impl Fn(&Caller)) {
+    with(&Caller::both, test, programs, check);
+}
+
+/// A check for root alone.
+fn as_root(test: &str, programs: &[&'static str], check: impl Fn(&Caller)) {
+    with(&|| [Caller::new(true)], test, programs, check);
+}
+
+fn with<const N: usize>(
+    callers: &dyn Fn() -> [Caller; N],
+    test: &str,
+    programs: &[&'static str],
+    check: impl Fn(&Caller),
+) {
     if !nix::unistd::geteuid().is_root() {
         return skip(test, "needs root, to make a user");
     }
     if let Some(program) = missing(programs) {
         return skip(test, &format!("{program} is not installed"));
     }
-    for caller in Caller::both() {
+    for caller in callers() {
         check(&caller);
         assert_eq!(caller.left(), [""; 0], "as {}: something is left behind", caller.name());
     }
