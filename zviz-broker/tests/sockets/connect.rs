@@ -1,4 +1,4 @@
-use super::stage::{Supervisor, play, possible};
+use super::stage::{Supervisor, play, possible, possible_with_landlock};
 use super::{CALLS, internet, stream, unix};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socket, sockopt};
@@ -66,7 +66,7 @@ fn addresses_are_reached_by_rule_only() {
 
 #[test]
 fn files_are_judged_by_what_they_are() {
-    if !possible("files_are_judged_by_what_they_are") {
+    if !possible_with_landlock("files_are_judged_by_what_they_are") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! An address that changes while it is decided about.
 
-use super::stage::{Supervisor, play, possible};
+use super::stage::{Supervisor, play, possible, possible_with_landlock};
 use super::{CALLS, internet, stream, unix};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socket, sockopt};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use zviz_sys::notify::Notification;
-use zviz_sys::socket::{connect, send};
+use zviz_sys::socket::{bind, connect, send};
 
 const ALLOWED: [u8; 4] = [127, 0, 0, 1];
 const FORBIDDEN: [u8; 4] = [127, 0, 0, 2];
@@ -159,15 +159,14 @@ fn copied(call: &Notification, address: u64, length: u64) -> Vec<u8> {
     bytes
 }
 
-/// Connects again and again by a link that leads now to one socket, now to the other.
-fn flip_link(root: &Path, [allowed, forbidden]: [UnixListener; 2]) -> Reached {
-    let (allowed, forbidden) = (count(move || allowed.accept()), count(move || forbidden.accept()));
+/// Uses a path again and again while its link leads now to one place, now to another.
+fn flip_link(root: &Path, targets: [&'static str; 2], last: &str, mut go: impl FnMut(&[u8]) -> Result<(), Errno>) {
     let ended = Arc::new(AtomicBool::new(false));
     let flipper = std::thread::spawn({
         let (root, end) = (root.to_owned(), Arc::clone(&ended));
         move || {
             while !end.load(Ordering::Relaxed) {
-                for to in ["allowed/s", "forbidden/s"] {
+                for to in targets {
                     std::os::unix::fs::symlink(to, root.join("next")).unwrap();
                     std::fs::rename(root.join("next"), root.join("link")).unwrap();
                 }
@@ -175,11 +174,11 @@ fn flip_link(root: &Path, [allowed, forbidden]: [UnixListener; 2]) -> Reached {
         }
     });
     let until = Instant::now() + duration();
-    let address = unix(&[root.join("link").as_os_str().as_bytes(), &[0]].concat());
+    let path = [root.join("link").as_os_str().as_bytes(), last.as_bytes(), &[0]].concat();
     let mut refused = 0;
     while Instant::now() < until {
-        match connect(stream(AddressFamily::Unix).as_fd(), &address) {
-            Ok(()) | Err(Errno::ENOENT | Errno::EAGAIN) => {}
+        match go(&unix(&path)) {
+            Ok(()) | Err(Errno::ENOENT | Errno::EAGAIN | Errno::EADDRINUSE) => {}
             Err(Errno::EACCES) => refused += 1,
             Err(other) => panic!("{other}"),
         }
@@ -187,7 +186,28 @@ fn flip_link(root: &Path, [allowed, forbidden]: [UnixListener; 2]) -> Reached {
     ended.store(true, Ordering::Relaxed);
     flipper.join().unwrap();
     std::thread::sleep(Duration::from_millis(200));
-    assert!(refused > 0, "the forbidden socket was never seen");
+    assert!(refused > 0, "the forbidden place was never seen");
+}
+
+fn connecting_by_link(root: &Path, [allowed, forbidden]: [UnixListener; 2]) -> Reached {
+    let (allowed, forbidden) = (count(move || allowed.accept()), count(move || forbidden.accept()));
+    flip_link(root, ["allowed/s", "forbidden/s"], "", |address| connect(stream(AddressFamily::Unix).as_fd(), address));
+    Reached { allowed, forbidden }
+}
+
+/// How many sockets were made in each of two directories.
+fn binding_by_link(root: &Path) -> Reached {
+    let made = ["allowed", "forbidden"].map(|_| Arc::new(AtomicUsize::new(0)));
+    flip_link(root, ["allowed", "forbidden"], "/s", |address| {
+        let bound = bind(stream(AddressFamily::Unix).as_fd(), address);
+        for (made, name) in made.iter().zip(["allowed", "forbidden"]) {
+            if std::fs::remove_file(root.join(name).join("s")).is_ok() {
+                made.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        bound
+    });
+    let [allowed, forbidden] = made;
     Reached { allowed, forbidden }
 }
 
@@ -207,10 +227,10 @@ fn a_link_that_changes_leads_nowhere_forbidden() {
     };
     let rules = format!(r#"{{"connect":[{{"allow":{{"path":"{}/allowed/s"}}}}]}}"#, root.display());
     play(&Supervisor::Broker { rules: &rules, log: None, one: true }, CALLS, prepare, |listeners| {
-        flip_link(&root, listeners).only_allowed();
+        connecting_by_link(&root, listeners).only_allowed();
     });
     play(&Supervisor::Unsafe(leads_to_allowed), CALLS, prepare, |listeners| {
-        flip_link(&root, listeners).leaked();
+        connecting_by_link(&root, listeners).leaked();
     });
 }
 
@@ -219,4 +239,29 @@ fn leads_to_allowed(call: &Notification) -> bool {
     let name = address.get(2..).and_then(|name| name.split(|byte| *byte == 0).next()).unwrap_or_default();
     let leads = std::fs::canonicalize(Path::new(OsStr::from_bytes(name)));
     leads.is_ok_and(|path| path.ends_with("allowed/s"))
+}
+
+#[test]
+fn a_directory_that_changes_gets_no_forbidden_socket() {
+    if !possible_with_landlock("a_directory_that_changes_gets_no_forbidden_socket") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let root: PathBuf = folder.path().canonicalize().unwrap();
+    let prepare = || {
+        for name in ["allowed", "forbidden"] {
+            let _ = std::fs::create_dir(root.join(name));
+        }
+    };
+    let rules = format!(r#"{{"bind":[{{"allow":{{"below":"{}/allowed"}}}}]}}"#, root.display());
+    let broker = Supervisor::Broker { rules: &rules, log: None, one: true };
+    play(&broker, CALLS, prepare, |()| binding_by_link(&root).only_allowed());
+    play(&Supervisor::Unsafe(is_in_allowed), CALLS, prepare, |()| binding_by_link(&root).leaked());
+}
+
+fn is_in_allowed(call: &Notification) -> bool {
+    let address = copied(call, call.args[1], call.args[2]);
+    let name = address.get(2..).and_then(|name| name.split(|byte| *byte == 0).next()).unwrap_or_default();
+    let leads = Path::new(OsStr::from_bytes(name)).parent().map(std::fs::canonicalize);
+    leads.is_some_and(|path| path.is_ok_and(|path| path.ends_with("allowed")))
 }

@@ -38,6 +38,15 @@ pub fn possible(test: &str) -> bool {
     root
 }
 
+/// As `possible`, for what Landlock is needed for.
+pub fn possible_with_landlock(test: &str) -> bool {
+    let there = zviz_sys::landlock::abi() > 0;
+    if !there {
+        println!("SKIP {test}: the kernel has no Landlock, or it is off");
+    }
+    there && possible(test)
+}
+
 /// Runs `prepare`, then loads the filter, then runs `act`. A panic of either is one here.
 #[track_caller]
 pub fn play<T>(supervisor: &Supervisor<'_>, calls: &[&str], prepare: impl FnOnce() -> T, act: impl FnOnce(T)) {

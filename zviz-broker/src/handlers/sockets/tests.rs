@@ -1,5 +1,6 @@
 use super::*;
 use crate::memory::Memory;
+use proptest::prelude::*;
 
 /// An address, at 0x1000.
 struct Bytes(Vec<u8>);
@@ -91,4 +92,59 @@ fn files_are_for_the_hand_to_judge() {
     assert_eq!(work(asked(&all, bind, unix(b"/run/x"))).texts[1], None);
     let some = policy(r#"{"bind":[{"allow":{"below":"/run"}}]}"#);
     assert_eq!(work(asked(&some, bind, unix(b"/x"))).texts[1], Some(b"/x".to_vec()));
+}
+
+/// Memory that says something else whenever it is asked, and sometimes nothing.
+struct Fickle(Vec<u8>, usize);
+
+impl Memory for Fickle {
+    fn read(&mut self, _: u64, buffer: &mut [u8]) -> Result<(), Errno> {
+        for byte in buffer {
+            *byte = self.0[self.1 % self.0.len()];
+            self.1 += 1;
+        }
+        if self.1 % 61 == 60 { Err(Errno::EFAULT) } else { Ok(()) }
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_memory_says_only_what_is_allowed_is_done(
+        family in prop_oneof![Just(0u16), Just(1), Just(2), Just(10), Just(16), any::<u16>()],
+        rest in proptest::collection::vec(prop_oneof![2 => Just(0u8), 2 => any::<u8>()], 1..600),
+        args in proptest::array::uniform6(prop_oneof![Just(0), 2..=130u64, any::<u64>()]),
+        header in any::<bool>(),
+    ) {
+        let policy = policy(r#"{"connect":[{"allow":{"net":{"in":["0.0.0.0/1","::/3"]}}}],"bind":[{"allow":{"net":{}}}]}"#);
+        let sockets = policy.sockets.as_ref().unwrap();
+        let calls = [connect, bind, messages::sendto, messages::sendmsg, messages::sendmmsg];
+        let ways = [Way::Connect, Way::Bind, Way::Send, Way::Send, Way::Send];
+        // An address, or the header of a message with one and what memory says then.
+        let address = [&family.to_ne_bytes(), rest.as_slice()].concat();
+        let lengths = [0x1000u64, 28, 0x1000, 1, 0x1000, 0, 0].map(u64::to_ne_bytes).concat();
+        let bytes = if header { [lengths, address].concat() } else { address };
+        for (call, way) in calls.into_iter().zip(ways) {
+            let work = match call(&policy, Held::new(args, &mut Fickle(bytes.clone(), 0))).step {
+                Step::Do(work) | Step::Count(work, _) => work,
+                Step::LetRun(_) => {
+                    prop_assert!(way == Way::Send && (args[4] == 0 || args[2] as u32 == 0));
+                    continue;
+                }
+                _ => continue,
+            };
+            prop_assert!(work.texts[2].as_ref().map_or(0, Vec::len) <= messages::DATA_MAX);
+            prop_assert!(work.passed.len() <= 24 && work.encode(0).len() < 5 * 4096 + messages::DATA_MAX);
+            let Some(address) = &work.texts[0] else { continue };
+            prop_assert!(address.len() <= ADDRESS_MAX);
+            match parse(address, way) {
+                Address::Internet(ip, port) => {
+                    prop_assert_eq!(rules::internet(sockets, way, ip, port).verdict, Verdict::Allow);
+                    prop_assert!(way == Way::Bind || !ip.to_canonical().is_unspecified());
+                }
+                Address::Path(path) => prop_assert!(work.texts[1].as_deref() == Some(path)),
+                Address::Abstract(_) | Address::Foreign | Address::Short => prop_assert!(false, "{address:?}"),
+                Address::Unnamed | Address::Netlink | Address::Nothing => {}
+            }
+        }
+    }
 }
