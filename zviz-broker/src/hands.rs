@@ -34,7 +34,7 @@ pub(crate) use wire::{
 use crate::policy::Death;
 use crate::policy::files::Rules;
 use crate::policy::sockets::Sockets;
-use identity::{Entered, Identity, Proc};
+use identity::{Identity, Joined, Proc};
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt::ReceiveTimeout};
 use nix::sys::time::{TimeVal, TimeValLike};
@@ -138,11 +138,15 @@ pub(crate) fn run(hands: Hands) -> ! {
 impl Inside {
     /// Enters the container.
     fn enter(&mut self, payload: OwnedFd, patient: bool) -> Result<(), Errno> {
-        self.entrance = match self.proc.enter(payload.as_fd()) {
+        self.entrance = match self.proc.join(payload.as_fd()) {
+            // Nothing was joined.
             Err(Errno::EPERM | Errno::EACCES) if patient => Entrance::Later(payload),
             Err(errno) => return Err(errno),
-            Ok(Entered::AsTheContainers) => Entrance::Done,
-            Ok(Entered::AsTheHosts) => {
+            Ok(Joined::Users) => {
+                self.proc.settle()?;
+                Entrance::Done
+            }
+            Ok(Joined::NoUsers) => {
                 limit::at_first(&self.proc, payload.as_fd())?;
                 Entrance::Privileged(payload)
             }
@@ -153,7 +157,11 @@ impl Inside {
     /// Sees to it that the container is entered, now that one of its threads waits.
     fn be_inside(&mut self) -> Result<(), Errno> {
         match std::mem::replace(&mut self.entrance, Entrance::Outside) {
-            Entrance::Later(payload) => self.enter(payload, false),
+            Entrance::Later(payload) => {
+                self.enter(payload, true)?;
+                // A call of the runtime's own, before the program is executed.
+                if matches!(self.entrance, Entrance::Later(_)) { Err(Errno::EPERM) } else { Ok(()) }
+            }
             Entrance::Outside => Err(Errno::ESRCH),
             inside => {
                 self.entrance = inside;

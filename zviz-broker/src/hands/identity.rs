@@ -13,12 +13,12 @@ use zviz_sys::{fd, ids, mount, process};
 /// The host's proc.
 pub(super) struct Proc(pub OwnedFd);
 
-/// Whose rights this process has when it has entered a container.
-pub(super) enum Entered {
-    /// All in the container's user namespace, and none elsewhere.
-    AsTheContainers,
-    /// Those that it had: the container has the same user namespace.
-    AsTheHosts,
+/// What was joined.
+pub(super) enum Joined {
+    /// A user namespace: this process has every right in it, and none elsewhere.
+    Users,
+    /// None, since the container has the same one: this process has the rights that it had.
+    NoUsers,
 }
 
 /// CLONE_NEW*, and its file below /proc/PID/ns. The user namespace is last: it is joined when the others are. The pid
@@ -97,8 +97,8 @@ impl Proc {
         path::openat2(self.0.as_fd(), &name, libc::O_WRONLY, 0, 0)
     }
 
-    /// Joins the user and mount namespaces of the container's init, and becomes somebody there.
-    pub(super) fn enter(&self, init: BorrowedFd<'_>) -> Result<Entered, Errno> {
+    /// Joins the user and mount namespaces of the container's init, both or none.
+    pub(super) fn join(&self, init: BorrowedFd<'_>) -> Result<Joined, Errno> {
         let pid = pid_of(self, init)?;
         let of = |flag: i32, file: &str| -> Result<u64, Errno> {
             let theirs = inode(&self.open(pid, &format!("ns/{file}"), libc::O_RDONLY)?)?;
@@ -110,9 +110,11 @@ impl Proc {
         if flags != 0 {
             process::setns(init, flags)?;
         }
-        if new_user == 0 {
-            return Ok(Entered::AsTheHosts);
-        }
+        Ok(if new_user == 0 { Joined::NoUsers } else { Joined::Users })
+    }
+
+    /// Becomes somebody in the user namespace that was joined.
+    pub(super) fn settle(&self) -> Result<(), Errno> {
         // The host's root is nobody in there, and yet the owner of the host's files: it must not be who acts here.
         let (uid, gid) = (self.first_mapped("uid_map")?, self.first_mapped("gid_map")?);
         ids::keep_capabilities(true)?;
@@ -123,8 +125,7 @@ impl Proc {
         }
         setresgid(Gid::from_raw(gid), Gid::from_raw(gid), Gid::from_raw(gid))?;
         setresuid(Uid::from_raw(uid), Uid::from_raw(uid), Uid::from_raw(uid))?;
-        self.raise()?;
-        Ok(Entered::AsTheContainers)
+        self.raise()
     }
 
     /// The bounding set and the permitted set of the process of a pidfd, or of this one.

@@ -61,7 +61,7 @@ fn hands_have_what_their_caller_has_and_no_more() {
     requires!(root, program "busybox", program "runc", program "crun");
     let mut place = Place::new("nested", &[]);
     let script = "mount -t tmpfs tmpfs /nonexistent 2>/dev/null; cat /proc/self/status > /tmp/status.new; \
-                  mv /tmp/status.new /tmp/status; while [ ! -e /tmp/go ]; do sleep 0.05; done";
+                  mv /tmp/status.new /tmp/status; i=0; until [ -e /tmp/go ] || [ $((i += 1)) -gt 800 ]; do sleep 0.05; done";
     for (runtime, privileges) in [(Runtime::Runc, true), (Runtime::Runc, false), (Runtime::Crun, false)] {
         for user in [0, 1000] {
             for file in ["status", "go"] {
@@ -116,7 +116,7 @@ fn a_user_namespace_leaves_the_broker_without_rights() {
     requires!(root, program "busybox", program "runc");
     let place = Place::new("nested", &[]);
     let script = "mount -t tmpfs tmpfs /nonexistent 2>/dev/null; touch /tmp/ready; \
-                  while [ ! -e /tmp/go ]; do sleep 0.05; done";
+                  i=0; until [ -e /tmp/go ] || [ $((i += 1)) -gt 800 ]; do sleep 0.05; done";
     let bundle = place.bundle("users", MOUNTS, script, with_users);
     std::thread::scope(|scope| {
         let container = scope.spawn(|| place.run(Runtime::Runc, &bundle));
