@@ -14,15 +14,15 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 use zviz_sys::process;
 
-/// How long a peer may take for its message. It has a container that waits.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a peer may take for its message, on however busy a machine. It has a container that waits.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection that brought no container.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The message.
     #[error("a connection is dropped: {0}")]
-    Message(#[from] ReceiveError),
+    Message(ReceiveError),
     /// The process is not there (any more), as its pid is seen here, or its filter is on no process any more.
     #[error("container {id}: process {pid} has ended, or is in another pid namespace than the broker")]
     Ended {
@@ -51,7 +51,7 @@ pub enum Error {
 
 /// Receives one listener, and starts the broker that serves it from then on.
 pub(super) fn take(stream: UnixStream, policy: &Policy, facts: &dyn Fn(i32) -> Facts) -> Result<Event, Error> {
-    let Handed { listener, message } = receive(&stream, PATIENCE)?;
+    let Handed { listener, message } = receive(&stream, PATIENCE).map_err(Error::Message)?;
     let (id, pid) = (message.state.id, message.pid);
     let ended = || Error::Ended { id: id.clone(), pid };
     let pidfd = process::pidfd_open(pid).map_err(|_| ended())?;
