@@ -1,6 +1,8 @@
 //! The policy that is laid over a spec: it takes away, never adds.
 
 use serde::{Deserialize, Serialize};
+use zviz_broker::policy::ask::Asking;
+use zviz_broker::policy::files::{Access, FileRule, Files, Verdict};
 use zviz_broker::policy::{Mounts, Policy as Broker, Uname};
 
 /// What may be granted at most.
@@ -30,6 +32,7 @@ const MAPPING: u64 = 1 << 6 | 1 << 7 | 1 << 31;
 
 /// The built-in profiles, by name, and what each is for.
 pub const BUILT_IN: &[(&str, &str)] = &[
+    ("ask", "programs that somebody watches: who opens a file outside the system's folders is asked about"),
     ("default", "programs that nothing is known of"),
     ("nested", "sandboxes and containers inside: bubblewrap, unshare, buildah, podman"),
     ("virtualised", "programs that size themselves by what the machine has: they see the sandbox's limits"),
@@ -57,6 +60,11 @@ impl Profile {
         let profile = Profile { name: name.to_owned(), ..Profile::default() };
         match name {
             "default" => Some(profile),
+            "ask" => {
+                let files = Files { rules: unasked(), default: Verdict::Ask };
+                let broker = Broker { files: Some(files), ask: Some(Asking::default()), ..Broker::default() };
+                Some(Profile { broker, ..profile })
+            }
             "nested" => {
                 let broker = Broker { mounts: Some(Mounts::default()), nodes: true, ..Broker::default() };
                 Some(Profile { capabilities: MAPPING, nested: true, broker, ..profile })
@@ -68,6 +76,14 @@ impl Profile {
             _ => None,
         }
     }
+}
+
+/// What every program opens, and nobody need be asked about.
+fn unasked() -> Vec<FileRule> {
+    let rule = |access| move |glob: &&str| FileRule { glob: (*glob).into(), access, verdict: Verdict::Allow };
+    let any = ["/dev/**", "/proc/**", "/tmp/**"];
+    let read = ["/", "/*", "/bin/**", "/etc/**", "/lib*/**", "/opt/**", "/sbin/**", "/sys/**", "/usr/**"];
+    any.iter().map(rule(Access::Any)).chain(read.iter().map(rule(Access::Read))).collect()
 }
 
 impl Default for Profile {

@@ -61,6 +61,13 @@ const NESTED: &[(Action, &[&str])] = &[
     (ENOSYS, &["add_key", "keyctl", "request_key"]),
 ];
 
+/// Calls that open files for their callers.
+const OPENS: &[&str] = &["creat", "open", "openat", "openat2"];
+
+/// Whoever opens files for a caller is not held by the caller's own ruleset: nobody may think that it has one.
+const NO_LANDLOCK: &(Action, &[&str]) =
+    &(ENOSYS, &["landlock_add_rule", "landlock_create_ruleset", "landlock_restrict_self"]);
+
 /// The default policy with changes. One that asks a supervisor is loaded with WAIT_KILLABLE_RECV.
 ///
 /// # Errors
@@ -83,6 +90,11 @@ pub fn policy_with(variant: &Variant) -> Result<Policy, Error> {
     }
     for name in variant.notify.iter().collect::<BTreeSet<_>>() {
         notify(&mut policy, name);
+    }
+    if !variant.nested && variant.notify.iter().any(|name| OPENS.contains(&name.as_str())) {
+        let (action, names) = NO_LANDLOCK;
+        names.iter().for_each(|name| drop(take(&mut policy, name)));
+        policy.rules.push(Rule::new(names.iter().copied(), *action));
     }
     policy.flags.wait_killable_recv = policy.notifies();
     Ok(policy)

@@ -146,7 +146,8 @@ fn filters_for_other_runtimes_name_what_their_profile_mediates() {
     let blocks = blocks(&root().join("docs/broker.md"));
     let filters: Vec<serde_json::Value> =
         blocks.iter().filter(|block| block.info == "json").map(|b| serde_json::from_str(&b.text).unwrap()).collect();
-    for (profile, calls) in brokered() {
+    // Opening files is for containers of zviz alone.
+    for (profile, calls) in brokered().into_iter().filter(|(_, calls)| !calls.contains(&"openat")) {
         let socket = format!("/run/zviz-{profile}.sock");
         let filter = filters.iter().find(|filter| filter["listenerPath"] == socket);
         let filter = filter.unwrap_or_else(|| panic!("docs/broker.md has no filter for {profile}: {calls:?}"));

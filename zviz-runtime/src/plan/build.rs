@@ -2,7 +2,8 @@
 
 use super::input::{Findings, Input, Request};
 use super::{
-    Plan, Problems, devices, filter, group, landlock, mounts, namespaces, paths, payload, programs, sysctl, unsupported,
+    Namespace, Plan, Problems, devices, filter, group, landlock, mounts, namespaces, paths, payload, programs, sysctl,
+    unsupported,
 };
 use crate::host::Host;
 use crate::profile::Profile;
@@ -22,6 +23,10 @@ impl Plan {
         unsupported::check(input, &mut found);
         let namespaces = namespaces::plan(input, &mut found);
         let rootfs = paths::rootfs(input, &mut found);
+        if profile.broker.files.is_some() && namespaces.pid != Namespace::New {
+            // A hand would be seen in the container's proc, and could be asked to open its own memory there.
+            found.problem("linux.namespaces", "rules about files need a pid namespace of the container's own");
+        }
         let cgroup = group::plan(input, &namespaces, &mut found);
         let mounts = mounts::plan(input, &namespaces, &cgroup, &mut found);
         let (devices, symlinks) = devices::plan(input, &namespaces, &mounts, &mut found);

@@ -3,7 +3,9 @@
 use super::{Network, Sandbox, Share, Tmpfs, Userns, Variable, paths, quantity};
 use crate::plan::Problems;
 use crate::profile::{BUILT_IN, Profile};
+use std::os::unix::fs::FileTypeExt;
 use zviz_broker::policy::Trail;
+use zviz_broker::policy::ask::Client;
 
 /// What the command line gives, word for word. One field a flag.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub struct Flags {
     pub id: Option<String>,
     /// `--rootfs HOST`.
     pub rootfs: Option<String>,
+    /// `--ask SOCKET|COMMAND`.
+    pub ask: Option<String>,
     /// `--audit FILE|fd:N|journald`.
     pub audit: Option<String>,
     /// `--profile NAME`.
@@ -77,6 +81,14 @@ impl Flags {
         sandbox.userns = parsed("--userns", &self.userns, userns, &mut problems).unwrap_or_default();
         sandbox.hostname = parsed("--hostname", &self.hostname, hostname, &mut problems);
         sandbox.profile = parsed("--profile", &self.profile, profile, &mut problems).unwrap_or_default();
+        let client = parsed("--ask", &self.ask, client, &mut problems);
+        match &mut sandbox.profile.broker.ask {
+            Some(asking) => asking.client = client,
+            None if client.is_some() => {
+                problems.add("--ask", format!("the profile {} asks nobody", sandbox.profile.name));
+            }
+            None => {}
+        }
         sandbox.profile.broker.audit = parsed("--audit", &self.audit, trail, &mut problems);
         if sandbox.profile.broker.audit.is_some() && sandbox.profile.broker.is_empty() {
             let why = format!("the profile {} has no broker, whose decisions it records", sandbox.profile.name);
@@ -123,6 +135,16 @@ fn profile(name: &str) -> Result<Profile, String> {
         let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
         format!("is no built-in profile; there are {}", known.join(", "))
     })
+}
+
+/// A path of a socket, or else a command of the shell.
+fn client(text: &str) -> Result<Client, String> {
+    if text.trim().is_empty() {
+        return Err("names nobody".into());
+    }
+    let path = std::path::absolute(text).map_err(|error| error.to_string())?;
+    let is_socket = path.metadata().is_ok_and(|found| found.file_type().is_socket());
+    Ok(if is_socket { Client::Socket(path) } else { Client::Command(text.to_owned()) })
 }
 
 /// At most, of one file of an audit log.

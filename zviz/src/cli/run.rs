@@ -84,10 +84,13 @@ pub struct Sandbox {
     /// Use this directory as the root, read-only, in place of the host's
     #[arg(long, value_name = "DIR", help_heading = "Sandbox")]
     pub rootfs: Option<PathBuf>,
+    /// Who decides under the profile ask: a Unix socket's path, or a command
+    #[arg(long, value_name = "CLIENT", help_heading = "Sandbox")]
+    pub ask: Option<String>,
     /// Record what the broker decides: a file, fd:N, or journald
     #[arg(long, value_name = "WHERE", help_heading = "Sandbox")]
     pub audit: Option<String>,
-    /// Policy: default, nested, virtualised
+    /// Policy: default, ask, nested, virtualised
     #[arg(long, value_name = "NAME", help_heading = "Sandbox")]
     pub profile: Option<String>,
     /// Print what would be done as JSON, and do nothing
@@ -181,6 +184,7 @@ impl Sandbox {
             userns,
             id,
             rootfs,
+            ask,
             audit,
             profile,
             json,
@@ -201,6 +205,7 @@ impl Sandbox {
             (userns.is_some(), "--userns"),
             (id.is_some(), "--id"),
             (rootfs.is_some(), "--rootfs"),
+            (ask.is_some(), "--ask"),
             (audit.is_some(), "--audit"),
             (profile.is_some(), "--profile"),
             (*json, "--json"),

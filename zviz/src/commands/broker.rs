@@ -37,13 +37,19 @@ pub fn run(context: &Context, flags: &Flags) -> anyhow::Result<()> {
 
 fn policy(name: &str) -> anyhow::Result<Policy> {
     let broker = |name: &str| Profile::built_in(name).map(|profile| profile.broker);
+    // What opens files needs the filter and the pid namespace of zviz's own containers.
+    let serves = |policy: &Policy| !policy.is_empty() && policy.files.is_none();
     match broker(name) {
-        Some(policy) if !policy.is_empty() => Ok(policy),
+        Some(policy) if serves(&policy) => Ok(policy),
         given => {
-            let what = if given.is_some() { "has no broker" } else { "is not known" };
+            let what = match given {
+                None => "is not known",
+                Some(policy) if policy.is_empty() => "has no broker",
+                Some(_) => "is for containers of zviz alone",
+            };
             let others = BUILT_IN.iter().map(|(name, _)| *name);
-            let with: Vec<_> = others.filter(|name| broker(name).is_some_and(|policy| !policy.is_empty())).collect();
-            bail!("profile {name:?} {what}; these have one: {}", with.join(", "))
+            let with: Vec<_> = others.filter(|name| broker(name).is_some_and(|policy| serves(&policy))).collect();
+            bail!("profile {name:?} {what}; these serve other runtimes: {}", with.join(", "))
         }
     }
 }

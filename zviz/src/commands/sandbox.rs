@@ -64,6 +64,7 @@ fn asked(flags: &cli::Sandbox, terminal: bool) -> Flags {
         })),
         id: flags.id.clone(),
         rootfs: flags.rootfs.as_ref().map(|path| path.to_string_lossy().into_owned()),
+        ask: flags.ask.clone(),
         audit: flags.audit.clone(),
         profile: flags.profile.clone(),
         terminal,

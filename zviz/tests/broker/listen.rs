@@ -151,7 +151,10 @@ fn a_socket_in_use_and_bad_flags_are_refused() {
     refused(&["--listen", &file, "--profile", "nested"], "is there, and is no socket");
     assert_eq!(fs::read_to_string(&file).unwrap(), "kept");
     refused(&["--listen", "/nonexistent/socket", "--profile", "nested"], "No such file");
-    refused(&["--listen", &file, "--profile", "default"], "profile \"default\" has no broker; these have one: nested");
+    refused(
+        &["--listen", &file, "--profile", "default"],
+        "profile \"default\" has no broker; these serve other runtimes: nested",
+    );
     refused(&["--listen", &file, "--profile", "x"], "profile \"x\" is not known");
     refused(&["--listen", &file], "--profile");
     use std::os::unix::fs::MetadataExt;

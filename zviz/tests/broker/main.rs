@@ -7,6 +7,7 @@ mod audit;
 mod callers;
 mod engines;
 mod executed;
+mod files;
 mod listen;
 mod nested;
 mod parts;

@@ -1,0 +1,109 @@
+//! Files that somebody is asked about.
+
+use super::{callers::Caller, each, support};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+
+/// A folder that the sandbox has, with a secret in it.
+fn folder(caller: &Caller) -> String {
+    let folder = caller.work.join("shared");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    fs::write(folder.join("secret"), "secret\n").unwrap();
+    folder.to_str().unwrap().to_owned()
+}
+
+fn says(caller: &Caller, flags: &[&str], folder: &str, script: &str) -> (Option<i32>, String) {
+    let share = format!("{folder}:/shared");
+    let output = caller.run(&[flags, &["--rw", &share]].concat(), &["sh", "-c", script]);
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+    (output.status.code(), text.join("\n").trim().to_owned())
+}
+
+const WAYS: &str = "
+    ln -s /shared /tmp/directory; ln -s /shared/secret /tmp/link; cd /shared
+    for path in /shared/secret /tmp/link /tmp/directory/secret /tmp/../shared/./secret //shared//secret secret \
+        ../shared/secret /proc/self/root/shared/secret /proc/self/cwd/secret /proc/$$/root/shared/secret; do
+        cat $path 2>/dev/null || echo refused
+    done";
+
+#[test]
+fn nothing_is_opened_that_nobody_allows() {
+    each("nothing_is_opened_that_nobody_allows", &["python3"], |caller| {
+        let folder = folder(caller);
+        let (code, out) = says(caller, &["--profile", "ask"], &folder, WAYS);
+        assert_eq!((code, out.as_str()), (Some(0), ["refused"; 10].join("\n").as_str()), "as {}", caller.name());
+        let (code, out) = says(caller, &[], &folder, WAYS);
+        let allowed = ["secret"; 10].join("\n");
+        assert_eq!((code, out.as_str()), (Some(0), allowed.as_str()), "as {}: the control", caller.name());
+        // Neither made nor truncated.
+        let (_, out) = says(caller, &["--profile", "ask"], &folder, "echo x > /shared/new; echo x > /shared/secret");
+        assert!(out.contains("Permission denied") || out.contains("cannot create"), "{out}");
+        assert!(!fs::exists(caller.work.join("shared/new")).unwrap());
+        assert_eq!(fs::read_to_string(caller.work.join("shared/secret")).unwrap(), "secret\n");
+        // What every program does.
+        let script = "(echo out > /dev/stdout) | cat; echo null > /dev/null; echo tmp > /tmp/a && cat /tmp/a; cat < /proc/self/comm; \
+                      python3 -c 'import json, socket; print(json.dumps(1))'; cat /dev/fd/3 3</etc/passwd | head -c 5";
+        let (code, out) = says(caller, &["--profile", "ask"], &folder, script);
+        assert_eq!((code, out.as_str()), (Some(0), "out\ntmp\nsh\n1\nroot:"), "as {}", caller.name());
+    });
+}
+
+#[test]
+fn a_client_at_a_socket_decides() {
+    each("a_client_at_a_socket_decides", &[], |caller| {
+        let folder = folder(caller);
+        let path = caller.work.join("ask.socket");
+        let _ = fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        let client = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = Vec::new();
+            for line in BufReader::new(stream.try_clone().unwrap()).lines() {
+                let question: Value = serde_json::from_str(&line.unwrap()).unwrap();
+                let allowed = question["arguments"]["name"] == "/shared/secret";
+                let answer = if allowed {
+                    json!({"id": question["id"], "verdict": "allow"})
+                } else {
+                    json!({"id": question["id"], "verdict": "deny", "errno": "EROFS"})
+                };
+                writeln!(stream, "{answer}").unwrap();
+                asked.push(question);
+            }
+            asked
+        });
+        let flags = ["--profile", "ask", "--id", "asks", "--ask", path.to_str().unwrap()];
+        let (_, out) = says(caller, &flags, &folder, "cd /shared; cat secret; LC_ALL=C sh -c 'echo > other'");
+        let asked = client.join().unwrap();
+        assert!(out.starts_with("secret\n") && out.contains("Read-only file system"), "as {}: {out}", caller.name());
+        let first = &asked[0];
+        assert_eq!((&first["container"], &first["syscall"]), (&json!("asks"), &json!("openat")));
+        assert_eq!((&first["arguments"]["path"], &first["rule"]), (&json!("secret"), &json!("files.default")));
+        assert_eq!(asked.len(), 2, "{asked:?}");
+    });
+}
+
+#[test]
+fn a_client_that_makes_no_sense_is_named() {
+    each("a_client_that_makes_no_sense_is_named", &[], |caller| {
+        let said = |flags: &[&str]| {
+            let output = caller.run(flags, &["true"]);
+            assert_eq!(output.status.code(), Some(125), "{output:?}");
+            String::from_utf8_lossy(&output.stderr).into_owned()
+        };
+        assert!(said(&["--ask", "cat"]).contains("the profile default asks nobody"));
+        assert!(said(&["--profile", "ask", "--ask", ""]).contains("names nobody"));
+        let scratch = support::Scratch::new("ask");
+        let path = scratch.join("socket");
+        drop(UnixListener::bind(&path).unwrap());
+        fs::set_permissions(path.parent().unwrap(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        let refused = said(&["--profile", "ask", "--ask", path.to_str().unwrap()]);
+        assert!(refused.contains("Connection refused"), "{refused}");
+    });
+}
