@@ -43,6 +43,8 @@ use wire::{Message, receive};
 use zviz_sys::process::{self, Cloned, pidfd_send_signal};
 use zviz_sys::{fd, wait};
 
+/// How long a hand may take to become somebody, in milliseconds.
+const BECOMING: i64 = 500;
 /// Identities that are remembered. A container has a handful; one that makes more is served by making hands anew.
 const MOST_IDENTITIES: usize = 32;
 
@@ -237,7 +239,12 @@ impl Inside {
                 self.made.push((pid, pidfd.try_clone().map_err(|_| Errno::EMFILE)?));
                 drop(theirs);
                 // Before the eyes may answer the thread, which is gone then, and its identity with it.
-                let Some(Told::Done(ready)) = wire::read_told(ours.as_fd())? else { return Err(Errno::EPIPE) };
+                setsockopt(&ours, ReceiveTimeout, &TimeVal::milliseconds(BECOMING))?;
+                let ready = match wire::read_told(ours.as_fd()) {
+                    Ok(Some(Told::Done(ready))) => ready,
+                    // One that hangs must not hang all others.
+                    _ => return pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL).and(Err(Errno::EPIPE)),
+                };
                 setsockopt(&ours, ReceiveTimeout, &TimeVal::milliseconds(PATIENCE))?;
                 ready.result.map(|_| Made { socket: ours, pidfd })
             }

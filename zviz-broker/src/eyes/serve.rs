@@ -217,10 +217,11 @@ impl Eyes {
     }
 
     fn ask(&mut self, id: u64, question: &Asked<'_>) {
-        let asked = self.hands.as_ref().ok_or(Errno::ENOSYS);
-        match asked.and_then(|hands| hands::ask(hands.as_fd(), question)) {
+        let Some(hands) = &self.hands else { return self.finish(id, Err(Errno::ENOSYS)) };
+        match hands::ask(hands.as_fd(), question) {
             Ok(()) => self.asked.push_back(id),
-            Err(_) => self.finish(id, Err(Errno::ENOSYS)),
+            // Whoever calls without a pause would keep this process from seeing it in any other way.
+            Err(_) => self.hands_died(),
         }
     }
 

@@ -1,0 +1,101 @@
+//! Calls that are held: by a freezer, by a hand that does not answer, by the rate that a policy sets.
+
+use super::stage::{Calls, Stage, Word, children, policy, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use zviz_broker::policy::{Death, Pace};
+
+/// A cgroup of the second version, as long as it lives.
+struct Group(PathBuf);
+
+impl Group {
+    fn new() -> Option<Group> {
+        let roots = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(Path::new);
+        let root = roots.into_iter().find(|root| root.join("cgroup.procs").exists())?;
+        let path = root.join(format!("zviz-test-deaths-{}", std::process::id()));
+        fs::create_dir(&path).ok()?;
+        Some(Group(path))
+    }
+
+    fn write(&self, file: &str, value: &str) {
+        fs::write(self.0.join(file), value).unwrap();
+    }
+
+    fn is_frozen(&self) -> bool {
+        fs::read_to_string(self.0.join("cgroup.events")).unwrap().contains("frozen 1")
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+/// A call that waits for the broker is no obstacle to a freezer, and is answered all the same.
+pub fn a_frozen_container_has_no_held_calls(test: &str) {
+    let Some(group) = Group::new() else {
+        return println!("SKIP {test}: there is no cgroup of the second version to make");
+    };
+    let stage = Stage::new(policy(Death::Kill, Pace::default()), Calls::All);
+    group.write("cgroup.procs", &stage.pid.to_string());
+    for _ in 0..50 {
+        let before = stage.board.get(Word::Done);
+        until("it calls", || stage.board.get(Word::Done) > before);
+        group.write("cgroup.freeze", "1");
+        until("it is frozen", || group.is_frozen());
+        let frozen = stage.board.get(Word::Done);
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(stage.board.get(Word::Done), frozen, "the control: it calls while it is frozen");
+        group.write("cgroup.freeze", "0");
+    }
+    let before = stage.board.get(Word::Done);
+    until("it calls again", || stage.board.get(Word::Done) > before);
+    assert_eq!((stage.board.get(Word::Late), stage.board.get(Word::Forbidden)), (0, 0));
+    stage.finish();
+}
+
+/// A hand that does not answer is ended; its call fails when its time is up, and the next one is served.
+pub fn a_hand_that_hangs_is_ended(_: &str) {
+    let pace = Pace { deadline_ms: 300, ..Pace::default() };
+    let stage = Stage::new(policy(Death::Kill, pace), Calls::Names);
+    let [hands] = children(stage.eyes())[..] else { panic!("{:?}", children(stage.eyes())) };
+    until("there is a hand", || !children(hands).is_empty());
+    for times in 1..4 {
+        let crew = children(hands);
+        crew.iter().for_each(|hand| kill(Pid::from_raw(*hand), Signal::SIGSTOP).unwrap());
+        until("the call fails", || stage.board.get(Word::Late) == times);
+        let before = stage.board.get(Word::Done);
+        until("another hand serves", || stage.board.get(Word::Done) > before + 10);
+        until("the one that hung is gone", || crew.iter().all(|hand| !children(hands).contains(hand)));
+    }
+    let longest = Duration::from_micros(stage.board.get(Word::Longest));
+    assert!((Duration::from_millis(300)..Duration::from_millis(1500)).contains(&longest), "{longest:?}");
+    stage.finish();
+}
+
+/// Too many calls are delayed and none is refused; a container beside it does not notice.
+pub fn a_flood_is_delayed(test: &str) {
+    let rate = |stage: &Stage| {
+        let (before, started) = (stage.board.get(Word::Done), Instant::now());
+        std::thread::sleep(Duration::from_millis(500));
+        (stage.board.get(Word::Done) - before) as f64 / started.elapsed().as_secs_f64()
+    };
+    let free = Stage::new(policy(Death::Kill, Pace::default()), Calls::Names);
+    let alone = rate(&free);
+    let pace = Pace { calls_per_second: 200, burst: 20, ..Pace::default() };
+    let slow = Stage::new(policy(Death::Kill, pace), Calls::Names);
+    until("the burst has passed", || slow.board.get(Word::Done) > 20);
+    let (beside, held) = (rate(&free), rate(&slow));
+    println!("{test}: {alone:.0} calls/s alone, {beside:.0} beside one that is held to 200, which has {held:.0}");
+    assert!((150.0..=220.0).contains(&held), "{held}");
+    // The rest is how busy this machine is.
+    assert!(beside > alone / 4.0 && beside > 2.0 * held, "{alone} {beside}");
+    for stage in [free, slow] {
+        assert_eq!((stage.board.get(Word::Late), stage.board.get(Word::Refused)), (0, 0));
+        stage.finish();
+    }
+}
