@@ -38,7 +38,7 @@ fn policy(scene: &Scene, client: Option<&str>, calls: &[&str]) -> Policy {
 
 fn passes(test: &str, policy: &Policy, check: impl Fn()) {
     for one in [false, true] {
-        assert_eq!(brokered::run((policy.clone(), one), || {}, &check), Some(0), "{test}, one identity: {one}");
+        assert_eq!(brokered::run((policy.clone(), one), &check), Some(0), "{test}, one identity: {one}");
     }
 }
 

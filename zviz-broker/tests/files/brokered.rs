@@ -1,6 +1,6 @@
 //! A process whose calls a broker answers.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use zviz_broker::eyes::Facts;
 use zviz_broker::policy::Policy;
 use zviz_broker::start::{Settings, start};
@@ -27,26 +27,39 @@ pub fn opens() -> Vec<i64> {
 }
 
 /// Runs `victim` in a pid and a mount namespace of its own with a broker of `policy`: its exit code, none if it was killed.
-/// `prepare` comes before the filter.
-pub fn run((policy, one_identity): (Policy, bool), prepare: impl FnOnce(), victim: impl FnOnce()) -> Option<i32> {
-    let (ours, theirs) = fd::packet_pair().unwrap();
-    let starting = start(Settings {
+pub fn run((policy, one_identity): (Policy, bool), victim: impl FnOnce()) -> Option<i32> {
+    let settings = Settings {
         policy,
         facts: Facts::default(),
         capabilities: SYS_PTRACE,
         one_identity,
         container: "files".into(),
         patient: false,
-    })
-    .unwrap();
+    };
+    let starting = start(settings).unwrap();
+    let mut broker = None;
+    let serve = |listener: OwnedFd, pidfd: BorrowedFd<'_>| broker = starting.serve(listener, pidfd, pidfd).ok();
+    let ended = held(victim, serve, || {});
+    let broker = broker.expect("a broker").pidfd;
+    assert!(matches!(wait::wait(broker.as_fd()).unwrap(), wait::Exit::Code(0)), "the broker");
+    ended
+}
+
+/// Runs it with another supervisor, in this process.
+pub fn supervised(victim: impl FnOnce(), supervise: impl FnOnce(OwnedFd)) -> Option<i32> {
+    let given = std::cell::Cell::new(None);
+    held(victim, |listener, _| given.set(Some(listener)), || supervise(given.take().unwrap()))
+}
+
+/// Runs it with the filter; `serve` is given the listener before, and `meanwhile` is called when it runs.
+fn held(victim: impl FnOnce(), serve: impl FnOnce(OwnedFd, BorrowedFd<'_>), meanwhile: impl FnOnce()) -> Option<i32> {
+    let (ours, theirs) = fd::packet_pair().unwrap();
     let namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWNS;
     let pidfd = match process::clone(u64::from(namespaces.cast_unsigned()), None).unwrap() {
         Cloned::Parent { pidfd, .. } => pidfd,
         Cloned::Child => {
-            drop(starting);
-            drop(ours);
+            std::mem::forget((ours, serve, meanwhile));
             own_proc();
-            prepare();
             zviz_sys::ids::set_no_new_privs().unwrap();
             let listener = load(&filter(&opens()), flag::NEW_LISTENER).unwrap().unwrap();
             rights::send(theirs.as_fd(), &[1], listener.as_fd()).unwrap();
@@ -61,12 +74,10 @@ pub fn run((policy, one_identity): (Policy, bool), prepare: impl FnOnce(), victi
     drop(theirs);
     let mut word = [0u8; 1];
     let [listener, ..] = rights::receive(ours.as_fd(), &mut word).unwrap().fds;
-    let serving = starting.serve(listener.unwrap(), pidfd.as_fd(), pidfd.as_fd()).unwrap();
+    serve(listener.unwrap(), pidfd.as_fd());
     rights::send_with(ours.as_fd(), &[1], &[]).unwrap();
-    let ended = wait::wait(pidfd.as_fd()).unwrap();
-    let broker: OwnedFd = serving.pidfd;
-    assert!(matches!(wait::wait(broker.as_fd()).unwrap(), wait::Exit::Code(0)), "the broker");
-    match ended {
+    meanwhile();
+    match wait::wait(pidfd.as_fd()).unwrap() {
         wait::Exit::Code(code) => Some(code),
         wait::Exit::Signal(_) => None,
     }

@@ -22,8 +22,8 @@ pub fn measure() {
     policy.pace.burst = 1_000_000;
     for _ in 0..2 {
         brokered::native(|| report("native"));
-        brokered::run((policy.clone(), true), || {}, || report("brokered, one identity"));
-        brokered::run((policy.clone(), false), || {}, || report("brokered, any identity"));
+        brokered::run((policy.clone(), true), || report("brokered, one identity"));
+        brokered::run((policy.clone(), false), || report("brokered, any identity"));
     }
 }
 

@@ -4,6 +4,7 @@
 mod asking;
 mod brokered;
 mod cost;
+mod toctou;
 
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};
@@ -86,9 +87,9 @@ enum Mode {
 fn both(test: &str, policy: Policy, check: impl Fn(Mode)) {
     assert_eq!(brokered::native(|| check(Mode::Native)), Some(0), "{test}: natively");
     let all = Policy { files: Some(Files { rules: Vec::new(), default: Verdict::Allow }), ..policy.clone() };
-    assert_eq!(brokered::run((all, false), || {}, || check(Mode::Free)), Some(0), "{test}: without rules");
+    assert_eq!(brokered::run((all, false), || check(Mode::Free)), Some(0), "{test}: without rules");
     for one in [false, true] {
-        let ruled = brokered::run((policy.clone(), one), || {}, || check(Mode::Ruled));
+        let ruled = brokered::run((policy.clone(), one), || check(Mode::Ruled));
         assert_eq!(ruled, Some(0), "{test}: with rules, one identity: {one}");
     }
 }
@@ -258,6 +259,7 @@ const TESTS: &[(&str, Test)] = &[
     ("rules_hold_by_any_path", rules_hold_by_any_path),
     ("what_is_opened_is_as_natively", what_is_opened_is_as_natively),
     ("nothing_is_made_where_it_may_not_be", nothing_is_made_where_it_may_not_be),
+    ("nothing_forbidden_is_opened_in_a_race", toctou::nothing_forbidden_is_opened_in_a_race),
     ("a_client_decides", asking::a_client_decides),
     ("nobody_allows_nothing", asking::nobody_allows_nothing),
     ("whole_calls_are_asked_about", asking::whole_calls_are_asked_about),
