@@ -1,6 +1,6 @@
 //! Podman with zviz as its runtime, rootful, with a storage of its own.
 
-use crate::support::{Done, Scratch, ZVIZ, busybox_rootfs, program, requires, run};
+use crate::support::{Daemon, Done, Scratch, ZVIZ, busybox_rootfs, program, requires, run};
 use std::process::Command;
 
 const RUN: &[&str] =
@@ -78,9 +78,25 @@ fn life(podman: &Podman) {
     podman.cli(&["rm", "long"]).ok();
 }
 
+/// `zviz broker` at the listenerPath of a profile of Podman's.
+fn mediated(podman: &Podman) {
+    let (socket, pid) = (podman.scratch.join("agent"), podman.scratch.join("agent.pid"));
+    let mut agent = Command::new(ZVIZ);
+    agent.args(["broker", "--profile", "virtualised", "--listen"]).arg(&socket).arg("--pid-file").arg(&pid);
+    let mut agent = Daemon::start(&agent, &podman.scratch.join("agent.log"));
+    agent.wait_until("the agent", || pid.exists());
+    let file = podman.scratch.join("mediated.json");
+    let rule = serde_json::json!([{ "names": ["sysinfo", "uname"], "action": "SCMP_ACT_NOTIFY" }]);
+    let profile = serde_json::json!({ "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": socket, "syscalls": rule });
+    std::fs::write(&file, profile.to_string()).unwrap();
+    let flag = format!("--security-opt=seccomp={}", file.display());
+    assert_eq!(podman.run(&["--rm", &flag], "uname -r").ok(), "6.1.0");
+    assert_ne!(podman.run(&["--rm"], "uname -r").ok(), "6.1.0", "the control");
+}
+
 #[test]
 fn podman() {
     requires!(root, program "podman", program "conmon", program "busybox");
     let podman = Podman::new();
-    cases!(&podman, outcomes, flags, life);
+    cases!(&podman, outcomes, flags, life, mediated);
 }
