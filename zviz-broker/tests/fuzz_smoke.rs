@@ -1,6 +1,9 @@
-//! The fuzz targets of the audit log and of the replies to questions on their seeds, and on what is made up at random.
+//! The fuzz targets of the audit log, of decisions and of the replies to questions on their seeds, and on what is made up at
+//! random.
 #![allow(clippy::unwrap_used)] // a test may
 
+#[path = "../../fuzz/fuzz_targets/decide/oracle.rs"]
+mod oracle;
 #[path = "../../fuzz/fuzz_targets/audit/record.rs"]
 mod record;
 #[path = "../../fuzz/fuzz_targets/ask/replies.rs"]
@@ -22,7 +25,21 @@ fn seeds() {
     assert!(checked >= 5, "{checked}");
 }
 
+#[test]
+fn decisions() {
+    let seeds = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/decide")).unwrap();
+    let done = seeds.filter(|seed| oracle::check(&std::fs::read(seed.as_ref().unwrap().path()).unwrap())).count();
+    assert!(done >= 10, "{done}");
+}
+
 proptest::proptest! {
+    #[test]
+    fn decided(entry: u8, args: [u64; 6], small: [u8; 6], mask: u8, says: Vec<u8>) {
+        let args = (0..6).flat_map(|i| if mask >> i & 1 == 1 { args[i] } else { u64::from(small[i]) }.to_le_bytes());
+        let call: Vec<u8> = std::iter::once(entry).chain(args).chain(says).collect();
+        oracle::check(&call);
+    }
+
     #[test]
     fn lines(lines: Vec<(u64, bool, Option<String>)>) {
         let line = |(id, allow, noise): &(u64, bool, Option<String>)| {
