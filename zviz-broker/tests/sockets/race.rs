@@ -36,7 +36,7 @@ struct Reached {
 impl Reached {
     fn only_allowed(&self) {
         let count = |place: &AtomicUsize| place.load(Ordering::SeqCst);
-        assert!(count(&self.allowed) > 100, "{}", count(&self.allowed));
+        assert!(count(&self.allowed) > 0, "nothing was allowed");
         assert_eq!(count(&self.forbidden), 0);
     }
 
