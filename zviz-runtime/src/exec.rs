@@ -63,7 +63,7 @@ pub fn exec(request: Request<'_>) -> Result<Running, Error> {
     if state.live_init().is_none() {
         return Err(Error::Gone(state.id.clone()));
     }
-    let starting = broker::start(&state.id, &state.plan, &state.plan.cgroup)?;
+    let starting = broker::start(&state.id, &state.plan, &plan.process, &state.plan.cgroup)?;
     let mut steps = Exec { state, plan, console, master: None, starting };
     let launched = launch::launch(plan, prepared, &entrance, &mut steps)?;
     let master = steps.master;

@@ -325,8 +325,11 @@ impl Eyes {
                 self.assign(id);
             }
         }
+        if self.pending.is_empty() && self.crew.is_small() {
+            return;
+        }
         let now = Instant::now();
-        if self.pending.is_empty() && self.crew.is_empty() || now.duration_since(self.looked) < TICK {
+        if now.duration_since(self.looked) < TICK {
             return;
         }
         self.looked = now;

@@ -165,3 +165,6 @@ fn finish(mut seen: Seen<'_>, path_at: usize, [flags, mode, resolve]: [u64; 3]) 
     };
     Decision::new(Step::Do(work), RULE).seeing(vec![("path", Argument::Path(path)), ("flags", Argument::Number(flags))])
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,6 +128,8 @@ impl<'p> Opener<'p> {
         let here = nix::fcntl::AT_FDCWD;
         match path::openat2(here, &text, libc::O_PATH | flags, 0, call.resolve | resolve::NO_MAGICLINKS) {
             Ok(file) => Ok(Found { file, jumped: false }),
+            // Programs look in many places for what is in one.
+            Err(Errno::ENOENT) if is_absent(path) => Err(Errno::ENOENT),
             // `self` in a proc is nobody for this process, and what is beyond proc's links is not found either.
             Err(Errno::ENOENT | Errno::ELOOP) if call.resolve & !resolve::NO_MAGICLINKS == 0 => {
                 self.walk(call, path, flags)
@@ -201,4 +203,18 @@ fn enters(work: &Work) -> bool {
     let absolute = work.texts[0].as_ref().is_some_and(|path| path.starts_with(b"/"));
     let within = work.numbers.get(RESOLVE_AT).is_some_and(|flags| flags & (resolve::BENEATH | resolve::IN_ROOT) != 0);
     !absolute || within
+}
+
+/// Whether nothing is there for anybody: its directory is found without proc's links, and holds no such name.
+fn is_absent(path: &[u8]) -> bool {
+    let (directory, last) = create::split(path);
+    let (Ok(directory), Ok(last)) = (CString::new(directory), CString::new(last)) else { return false };
+    let flags = libc::O_PATH | libc::O_DIRECTORY;
+    let Ok(directory) = path::openat2(nix::fcntl::AT_FDCWD, &directory, flags, 0, resolve::NO_MAGICLINKS) else {
+        return false;
+    };
+    let there = path::openat2(directory.as_fd(), &last, libc::O_PATH | libc::O_NOFOLLOW, 0, resolve::NO_MAGICLINKS);
+    !last.is_empty()
+        && there.is_err_and(|errno| errno == Errno::ENOENT)
+        && fd::filesystem_magic(directory.as_fd()).is_ok_and(|magic| magic != create::PROC)
 }

@@ -3,7 +3,7 @@
 use crate::container::Id;
 use crate::launch::{self, call};
 use crate::plan::cgroup::{Cgroup, Group};
-use crate::plan::{Capabilities, Plan, User};
+use crate::plan::{Capabilities, Plan, Process, User};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,8 +15,8 @@ use zviz_sys::wait;
 /// How long a broker may take to see that its container has ended, in milliseconds.
 const PATIENCE: u16 = 1_000;
 
-/// Starts one if the container's plan has one. It is ready when init is.
-pub(crate) fn start(id: &Id, plan: &Plan, cgroup: &Cgroup) -> Result<Option<Starting>, Error> {
+/// Starts one for a process of a container whose plan has one. It is ready when init is.
+pub(crate) fn start(id: &Id, plan: &Plan, process: &Process, cgroup: &Cgroup) -> Result<Option<Starting>, Error> {
     let policy = &plan.profile.broker;
     if policy.is_empty() {
         return Ok(None);
@@ -24,14 +24,21 @@ pub(crate) fn start(id: &Id, plan: &Plan, cgroup: &Cgroup) -> Result<Option<Star
     // The owner of a user namespace may look into it without any capability outside.
     let capabilities = if matches!(plan.namespaces.user, User::New { .. }) { 0 } else { start::FOREIGN };
     let (policy, facts, container) = (policy.clone(), facts(cgroup), id.to_string());
-    start::start(Settings { policy, facts, capabilities, one_identity: one_identity(plan), container, patient: false })
-        .map(Some)
+    start::start(Settings {
+        policy,
+        facts,
+        capabilities,
+        one_identity: one_identity(plan, process),
+        container,
+        patient: false,
+    })
+    .map(Some)
 }
 
-/// Whether every process of the container stays who the first one is: without a capability, the chance of one, or a
+/// Whether every process that comes of this one stays who the first one is: without a capability, the chance of one, or a
 /// namespace of its own, none can change ids, root or mounts.
-fn one_identity(plan: &Plan) -> bool {
-    let (profile, process) = (&plan.profile, &plan.process);
+fn one_identity(plan: &Plan, process: &Process) -> bool {
+    let profile = &plan.profile;
     let Capabilities { bounding, effective, permitted, inheritable, ambient } = process.capabilities;
     let none = bounding | effective | permitted | inheritable | ambient == 0;
     profile.seccomp && !profile.nested && process.no_new_privs && none

@@ -95,7 +95,7 @@ fn build(
         state.attached = Some(attached);
         locked.save(state)?;
     }
-    let starting = broker::start(&state.id, &plan, &state.plan.cgroup)?;
+    let starting = broker::start(&state.id, &plan, &plan.process, &state.plan.cgroup)?;
     let mut steps = Create { locked, state, console, master: None, starting, broker: None };
     let launched = launch::launch(&plan, prepared, &entrance, &mut steps)?;
     let Create { master, state, broker, .. } = steps;

@@ -88,7 +88,7 @@ impl Opener<'_> {
 }
 
 /// The directory, and the last component, which is empty where a slash ends the path.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     let end = path.iter().rposition(|byte| *byte != b'/').map_or(0, |at| at + 1);
     let (whole, slashes) = path.split_at(end);
     match whole.iter().rposition(|byte| *byte == b'/') {
