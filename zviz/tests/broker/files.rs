@@ -77,7 +77,10 @@ fn a_client_at_a_socket_decides() {
             }
             asked
         });
-        let flags = ["--profile", "ask", "--id", "asks", "--ask", path.to_str().unwrap()];
+        let audit = caller.work.join("asked.jsonl");
+        let _ = fs::remove_file(&audit);
+        let (path, log) = (path.to_str().unwrap(), audit.to_str().unwrap());
+        let flags = ["--profile", "ask", "--id", "asks", "--ask", path, "--audit", log];
         let (_, out) = says(caller, &flags, &folder, "cd /shared; cat secret; LC_ALL=C sh -c 'echo > other'");
         let asked = client.join().unwrap();
         assert!(out.starts_with("secret\n") && out.contains("Read-only file system"), "as {}: {out}", caller.name());
@@ -85,6 +88,17 @@ fn a_client_at_a_socket_decides() {
         assert_eq!((&first["container"], &first["syscall"]), (&json!("asks"), &json!("openat")));
         assert_eq!((&first["arguments"]["path"], &first["rule"]), (&json!("secret"), &json!("files.default")));
         assert_eq!(asked.len(), 2, "{asked:?}");
+        // And so it is recorded.
+        let records: Vec<Value> =
+            fs::read_to_string(&audit).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let told = |kind: &str, verdict: Option<&str>| {
+            let of_kind = records.iter().filter(|record| record["type"] == kind);
+            of_kind.filter(|record| verdict.is_none_or(|verdict| record["verdict"] == verdict)).count()
+        };
+        let answered = [told("answered", Some("allow")), told("answered", Some("errno EROFS"))];
+        assert_eq!((told("asked", None), answered), (2, [1, 1]), "{records:?}");
+        let opened = records.iter().find(|r| r["verdict"] == "value" && r["arguments"]["name"] == "/shared/secret");
+        assert_eq!(opened.map(|record| &record["rule"]), Some(&json!("files.default")), "{records:?}");
     });
 }
 
