@@ -83,7 +83,8 @@ pub enum Op {
     Open,
     /// uname(2).
     Uname,
-    /// connect(2) of the descriptor: address; the path in it, if it has one.
+    /// connect(2) of the descriptor: address; the path in it, if it has one. The last number is the calling thread, as for
+    /// the next two.
     Connect,
     /// bind(2) of the descriptor: address; the path in it, if rules ask for it.
     Bind,

@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 use zviz_sys::notify::{self, Notification};
 use zviz_sys::{process, rights};
 
+/// How long a call on a socket waits for a hand, where too many wait for their peers: as long as the kernel tries to connect
+/// (tcp_syn_retries).
+const PEERS: Duration = Duration::from_secs(130);
 /// How long a call on a socket takes that does not wait for a peer.
 const SLOW: Duration = Duration::from_millis(20);
 
@@ -98,10 +101,13 @@ impl Eyes {
 
     /// Gives a call to the hands.
     fn delegate(&mut self, id: u64, call: Call, mut work: Work, write_to: Option<u64>) {
-        if let (Op::Open, Some(place)) = (work.op, work.numbers.get_mut(THREAD)) {
+        let by_path = work.op == Op::Open || work.op.is_of_socket();
+        if let (true, Some(place)) = (by_path, work.numbers.get_mut(THREAD)) {
             *place = u64::from(call.thread.cast_unsigned());
         }
-        let deadline = Some(call.received + Duration::from_millis(self.policy.pace.deadline_ms.into()));
+        let patience = Duration::from_millis(self.policy.pace.deadline_ms.into());
+        let patience = if work.op.is_of_socket() { patience.max(PEERS) } else { patience };
+        let deadline = Some(call.received + patience);
         let asks = self.policy.ask.as_ref().is_some_and(|asking| asking.calls.iter().any(|name| *name == call.name));
         self.pending.insert(id, Pending { call, work, write_to, deadline, stage: Stage::Asked });
         if asks { self.put_question(id) } else { self.proceed(id) }

@@ -9,6 +9,7 @@ mod place;
 use super::hand::in_child;
 use super::identity::Proc;
 use crate::decision::{Op, Work};
+use crate::handlers::files::THREAD;
 use crate::handlers::sockets::address::Way;
 use crate::handlers::sockets::rules::Ruling;
 use crate::policy::sockets::{Sockets, Verdict};
@@ -34,25 +35,26 @@ pub(super) fn act(
     text: &mut Vec<u8>,
 ) -> Result<i64, Errno> {
     let [address, name, ..] = &work.texts;
+    let thread = i32::try_from(work.numbers[THREAD]).map_err(|_| Errno::ESRCH)?;
     let (address, sockets) = (address.as_deref().unwrap_or_default(), sockets.ok_or(Errno::EACCES)?);
     match (work.op, name) {
         (Op::Connect, None) => socket::connect(socket, address)?,
         (Op::Bind, None) => socket::bind(socket, address)?,
         (Op::Connect, Some(name)) => {
-            let found = place::existing(proc, name)?;
+            let found = place::existing((proc, thread), name)?;
             permit(found.judge(proc, sockets, Way::Connect), &found, text)?;
             path::enter(proc.0.as_fd())?;
             socket::connect(socket, &found.address())?;
         }
         (Op::Bind, Some(name)) => {
-            let found = place::new(proc, name)?;
+            let found = place::new((proc, thread), name)?;
             permit(found.judge(proc, sockets, Way::Bind), &found, text)?;
             bind_in(&found, socket, address)?;
         }
         (Op::Send, name) => {
             let mut message = Message::new(work, passed)?;
             // Held until it is sent: the address names it by its number here.
-            let found = name.as_ref().map(|name| place::existing(proc, name)).transpose()?;
+            let found = name.as_ref().map(|name| place::existing((proc, thread), name)).transpose()?;
             if let Some(found) = &found {
                 permit(found.judge(proc, sockets, Way::Send), found, text)?;
                 message.address = Some(found.address());

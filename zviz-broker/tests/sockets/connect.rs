@@ -3,7 +3,7 @@ use super::{CALLS, internet, stream, unix};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socket, sockopt};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -104,6 +104,13 @@ fn files_are_judged_by_what_they_are() {
             [to("open/none"), to("open/app/"), to("open")],
             [Err(Errno::ENOENT), Err(Errno::ENOTDIR), Err(Errno::EACCES)]
         );
+        let folder = std::fs::File::open(at("open")).unwrap();
+        let by_number = |name: &str| {
+            let start = format!("/proc/self/fd/{}", folder.as_raw_fd());
+            connect(stream(AddressFamily::Unix).as_fd(), &path(&Path::new(&start).join(name)))
+        };
+        assert_eq!([by_number("app"), by_number("secret")], [Ok(()), Err(Errno::EACCES)]);
+        assert_eq!(by_number("../closed/app"), Err(Errno::EACCES));
         std::env::set_current_dir(at("open")).unwrap();
         assert_eq!(connect(stream(AddressFamily::Unix).as_fd(), &unix(b"app")), Ok(()));
         std::fs::write("plain", "").unwrap();

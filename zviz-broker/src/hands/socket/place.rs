@@ -25,8 +25,8 @@ pub(super) struct Found {
 ///
 /// # Errors
 /// As open(2); EACCES where the file has no name below the root.
-pub(super) fn existing(proc: &Proc, name: &[u8]) -> Result<Found, Errno> {
-    let file = open(name, 0)?;
+pub(super) fn existing((proc, thread): (&Proc, i32), name: &[u8]) -> Result<Found, Errno> {
+    let file = open_as(proc, thread, name, 0)?;
     let name = name_of(proc, &file)?;
     Ok(Found { file, name, new: None })
 }
@@ -35,9 +35,9 @@ pub(super) fn existing(proc: &Proc, name: &[u8]) -> Result<Found, Errno> {
 ///
 /// # Errors
 /// As open(2), and as bind(2) for names that cannot be made; EACCES where the directory has no name below the root.
-pub(super) fn new(proc: &Proc, name: &[u8]) -> Result<Found, Errno> {
+pub(super) fn new((proc, thread): (&Proc, i32), name: &[u8]) -> Result<Found, Errno> {
     let (folder, last) = split(name)?;
-    let file = open(folder, libc::O_DIRECTORY)?;
+    let file = open_as(proc, thread, folder, libc::O_DIRECTORY)?;
     let name = join(&name_of(proc, &file)?, last);
     Ok(Found { file, name, new: Some(last.to_vec()) })
 }
@@ -86,6 +86,28 @@ fn join(folder: &[u8], last: &[u8]) -> Vec<u8> {
     [folder.strip_suffix(b"/").unwrap_or(folder), b"/", last].concat()
 }
 
+/// As `open`, where `self` in a proc is the caller. Paths of sockets begin so that are too long for an address.
+fn open_as(proc: &Proc, thread: i32, name: &[u8], flags: i32) -> Result<OwnedFd, Errno> {
+    let Some((number, rest)) = own(name) else { return open(name, flags) };
+    let link = format!("fd/{number}");
+    if rest.is_empty() {
+        return proc.open(thread, &link, flags | libc::O_PATH);
+    }
+    let folder = proc.open(thread, &link, libc::O_PATH | libc::O_DIRECTORY)?;
+    let rest = CString::new(rest).map_err(|_| Errno::EINVAL)?;
+    path::openat2(folder.as_fd(), &rest, flags | libc::O_PATH, 0, 0)
+}
+
+/// A descriptor of the caller's that a path begins with, and what comes behind.
+fn own(name: &[u8]) -> Option<(u32, &[u8])> {
+    let starts = [&b"/proc/self/fd/"[..], b"/proc/thread-self/fd/", b"/dev/fd/"];
+    let rest = starts.iter().find_map(|start| name.strip_prefix(*start))?;
+    let (number, rest) = rest.split_at(rest.iter().take_while(|byte| byte.is_ascii_digit()).count());
+    let number = std::str::from_utf8(number).ok()?.parse().ok()?;
+    let first = rest.iter().position(|byte| *byte != b'/').unwrap_or(rest.len());
+    (rest.is_empty() || first > 0).then_some((number, rest.get(first..).unwrap_or_default()))
+}
+
 fn open(name: &[u8], flags: i32) -> Result<OwnedFd, Errno> {
     let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
     path::openat2(AT_FDCWD, &name, flags | libc::O_PATH, 0, 0)
@@ -121,6 +143,21 @@ mod tests {
         Proc(path::open(c"/proc", libc::O_PATH | libc::O_DIRECTORY).unwrap())
     }
 
+    fn own_pid() -> i32 {
+        i32::try_from(std::process::id()).unwrap()
+    }
+
+    #[test]
+    fn a_descriptor_in_a_path_is_the_callers() {
+        assert_eq!(own(b"/proc/self/fd/12//a/b"), Some((12, &b"a/b"[..])));
+        assert_eq!([own(b"/dev/fd/3"), own(b"/proc/thread-self/fd/3/")], [Some((3, &b""[..])); 2]);
+        for name in
+            ["/proc/self/fd/", "/proc/self/fd/3x", "/proc/self/fd//3", "/proc/12/fd/3", "proc/self/fd/3", "/dev/fd/+3"]
+        {
+            assert_eq!(own(name.as_bytes()), None, "{name}");
+        }
+    }
+
     #[test]
     fn a_path_is_split_as_the_kernel_does() {
         assert_eq!(split(b"x"), Ok((&b"."[..], &b"x"[..])));
@@ -143,7 +180,7 @@ mod tests {
         std::fs::hard_link(root.join("real/s"), root.join("hard")).unwrap();
         symlink("real/s", root.join("soft")).unwrap();
         let name = |path: &str| root.join(path).as_os_str().as_bytes().to_vec();
-        let found = |path: &str| existing(&proc(), &name(path)).unwrap();
+        let found = |path: &str| existing((&proc(), own_pid()), &name(path)).unwrap();
         assert_eq!(found("link/s").name, name("real/s"));
         assert_eq!(found("soft").name, name("real/s"));
         let place = |path: &str| Place::Path(root.join(path).to_str().unwrap().into());
@@ -153,12 +190,12 @@ mod tests {
         }
         assert!(found("soft").is_also(&proc(), &below("link")));
         assert!(!found("hard").is_also(&proc(), &below("link")));
-        let made = new(&proc(), &name("link/new")).unwrap();
+        let made = new((&proc(), own_pid()), &name("link/new")).unwrap();
         assert_eq!(made.name, name("real/new"));
         assert!(made.is_also(&proc(), &place("link/new")) && !made.is_also(&proc(), &place("link/other")));
         assert!(made.is_also(&proc(), &below("link")));
         std::fs::remove_file(root.join("hard")).unwrap();
-        assert_eq!(existing(&proc(), &name("hard")).err(), Some(Errno::ENOENT));
+        assert_eq!(existing((&proc(), own_pid()), &name("hard")).err(), Some(Errno::ENOENT));
     }
 
     #[test]
