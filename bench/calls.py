@@ -25,8 +25,9 @@ PROGRAMS = [
 ]
 
 
-def nanoseconds(argv):
-    done = subprocess.run(["taskset", "-c", "0", *argv], capture_output=True, text=True, cwd="/")
+def nanoseconds(argv, folder):
+    """Started in `folder`, since a sandbox sees the folder that it is started in."""
+    done = subprocess.run(["taskset", "-c", "0", *argv], capture_output=True, text=True, cwd=folder)
     if done.returncode != 0:
         sys.exit(f"{' '.join(argv)}: {done.returncode}: {done.stderr}")
     return float(done.stdout)
@@ -60,12 +61,15 @@ def main():
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
     zviz, sandbox, rounds = os.path.abspath(options.zviz), os.path.abspath(options.sandbox), options.rounds
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir="/var/lib") as folder:
         os.chmod(folder, 0o755)
         calls = os.path.join(folder, "calls")
         source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "calls.c")
         subprocess.run(["gcc", "-O2", "-static", "-o", calls, source], check=True)
         inside = ["--ro", f"{calls}:/calls", "--cwd", "/", "--", "/calls"]
+
+        def single(argv):
+            return nanoseconds(argv, folder)
 
         def of(profile):
             return [zviz, "run", "--profile", profile, *inside]
@@ -74,12 +78,17 @@ def main():
             "minimal supervisor in C": [calls, "supervise", "sysinfo", "-"],
             "zviz's broker (virtualised)": [*of("virtualised"), "measure", "sysinfo", "-"],
             "the kernel": [calls, "measure", "sysinfo", "-"],
-        }, nanoseconds, rounds, "minimal supervisor in C")
+        }, single, rounds, "minimal supervisor in C")
+        table("open and close, with rules about files", "ns", {
+            "the kernel": [calls, "measure", "open", FILE],
+            "minimal supervisor in C": [calls, "supervise", "open", FILE],
+            "zviz's broker": [sandbox, "--files", calls, "measure", "open", FILE],
+        }, single, rounds, "the kernel")
         for call, argument in [("getppid", "-"), ("open", FILE)]:
             medians = table(f"a call that the filter allows: {call}", "ns", {
                 "no sandbox": [calls, "measure", call, argument],
                 "default profile": [*of("default"), "measure", call, argument],
-            }, nanoseconds, rounds, "no sandbox")
+            }, single, rounds, "no sandbox")
             print(f"{'':36}{medians['default profile'] - medians['no sandbox']:+12.2f} ns (Landlock included for open)")
         for title, program, statuses in PROGRAMS:
             table(f"{title} in the default sandbox", "ms", {

@@ -1,6 +1,8 @@
-//! A command in a sandbox, by the library: `sandbox [--no-filter] COMMAND [ARGUMENTS]...`. The benchmarks compare both forms.
+//! A command in a sandbox, by the library: `sandbox [--no-filter|--files] COMMAND [ARGUMENTS]...`: without a filter, or with
+//! rules about files that the broker follows. The benchmarks compare the forms.
 
 use std::process::ExitCode;
+use zviz_broker::policy::files::{Access, FileRule, Files, Reason, Verdict};
 use zviz_runtime::Profile;
 use zviz_runtime::sandbox::Sandbox;
 use zviz_runtime::store::{Root, Store};
@@ -17,12 +19,19 @@ fn main() -> ExitCode {
 
 fn run() -> Result<u8, Box<dyn std::error::Error>> {
     let mut args: Vec<String> = std::env::args().skip(1).collect();
-    let filtered = args.first().is_none_or(|first| first != "--no-filter");
-    if !filtered {
-        args.remove(0);
+    let mut profile = Profile::default();
+    match args.first().map(String::as_str) {
+        Some("--no-filter") => profile.seccomp = false,
+        Some("--files") => {
+            let secrets =
+                FileRule { glob: "/etc/**.key".into(), access: Access::Any, verdict: Verdict::Deny(Reason::Eacces) };
+            profile.broker.files = Some(Files { rules: vec![secrets], default: Verdict::Allow });
+        }
+        _ => args.insert(0, String::new()),
     }
+    args.remove(0);
     let store = Store::open(&Root::Runtime("/run/zviz-example".into()))?;
     let mut sandbox = Sandbox::new(args);
-    sandbox.profile(Profile { seccomp: filtered, ..Profile::default() });
+    sandbox.profile(profile);
     Ok(sandbox.status(&store)?.status())
 }
