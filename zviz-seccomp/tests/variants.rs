@@ -43,7 +43,11 @@ fn a_variant_changes_what_it_names_and_no_more() {
             for args in sets_of(&policy, &call) {
                 let data = SeccompData::new(Arch::native(), nr, args);
                 let (was, is) = (before.0.eval(&data), after.0.eval(&data));
-                assert!(was == is || (is == Action::Notify && call == *name), "{name}: {call} {args:x?} {was} {is}");
+                // Whoever opens files for another does so without that one's own ruleset.
+                let opens = ["creat", "open", "openat", "openat2"].contains(name);
+                let no_ruleset = opens && call.starts_with("landlock_") && is == ENOSYS;
+                let asked = is == Action::Notify && call == *name;
+                assert!(was == is || asked || no_ruleset, "{name}: {call} {args:x?} {was} {is}");
             }
         }
     }
