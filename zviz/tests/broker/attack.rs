@@ -132,3 +132,23 @@ fn rulesets_inside_are_not_promised() {
         assert_ne!(asked("virtualised"), format!("False {}", libc::ENOSYS), "the control");
     });
 }
+
+/// Whichever part is killed, the sandbox ends with it, and leaves nothing.
+#[test]
+fn a_sandbox_ends_with_its_broker() {
+    each("a_sandbox_ends_with_its_broker", &[], |caller| {
+        for part in ["eyes", "hands"] {
+            let mut sandbox = caller.sandbox(&["--profile", "nested"], &["sleep", "1000"]).spawn().unwrap();
+            let broker = Broker::wait_for(&sandbox);
+            // Until it serves, its end is that of the start.
+            std::thread::sleep(Duration::from_millis(100));
+            let killed = if part == "eyes" { &broker.eyes } else { &broker.hands };
+            killed.kill(libc::SIGKILL);
+            let what = format!("as {}: the sandbox ends after its {part}", caller.name());
+            let status = until(&what, Duration::from_secs(3), || sandbox.try_wait().unwrap());
+            assert_eq!(status.code(), Some(128 + libc::SIGKILL), "{what}: {status}");
+            let gone = || processes().iter().all(|p| p.pid != broker.eyes.pid && p.pid != broker.hands.pid);
+            until("its broker is gone", Duration::from_secs(3), || gone().then_some(()));
+        }
+    });
+}

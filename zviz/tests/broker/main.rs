@@ -13,6 +13,7 @@ mod nested;
 mod parts;
 #[path = "../support/mod.rs"]
 mod support;
+mod surface;
 mod toctou;
 mod virtualised;
 
