@@ -5,7 +5,7 @@ pub mod files;
 pub mod network;
 pub mod sockets;
 
-use crate::audit::{FileSet, Sink, journal};
+use crate::audit::{Audit, Event, FileSet, Part, Sink, journal};
 use ask::Asking;
 use files::Files;
 use serde::{Deserialize, Serialize};
@@ -57,7 +57,26 @@ pub enum Trail {
     Journal,
 }
 
+impl Death {
+    /// As the audit has it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Death::Kill => "kill",
+            Death::Degrade => "degrade",
+        }
+    }
+}
+
 impl Trail {
+    /// Records that the eyes have died, by whoever waited for them. Nothing else can be done about it where that fails.
+    pub fn eyes_died(&self, container: &str, how: &str, then: Death) {
+        let Ok(audit) = self.open().and_then(|sink| Audit::start(sink).map_err(|error| error.to_string())) else {
+            return;
+        };
+        audit.record(&Event::PartDied { container, part: Part::Eyes, how, then: then.word() });
+    }
+
     /// Opens it, while everything may be opened still.
     ///
     /// # Errors

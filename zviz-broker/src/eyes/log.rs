@@ -77,10 +77,7 @@ impl Log {
     }
 
     pub(super) fn hands_died(&self, then: Death) {
-        let then = match then {
-            Death::Kill => "kill",
-            Death::Degrade => "degrade",
-        };
+        let then = then.word();
         let how = "its socket has closed";
         self.audit.record(&Event::PartDied { container: &self.container, part: Part::Hands, how, then });
     }

@@ -8,9 +8,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use zviz_broker::eyes::Facts;
+use zviz_broker::policy::Policy;
 use zviz_broker::start::{self, Error, Serving, Settings, Starting};
 use zviz_sys::process::{pidfd_open, pidfd_send_signal};
-use zviz_sys::wait;
+use zviz_sys::wait::{self, Exit};
 
 /// How long a broker may take to see that its container has ended, in milliseconds.
 const PATIENCE: u16 = 1_000;
@@ -77,13 +78,19 @@ pub(crate) fn serve(
     starting.serve(listener, init.as_fd(), payload).map_err(|error| launch::Error::Step(Box::new(error)))
 }
 
-/// Waits until the broker of a container that has ended is gone too.
-pub(crate) fn ended(broker: Serving) {
+/// Waits until the broker of a container that has ended is gone too. If it did not go by itself, the audit is told: it
+/// cannot do that any more.
+pub(crate) fn ended(broker: &Serving, id: &Id, policy: &Policy) {
     let mut fds = [PollFd::new(broker.pidfd.as_fd(), PollFlags::POLLIN)];
     let gone = poll(&mut fds, PollTimeout::from(PATIENCE)).is_ok_and(|count| count > 0);
     if !gone {
         // Nothing is left for it to serve.
         let _ = pidfd_send_signal(broker.pidfd.as_fd(), libc::SIGKILL);
     }
-    let _ = wait::wait(broker.pidfd.as_fd());
+    let exit = wait::wait(broker.pidfd.as_fd());
+    if let (Ok(exit), Some(trail)) = (exit, &policy.audit)
+        && exit != Exit::Code(0)
+    {
+        trail.eyes_died(&id.to_string(), &exit.to_string(), policy.death);
+    }
 }

@@ -71,7 +71,7 @@ pub fn start_created(store: &Store, container: &Container, last_capability: u32)
 pub fn abandon(container: Container) -> Vec<HookError> {
     let _ = pidfd_send_signal(container.pidfd.as_fd(), libc::SIGKILL);
     let _ = wait::wait(container.pidfd.as_fd());
-    container.broker.into_iter().for_each(broker::ended);
+    broker_ended(&container);
     match container.held.lock() {
         Ok(Some(locked)) => teardown::undo(locked, &container.state),
         _ => Vec::new(),
@@ -83,7 +83,13 @@ pub fn abandon(container: Container) -> Vec<HookError> {
 /// # Errors
 /// What could not be undone.
 pub fn finish(container: Container) -> Result<Vec<HookError>, Error> {
-    container.broker.into_iter().for_each(broker::ended);
+    broker_ended(&container);
     let Some(locked) = container.held.lock()? else { return Ok(Vec::new()) };
     Ok(teardown::remove(locked, &container.state, false)?)
+}
+
+fn broker_ended(container: &Container) {
+    if let Some(broker) = &container.broker {
+        broker::ended(broker, &container.state.id, &container.state.plan.profile.broker);
+    }
 }

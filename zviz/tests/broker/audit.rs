@@ -1,8 +1,12 @@
 //! The audit log of a sandbox.
 
 use super::{each, support};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 #[test]
 fn every_decision_is_recorded() {
@@ -51,4 +55,33 @@ fn an_audit_that_cannot_be_had_is_refused() {
         .args(["run", "--profile", "virtualised", "--audit", link.to_str().unwrap(), "--", "true"])
         .output();
     assert_eq!(output.unwrap().status.code(), Some(125));
+}
+
+#[test]
+fn the_death_of_the_eyes_is_recorded_and_ends_the_sandbox() {
+    each("the_death_of_the_eyes_is_recorded_and_ends_the_sandbox", &[], |caller| {
+        let file = caller.work.join("audit.jsonl");
+        let flags = ["--profile", "nested", "--audit", file.to_str().unwrap()];
+        let mut sandbox = caller.sandbox(&flags, &["sleep", "60"]).spawn().unwrap();
+        let records = || -> Vec<Value> {
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        };
+        let begin = Instant::now();
+        let eyes = loop {
+            assert!(begin.elapsed() < Duration::from_secs(20), "no broker has started");
+            match records().first().and_then(|record| record["broker"].as_i64()) {
+                Some(pid) => break i32::try_from(pid).unwrap(),
+                None => sleep(Duration::from_millis(20)),
+            }
+        };
+        kill(Pid::from_raw(eyes), Signal::SIGKILL).unwrap();
+        assert_eq!(sandbox.wait().unwrap().code(), Some(137), "as {}", caller.name());
+        assert!(begin.elapsed() < Duration::from_secs(50), "it has only slept to its end");
+        let last = records().pop().unwrap();
+        assert_eq!(
+            (&last["type"], &last["part"], &last["then"]),
+            (&"part_died".into(), &"eyes".into(), &"kill".into())
+        );
+    });
 }
