@@ -43,8 +43,8 @@ use wire::{Message, receive};
 use zviz_sys::process::{self, Cloned, pidfd_send_signal};
 use zviz_sys::{fd, wait};
 
-/// How long a hand may take to become somebody, in milliseconds.
-const BECOMING: i64 = 500;
+/// How long a hand may take to become somebody, in milliseconds: long, since a machine may be busy.
+const BECOMING: i64 = 2_000;
 /// Identities that are remembered. A container has a handful; one that makes more is served by making hands anew.
 const MOST_IDENTITIES: usize = 32;
 

@@ -25,6 +25,15 @@ fn end(mut sandbox: Child) {
     let _ = sandbox.wait();
 }
 
+/// Sandboxes that end with the test, however it ends.
+struct All(Vec<Child>);
+
+impl Drop for All {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(end);
+    }
+}
+
 fn parts(broker: &Broker) -> Vec<&Process> {
     [&broker.eyes, &broker.hands].into_iter().chain(&broker.crew).collect()
 }
@@ -103,14 +112,14 @@ fn many_brokers_at_once() {
     let count: usize = std::env::var("ZVIZ_BROKERS").map_or(20, |count| count.parse().unwrap());
     each("many_brokers_at_once", &["unshare"], |caller| {
         let started = Instant::now();
-        let sandboxes: Vec<Child> = (0..count).map(|i| waiting(caller, &format!("ready-{i}"))).collect();
+        let sandboxes = All((0..count).map(|i| waiting(caller, &format!("ready-{i}"))).collect());
         for i in 0..count {
             let ready = caller.work.join(format!("ready-{i}"));
             until("all have called", Duration::from_secs(120), || ready.exists().then_some(()));
         }
         let took = started.elapsed();
         let all = super::parts::processes();
-        let pids: Vec<i32> = sandboxes.iter().map(|sandbox| sandbox.id() as i32).collect();
+        let pids: Vec<i32> = sandboxes.0.iter().map(|sandbox| sandbox.id() as i32).collect();
         let eyes: Vec<_> = all.iter().filter(|p| p.name == "zviz-eyes" && pids.contains(&p.parent)).collect();
         assert_eq!(eyes.len(), count);
         let below = |of: &[i32]| all.iter().filter(|p| of.contains(&p.parent) && p.state != 'Z').collect::<Vec<_>>();
@@ -124,6 +133,5 @@ fn many_brokers_at_once() {
             caller.name(),
             private / count as u64
         );
-        sandboxes.into_iter().for_each(end);
     });
 }
