@@ -32,7 +32,7 @@ const PROCS: &str = "
 import ctypes, os, time
 libc = ctypes.CDLL(None, use_errno=True)
 failed = 0
-end = time.monotonic() + 20
+end = time.monotonic() + 90
 while not os.path.exists('/tmp/end') and time.monotonic() < end:
     if libc.mount(b'proc', b'/proc', b'proc', 0, None) == 0:
         libc.umount2(b'/proc', 2)
@@ -59,8 +59,10 @@ fn who_mounts_proc_gives_nothing_away() {
             let last = below(&below(&hands));
             all.into_iter().find(|process| last.contains(&process.pid) && process.is_inside())
         };
-        let (mut seen, deadline) = (0, Instant::now() + Duration::from_secs(2));
-        while Instant::now() < deadline {
+        // On a busy machine it may take long to meet one.
+        let (mut seen, begin) = (0, Instant::now());
+        let goes_on = |seen| begin.elapsed() < Duration::from_secs(if seen == 0 { 40 } else { 2 });
+        while goes_on(seen) {
             let Some(process) = inside() else { continue };
             let name = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
             assert!(name.iter().all(|byte| *byte == 0), "{:?}", String::from_utf8_lossy(&name));
