@@ -1,7 +1,7 @@
 //! One more process in a container that runs: the same launch, into namespaces that are all joined, under the
 //! container's own restrictions.
 
-use crate::apply::cgroup;
+use crate::apply::{cgroup, ids as ids_of};
 use crate::container::State;
 use crate::host::Host;
 use crate::launch::{self, Steps, call};
@@ -10,7 +10,7 @@ use crate::prepare::{self, Options};
 use crate::start::{Error, TakeMaster, broker, cache, hand_over, send_listener};
 use crate::store::Store;
 use nix::errno::Errno;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use zviz_broker::start::Starting;
 use zviz_sys::ids;
 
@@ -22,6 +22,8 @@ pub struct Request<'a> {
     pub state: &'a State,
     /// Made by `Plan::build_exec`.
     pub plan: &'a Plan,
+    /// The process that it was made with, of [`way_in`].
+    pub way_in: i32,
     /// The machine.
     pub host: &'a Host,
     /// Where the terminal's master goes; else it comes back with the process.
@@ -40,12 +42,29 @@ pub struct Running {
     pub master: Option<OwnedFd>,
 }
 
+const LOOK: &str = "look for the payload below init";
+
+/// The process by which the namespaces of a container are joined: its init; or the payload, where init is a reaper that
+/// never executes a program. An ordinary user may not look into such a process (ptrace_may_access: its memory is of the
+/// host's user namespace, and not dumpable).
+///
+/// # Errors
+/// ECHILD if there is none any more.
+pub fn way_in(plan: &Plan, init: i32, host: &Host) -> Result<i32, Errno> {
+    if !(host.rootless && plan.process.reaper) {
+        return Ok(init);
+    }
+    let proc = zviz_sys::path::open(c"/proc", libc::O_PATH | libc::O_DIRECTORY)?;
+    // The payload is the reaper's first child; those that it has inherited came later.
+    ids_of::children(proc.as_fd(), init).map(|(payload, _)| payload)
+}
+
 /// Runs it. When this returns, it has become its program.
 ///
 /// # Errors
 /// Where and why; no process is left then.
 pub fn exec(request: Request<'_>) -> Result<Running, Error> {
-    let Request { store, state, plan, host, console, preserve_fds } = request;
+    let Request { store, state, plan, way_in: way, host, console, preserve_fds } = request;
     // What joins a container can be seen there before it has become harmless (CVE-2016-9962): nobody inside may trace
     // it, or reach its descriptors through proc, until the payload's own execve.
     call("prctl PR_SET_DUMPABLE", ids::set_dumpable(false))?;
@@ -60,7 +79,8 @@ pub fn exec(request: Request<'_>) -> Result<Running, Error> {
     };
     let prepared = prepare::prepare(plan, options, !host.rootless, host.last_capability)?;
     // The namespaces are open by now. If init still lives, they are its own and not those of whoever has its pid next.
-    if state.live_init().is_none() {
+    let Some(init) = state.live_init() else { return Err(Error::Gone(state.id.clone())) };
+    if call(LOOK, way_in(&state.plan, init.pid, host))? != way {
         return Err(Error::Gone(state.id.clone()));
     }
     let starting = broker::start(&state.id, &state.plan, &plan.process, &state.plan.cgroup)?;

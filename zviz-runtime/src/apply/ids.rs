@@ -55,19 +55,25 @@ fn write(proc: BorrowedFd<'_>, pid: i32, file: &'static str, text: &[u8]) -> Res
     write_proc_of(proc, pid, file, text).map_err(|errno| IdMapError::Write { file, errno })
 }
 
-/// The child of a process that has one thread and one child, in the host's proc. proc_tid_children(5): right as long as the
-/// child cannot end, which one that waits for this process does not.
+/// The child of a process that has one thread and one child, in the host's proc.
 pub(crate) fn only_child(proc: BorrowedFd<'_>, pid: i32) -> Result<i32, Errno> {
+    match children(proc, pid)? {
+        (child, false) => Ok(child),
+        _ => Err(Errno::ECHILD),
+    }
+}
+
+/// The oldest child of a process that has one thread, and whether there are others. proc_tid_children(5): right as long as
+/// that child cannot be reaped.
+pub(crate) fn children(proc: BorrowedFd<'_>, pid: i32) -> Result<(i32, bool), Errno> {
     let name = CString::new(format!("{pid}/task/{pid}/children")).map_err(|_| Errno::EINVAL)?;
     let file = path::openat2(proc, &name, libc::O_RDONLY, 0, path::resolve::NO_SYMLINKS)?;
     let mut text = [0u8; 64];
     let length = fd::read(file.as_fd(), &mut text)?;
     let text = text.get(..length).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
     let mut children = text.split_ascii_whitespace();
-    match (children.next().and_then(|pid| pid.parse().ok()), children.next()) {
-        (Some(child), None) => Ok(child),
-        _ => Err(Errno::ECHILD),
-    }
+    let first = children.next().and_then(|pid| pid.parse().ok()).ok_or(Errno::ECHILD)?;
+    Ok((first, children.next().is_some()))
 }
 
 /// Writes a file of a process's folder in the host's proc.

@@ -38,7 +38,8 @@ fn inside(context: &Context, flags: &Flags) -> anyhow::Result<u8> {
     }
     let init = state.live_init().context("cannot exec in a stopped container")?;
     let host = Host::probe()?;
-    let plan = Plan::build_exec(&state.plan, &asked, &host, init.pid)?;
+    let way_in = exec::way_in(&state.plan, init.pid, &host).context("cannot exec in a stopped container")?;
+    let plan = Plan::build_exec(&state.plan, &asked, &host, way_in)?;
     for note in &plan.notes {
         context.log.warn(&note.to_string());
     }
@@ -71,6 +72,7 @@ fn inside(context: &Context, flags: &Flags) -> anyhow::Result<u8> {
         store: &store,
         state: &state,
         plan: &plan,
+        way_in,
         host: &host,
         console: Some(console),
         preserve_fds: descriptors.count(),

@@ -1,5 +1,5 @@
-//! What is executed in a sandbox that has a broker has one too: its filter is another, and so is its listener. As root:
-//! process 1 of an ordinary user's sandbox cannot be looked into, and so not joined, whatever the profile.
+//! What is executed in a sandbox that has a broker has one too: its filter is another, and so is its listener. As root: the
+//! listener of what an ordinary user executes cannot be taken yet.
 
 use crate::callers::Caller;
 use crate::support::{Done, processes, requires, run};
@@ -62,6 +62,22 @@ fn what_is_executed_is_served_and_leaves_nothing() {
     drop(stays);
     assert_eq!(processes(&[&own]), [""; 0]);
     assert_eq!(caller.left(), [""; 0]);
+}
+
+/// Process 1 of a sandbox never executes a program, so that an ordinary user may not look into it: the way in is another.
+#[test]
+fn anybody_executes_in_a_sandbox_of_their_own() {
+    requires!(root);
+    for caller in Caller::both() {
+        let stays = Stays::new(&caller, "default");
+        let said =
+            stays.zviz(&["exec", &stays.id, "sh", "-c", "cat /proc/1/comm; grep -c . /proc/net/dev; id -u"]).ok();
+        let own = if caller.name() == "root" { 0 } else { caller.ids().0 };
+        let words: Vec<&str> = said.lines().collect();
+        assert_eq!((words[0], words[1], words[2]), ("zviz", "3", own.to_string().as_str()), "{said}");
+        drop(stays);
+        assert_eq!(caller.left(), [""; 0]);
+    }
 }
 
 /// What was executed may leave processes behind, which are served as long as they live.
