@@ -24,7 +24,9 @@ mod limit;
 mod mount;
 mod node;
 mod open;
+mod proc;
 mod socket;
+mod status;
 mod wire;
 
 pub(crate) use wire::{
@@ -34,10 +36,11 @@ pub(crate) use wire::{
 use crate::policy::Death;
 use crate::policy::files::Rules;
 use crate::policy::sockets::Sockets;
-use identity::{Identity, Joined, Proc};
+use identity::Identity;
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt::ReceiveTimeout};
 use nix::sys::time::{TimeVal, TimeValLike};
+use proc::{Joined, Proc};
 use std::os::fd::{AsFd, OwnedFd};
 use wire::{Message, receive};
 use zviz_sys::process::{self, Cloned, pidfd_send_signal};

@@ -1,8 +1,9 @@
 //! One hand: a process with one identity of the container's, which does one call at a time in the place of threads with
 //! that identity. The kernel judges it as it would judge them.
 
-use super::identity::{self, Identity, Proc};
+use super::identity::{self, Identity};
 use super::open::{Opened, Opener};
+use super::proc::Proc;
 use super::{mount, node, socket, wire};
 use crate::decision::{Op, UNKNOWN, Work};
 use crate::policy::files::Rules;

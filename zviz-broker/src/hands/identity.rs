@@ -2,24 +2,14 @@
 //! nobody can change any of them, since the kernel lets a thread change its own only.
 
 use super::label;
+use super::proc::{Proc, inode, read_all};
+use super::status::{Rights, parse_status, read_status};
 use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
 use nix::unistd::{Gid, Uid, setresgid, setresuid};
-use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use zviz_sys::path;
 use zviz_sys::{fd, ids, mount, process};
-
-/// The host's proc.
-pub(super) struct Proc(pub OwnedFd);
-
-/// What was joined.
-pub(super) enum Joined {
-    /// A user namespace: this process has every right in it, and none elsewhere.
-    Users,
-    /// None, since the container has the same one: this process has the rights that it had.
-    NoUsers,
-}
 
 /// CLONE_NEW*, and its file below /proc/PID/ns. The user namespace is last: it is joined when the others are. The pid
 /// namespace is where a thread is, not where its children will be: a proc shows that of whoever mounts it.
@@ -45,16 +35,6 @@ pub(super) struct Identity {
     label: String,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Rights {
-    /// Real, effective, saved, file system.
-    uids: [u32; 4],
-    gids: [u32; 4],
-    groups: Vec<u32>,
-    effective: u64,
-    permitted: u64,
-}
-
 /// What is known of a thread.
 pub(super) struct Seen {
     pub identity: Identity,
@@ -62,106 +42,6 @@ pub(super) struct Seen {
     pub directory: OwnedFd,
     /// The number of its process.
     pub process: i32,
-}
-
-impl Proc {
-    pub(super) fn open(&self, thread: i32, file: &str, flags: i32) -> Result<OwnedFd, Errno> {
-        let name = CString::new(format!("{thread}/{file}")).map_err(|_| Errno::EINVAL)?;
-        // Beneath, but for the last component, which may be one of proc's own links.
-        path::openat2(self.0.as_fd(), &name, flags, 0, 0)
-    }
-
-    /// One of a thread's files, whole.
-    pub(super) fn text(&self, thread: i32, file: &str) -> Result<String, Errno> {
-        read_all(&self.open(thread, file, libc::O_RDONLY)?)
-    }
-
-    /// A thread's umask.
-    pub(super) fn umask(&self, thread: i32) -> Result<u32, Errno> {
-        Ok(read_status(&self.open(thread, "status", libc::O_RDONLY)?)?.1)
-    }
-
-    fn own(&self, file: &str) -> Result<OwnedFd, Errno> {
-        let name = CString::new(format!("self/{file}")).map_err(|_| Errno::EINVAL)?;
-        path::openat2(self.0.as_fd(), &name, libc::O_RDONLY, 0, 0)
-    }
-
-    /// One of this process's own files, whole.
-    pub(super) fn own_text(&self, file: &str) -> Result<String, Errno> {
-        read_all(&self.own(file)?)
-    }
-
-    /// One of this process's own files, to be written.
-    pub(super) fn own_writable(&self, file: &str) -> Result<OwnedFd, Errno> {
-        let name = CString::new(format!("self/{file}")).map_err(|_| Errno::EINVAL)?;
-        path::openat2(self.0.as_fd(), &name, libc::O_WRONLY, 0, 0)
-    }
-
-    /// Joins the user and mount namespaces of the container's init, both or none.
-    pub(super) fn join(&self, init: BorrowedFd<'_>) -> Result<Joined, Errno> {
-        let pid = pid_of(self, init)?;
-        let of = |flag: i32, file: &str| -> Result<u64, Errno> {
-            let theirs = inode(&self.open(pid, &format!("ns/{file}"), libc::O_RDONLY)?)?;
-            let differs = theirs != inode(&self.own(&format!("ns/{file}"))?)?;
-            Ok(if differs { u64::from(flag.cast_unsigned()) } else { 0 })
-        };
-        let new_user = of(libc::CLONE_NEWUSER, "user")?;
-        let flags = new_user | of(libc::CLONE_NEWNS, "mnt")?;
-        if flags != 0 {
-            process::setns(init, flags)?;
-        }
-        Ok(if new_user == 0 { Joined::NoUsers } else { Joined::Users })
-    }
-
-    /// Becomes somebody in the user namespace that was joined.
-    pub(super) fn settle(&self) -> Result<(), Errno> {
-        // The host's root is nobody in there, and yet the owner of the host's files: it must not be who acts here.
-        let (uid, gid) = (self.first_mapped("uid_map")?, self.first_mapped("gid_map")?);
-        ids::keep_capabilities(true)?;
-        match ids::set_groups(&[]) {
-            // A namespace of one id, whose processes keep the groups of who made it.
-            Err(Errno::EPERM) => {}
-            other => other?,
-        }
-        setresgid(Gid::from_raw(gid), Gid::from_raw(gid), Gid::from_raw(gid))?;
-        setresuid(Uid::from_raw(uid), Uid::from_raw(uid), Uid::from_raw(uid))?;
-        self.raise()
-    }
-
-    /// The bounding set and the permitted set of the process of a pidfd, or of this one.
-    pub(super) fn sets(&self, of: Option<BorrowedFd<'_>>) -> Result<(u64, u64), Errno> {
-        let status = match of {
-            Some(pidfd) => self.open(pid_of(self, pidfd)?, "status", libc::O_RDONLY)?,
-            None => self.own("status")?,
-        };
-        let text = read_all(&status)?;
-        let set = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).ok_or(Errno::EINVAL)
-        };
-        Ok((set("CapBnd")?, set("CapPrm")?))
-    }
-
-    /// Makes effective what is permitted.
-    fn raise(&self) -> Result<(), Errno> {
-        let permitted = read_status(&self.own("status")?)?.0.permitted;
-        ids::set_capabilities(permitted, permitted, 0)?;
-        // Changing ids has made it dumpable, where the host is set up so.
-        ids::set_dumpable(false)
-    }
-
-    fn first_mapped(&self, file: &str) -> Result<u32, Errno> {
-        let text = read_all(&self.own(file)?)?;
-        text.split_ascii_whitespace().next().and_then(|first| first.parse().ok()).ok_or(Errno::EINVAL)
-    }
-}
-
-/// The number that a pidfd stands for. pidfd_open(2): `Pid:` in its fdinfo, in the pid namespace of the proc.
-fn pid_of(proc: &Proc, pidfd: BorrowedFd<'_>) -> Result<i32, Errno> {
-    use std::os::fd::AsRawFd;
-    let text = read_all(&proc.own(&format!("fdinfo/{}", pidfd.as_raw_fd()))?)?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pid:"));
-    line.and_then(|pid| pid.trim().parse().ok()).filter(|pid| *pid > 0).ok_or(Errno::ESRCH)
 }
 
 /// Who a thread is. It must be waiting; the caller asks the listener afterwards whether it still was.
@@ -263,42 +143,6 @@ fn place(directory: &OwnedFd) -> Result<(u64, u64, u64), Errno> {
     Ok((stat.st_dev, stat.st_ino, mount::id(directory.as_fd())?))
 }
 
-fn inode(namespace: &OwnedFd) -> Result<u64, Errno> {
-    Ok(fd::stat(namespace.as_fd())?.st_ino)
-}
-
-pub(super) fn read_all(file: &OwnedFd) -> Result<String, Errno> {
-    let mut text = Vec::new();
-    let mut chunk = [0u8; 4096];
-    loop {
-        match fd::read(file.as_fd(), &mut chunk)? {
-            0 => return String::from_utf8(text).map_err(|_| Errno::EINVAL),
-            got => text.extend_from_slice(chunk.get(..got).unwrap_or_default()),
-        }
-    }
-}
-
-/// The rights and the umask in a status file. proc_pid_status(5).
-fn read_status(file: &OwnedFd) -> Result<(Rights, u32), Errno> {
-    parse_status(&read_all(file)?).ok_or(Errno::EINVAL)
-}
-
-fn parse_status(text: &str) -> Option<(Rights, u32)> {
-    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
-    let numbers = |name: &str| -> Option<Vec<u32>> {
-        field(name)?.split_ascii_whitespace().map(|number| number.parse().ok()).collect()
-    };
-    let hex = |name: &str| u64::from_str_radix(field(name)?, 16).ok();
-    let rights = Rights {
-        uids: numbers("Uid")?.try_into().ok()?,
-        gids: numbers("Gid")?.try_into().ok()?,
-        groups: numbers("Groups")?,
-        effective: hex("CapEff")?,
-        permitted: hex("CapPrm")?,
-    };
-    Some((rights, u32::from_str_radix(field("Umask")?, 8).ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -325,24 +169,5 @@ mod tests {
         identity.root.1 += 1;
         assert!(!identity.has_root());
         assert_eq!(assume(&proc(), own, &identity).err(), Some(Errno::ESTALE));
-    }
-
-    #[test]
-    fn a_status_is_read_or_refused() {
-        let text = "Umask:\t0022\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nGroups:\t9 10 \nCapPrm:\t00f0\nCapEff:\t0010\n";
-        let (rights, umask) = parse_status(text).unwrap();
-        assert_eq!((umask, rights.uids, rights.groups), (0o22, [1, 2, 3, 4], vec![9, 10]));
-        assert_eq!((rights.effective, rights.permitted), (0x10, 0xf0));
-        for line in text.lines() {
-            assert!(parse_status(&text.replace(line, "")).is_none(), "{line}");
-        }
-    }
-
-    #[test]
-    fn a_pidfd_has_its_number() {
-        let own = i32::try_from(std::process::id()).unwrap();
-        let pidfd = process::pidfd_open(own).unwrap();
-        assert_eq!(pid_of(&proc(), pidfd.as_fd()), Ok(own));
-        assert!(pid_of(&proc(), proc().0.as_fd()).is_err());
     }
 }

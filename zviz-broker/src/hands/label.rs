@@ -4,7 +4,7 @@
 //! AppArmor: `NAME (MODE)`, or `unconfined`; changed by a command (aa_change_profile(2)). SELinux: a context, which is written
 //! as it is (setcon(3)) and needs the policy's word for it.
 
-use super::identity::Proc;
+use super::proc::Proc;
 use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;

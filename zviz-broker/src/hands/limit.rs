@@ -5,7 +5,8 @@
 //! rights away from init (runc does, without `noNewPrivileges`), so that the set is narrowed down twice: when the container
 //! is entered, and, for good, before the first hand is made, when one of its programs waits.
 
-use super::identity::{Identity, Proc};
+use super::identity::Identity;
+use super::proc::Proc;
 use nix::errno::Errno;
 use std::os::fd::BorrowedFd;
 use zviz_sys::ids;

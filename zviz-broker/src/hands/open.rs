@@ -11,7 +11,7 @@ mod name;
 mod terminal;
 mod walk;
 
-use super::identity::Proc;
+use super::proc::Proc;
 use super::wire::{NOT_SEEN, Report};
 use crate::decision::Work;
 use crate::handlers::files::{FLAGS, MODE_AT, O_ACCMODE, RESOLVE_AT, THREAD, nameless};

@@ -7,7 +7,7 @@ mod message;
 mod place;
 
 use super::hand::in_child;
-use super::identity::Proc;
+use super::proc::Proc;
 use crate::decision::{Op, Work};
 use crate::handlers::files::THREAD;
 use crate::handlers::sockets::address::Way;

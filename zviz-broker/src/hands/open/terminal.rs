@@ -1,6 +1,6 @@
 //! /dev/tty: the terminal of whoever opens it. A hand has none; the caller's is found by its number.
 
-use super::super::identity::Proc;
+use super::super::proc::Proc;
 use nix::errno::Errno;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};

@@ -97,7 +97,7 @@ impl Opener<'_> {
             let (Some(process), Some(thread)) = (processes.get(level), threads.get(level)) else { continue };
             let seen = CString::new(format!("{process}/status")).map_err(|_| Errno::EINVAL)?;
             let seen = path::openat2(root.as_fd(), &seen, libc::O_RDONLY, 0, resolve::NO_MAGICLINKS)
-                .and_then(|file| super::super::identity::read_all(&file));
+                .and_then(|file| super::super::proc::read_all(&file));
             if seen.is_ok_and(|seen| Some(numbers(&seen, "NStgid").as_slice()) == processes.get(level..)) {
                 let is_process = name == b"self";
                 return Ok(Some(if is_process { process.clone() } else { format!("{process}/task/{thread}") }));

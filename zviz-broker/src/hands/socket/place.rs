@@ -1,6 +1,6 @@
 //! Which file the path of a socket leads to, and what the kernel calls it.
 
-use super::super::identity::Proc;
+use super::super::proc::Proc;
 use crate::handlers::sockets::address::{Way, of_path};
 use crate::handlers::sockets::rules::{self, Ruling, is_below};
 use crate::policy::sockets::{Place, Sockets};

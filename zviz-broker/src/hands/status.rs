@@ -1,0 +1,54 @@
+//! What a status file of proc says of who may do what. proc_pid_status(5).
+
+use super::proc::read_all;
+use nix::errno::Errno;
+use std::os::fd::OwnedFd;
+
+/// Ids and capabilities.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Rights {
+    /// Real, effective, saved, file system.
+    pub(super) uids: [u32; 4],
+    pub(super) gids: [u32; 4],
+    pub(super) groups: Vec<u32>,
+    pub(super) effective: u64,
+    pub(super) permitted: u64,
+}
+
+/// The rights and the umask in a status file.
+pub(super) fn read_status(file: &OwnedFd) -> Result<(Rights, u32), Errno> {
+    parse_status(&read_all(file)?).ok_or(Errno::EINVAL)
+}
+
+/// As `read_status`, of its text; none where something is missing.
+pub(super) fn parse_status(text: &str) -> Option<(Rights, u32)> {
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    let numbers = |name: &str| -> Option<Vec<u32>> {
+        field(name)?.split_ascii_whitespace().map(|number| number.parse().ok()).collect()
+    };
+    let hex = |name: &str| u64::from_str_radix(field(name)?, 16).ok();
+    let rights = Rights {
+        uids: numbers("Uid")?.try_into().ok()?,
+        gids: numbers("Gid")?.try_into().ok()?,
+        groups: numbers("Groups")?,
+        effective: hex("CapEff")?,
+        permitted: hex("CapPrm")?,
+    };
+    Some((rights, u32::from_str_radix(field("Umask")?, 8).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_read_or_refused() {
+        let text = "Umask:\t0022\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nGroups:\t9 10 \nCapPrm:\t00f0\nCapEff:\t0010\n";
+        let (rights, umask) = parse_status(text).unwrap();
+        assert_eq!((umask, rights.uids, rights.groups), (0o22, [1, 2, 3, 4], vec![9, 10]));
+        assert_eq!((rights.effective, rights.permitted), (0x10, 0xf0));
+        for line in text.lines() {
+            assert!(parse_status(&text.replace(line, "")).is_none(), "{line}");
+        }
+    }
+}
