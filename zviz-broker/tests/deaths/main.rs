@@ -3,6 +3,9 @@
 
 mod kills;
 mod load;
+#[path = "../../../zviz/tests/support/needs.rs"]
+#[allow(dead_code, reason = "shared with tests that need more")]
+mod needs;
 mod stage;
 
 type Test = fn(&str);
@@ -26,7 +29,7 @@ fn main() {
         if nix::unistd::geteuid().is_root() {
             test(name);
         } else {
-            println!("SKIP {name}: needs root, for a pid namespace");
+            needs::skip(name, "needs root, for a pid namespace");
         }
         passed += 1;
         println!("test {name} ... ok");

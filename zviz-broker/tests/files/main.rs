@@ -4,6 +4,9 @@
 mod asking;
 mod brokered;
 mod cost;
+#[path = "../../../zviz/tests/support/needs.rs"]
+#[allow(dead_code, reason = "shared with tests that need more")]
+mod needs;
 mod toctou;
 
 use nix::errno::Errno;
@@ -280,7 +283,7 @@ fn main() {
         if nix::unistd::geteuid().is_root() {
             test(name);
         } else {
-            println!("SKIP {name}: needs root, for a pid namespace");
+            needs::skip(name, "needs root, for a pid namespace");
         }
         passed += 1;
         println!("test {name} ... ok");

@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod connect;
+#[path = "../../../zviz/tests/support/needs.rs"]
+#[allow(dead_code, reason = "shared with tests that need more")]
+mod needs;
 mod race;
 mod send;
 mod stage;

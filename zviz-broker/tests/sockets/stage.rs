@@ -5,6 +5,7 @@
 //!                  starts the broker, takes the listener out of the victim, gives it to the broker
 //! ```
 
+use super::needs;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{Read, Write};
@@ -33,7 +34,7 @@ pub enum Supervisor<'a> {
 pub fn possible(test: &str) -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
-        println!("SKIP {test}: needs root, for namespaces");
+        needs::skip(test, "needs root, for namespaces");
     }
     root
 }
@@ -42,7 +43,7 @@ pub fn possible(test: &str) -> bool {
 pub fn possible_with_landlock(test: &str) -> bool {
     let there = zviz_sys::landlock::abi() > 0;
     if !there {
-        println!("SKIP {test}: the kernel has no Landlock, or it is off");
+        needs::skip(test, "the kernel has no Landlock, or it is off");
     }
     there && possible(test)
 }
