@@ -19,7 +19,7 @@ pub mod lower;
 pub mod masks;
 pub mod paths;
 pub mod probe;
-pub mod quantity;
+pub use zviz_profile::quantity;
 pub mod running;
 pub mod shares;
 pub mod subids;

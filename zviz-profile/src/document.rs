@@ -1,0 +1,72 @@
+//! A profile as data: what its author wrote, checked and in one form. Absent is not the same as empty where both mean
+//! something.
+
+mod sections;
+
+pub use sections::*;
+
+use crate::node::{Node, Value};
+use crate::place::{Fault, Faults, Place};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+/// A profile. The keys are those of [`crate::schema::ROOT`], which says what each is for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs, reason = "the schema has a sentence about each")]
+pub struct Document {
+    pub schema_version: Option<String>,
+    pub name: Option<String>,
+    pub version: Option<String>,
+    pub description: Option<String>,
+    pub mode: Option<String>,
+    pub extends: Option<String>,
+    pub requirements: Requirements,
+    pub syscalls: Syscalls,
+    pub ioctl: Ioctl,
+    pub filesystem: Filesystem,
+    pub lsm: Lsm,
+    pub network: Network,
+    pub resources: Resources,
+    pub capabilities: Capabilities,
+    pub broker: Broker,
+    pub audit: Audit,
+    pub nested: Option<bool>,
+    #[serde(skip)]
+    tree: Option<Box<Node>>,
+}
+
+impl Document {
+    /// From what [`crate::check`] has given, and the tree that it was.
+    pub(crate) fn from_checked(value: Json, tree: Node) -> Result<Document, Faults> {
+        match serde_json::from_value::<Document>(value) {
+            Ok(document) => Ok(Document { tree: Some(Box::new(tree)), ..document }),
+            Err(error) => {
+                let (place, key, what) = (tree.place, String::new(), error.to_string());
+                Err(Fault { place, key, what, help: None }.into())
+            }
+        }
+    }
+
+    /// Where a key is written, such as `filesystem.writable[2]`; if it is.
+    #[must_use]
+    pub fn place(&self, key: &str) -> Option<&Place> {
+        let mut node = self.tree.as_deref()?;
+        for part in key.split('.') {
+            let (name, indexes) = part.split_once('[').map_or((part, ""), |(name, rest)| (name, rest));
+            node = node.get(name)?;
+            for index in indexes.split('[').filter(|index| !index.is_empty()) {
+                let index: usize = index.trim_end_matches(']').parse().ok()?;
+                let Value::List(items) = &node.value else { return None };
+                node = items.get(index)?;
+            }
+        }
+        Some(&node.place)
+    }
+
+    /// Where the profile itself begins.
+    #[must_use]
+    pub fn start(&self) -> Option<&Place> {
+        self.tree.as_deref().map(|tree| &tree.place)
+    }
+}

@@ -1,0 +1,293 @@
+//! What is well written and cannot be meant: contradictions, and rules that can never matter.
+
+use crate::calls::{DEFAULT, expand};
+use crate::document::{Document, LsmKind, Need, NetworkMode, SocketKind};
+use crate::place::Faults;
+
+/// Calls of which a program needs every one to begin and to end.
+const VITAL: &[&str] = &["execve", "exit_group", "read", "write"];
+
+pub(crate) fn faults(document: &Document) -> Faults {
+    let mut check = Check { document, faults: Faults::default() };
+    check.calls();
+    check.files();
+    check.network();
+    check.limits();
+    check.rest();
+    check.faults
+}
+
+struct Check<'d> {
+    document: &'d Document,
+    faults: Faults,
+}
+
+impl Check<'_> {
+    fn fault(&mut self, key: &str, what: impl Into<String>) {
+        let place = self.document.place(key).or_else(|| self.document.start()).cloned();
+        if let Some(place) = place {
+            self.faults.add(&place, key, what);
+        }
+    }
+
+    fn calls(&mut self) {
+        let calls = self.document.syscalls.clone();
+        let of = |names: &[String]| -> Vec<&'static str> { names.iter().flat_map(|name| expand(name)).collect() };
+        let denied = of(&calls.deny);
+        for (list, names) in [("allow", calls.allow.as_deref().unwrap_or_default()), ("broker", &calls.broker)] {
+            for (i, name) in names.iter().enumerate() {
+                let stands_for = expand(name);
+                let dead = !stands_for.is_empty() && stands_for.iter().all(|call| denied.contains(call));
+                if dead {
+                    self.fault(
+                        &format!("syscalls.{list}[{i}]"),
+                        format!("{name} is denied by syscalls.deny: it can never be reached"),
+                    );
+                }
+            }
+        }
+        for (list, names) in
+            [("allow", calls.allow.as_deref().unwrap_or_default()), ("deny", &calls.deny), ("broker", &calls.broker)]
+        {
+            for (i, name) in names.iter().enumerate() {
+                if names.iter().take(i).any(|other| other == name) {
+                    self.fault(&format!("syscalls.{list}[{i}]"), format!("{name} is there already"));
+                }
+            }
+        }
+        let allowed = calls.allow.as_ref().map(|names| (of(names), names.iter().any(|name| name == DEFAULT)));
+        let brokered = of(&calls.broker);
+        for vital in VITAL {
+            let missing = allowed.as_ref().is_some_and(|(names, default)| !default && !names.contains(vital));
+            if missing && !brokered.contains(vital) {
+                self.fault(
+                    "syscalls.allow",
+                    format!(
+                        "without {vital} no program can run: @default, @process and @descriptors hold what all need"
+                    ),
+                );
+            }
+            if denied.contains(vital) {
+                self.fault("syscalls.deny", format!("without {vital} no program can run"));
+            }
+        }
+    }
+
+    fn files(&mut self) {
+        let files = self.document.filesystem.clone();
+        let writable = files.writable.clone().unwrap_or_default();
+        for (i, path) in writable.iter().enumerate() {
+            if files.readonly.contains(path) {
+                self.fault(
+                    &format!("filesystem.writable[{i}]"),
+                    format!("{path} is among filesystem.readonly as well"),
+                );
+            }
+        }
+        let lists = [
+            ("readonly", &files.readonly),
+            ("writable", &writable),
+            ("tmpfs", &files.tmpfs),
+            ("hidden", &files.hidden),
+        ];
+        for (list, paths) in lists {
+            for (i, path) in paths.iter().enumerate() {
+                let hidden = list != "hidden" && files.hidden.iter().any(|above| within(path, above));
+                if hidden {
+                    self.fault(&format!("filesystem.{list}[{i}]"), format!("{path} is hidden by filesystem.hidden"));
+                }
+            }
+        }
+        for (i, path) in files.executable.iter().flatten().enumerate() {
+            if files.hidden.iter().any(|above| within(path, above)) {
+                self.fault(&format!("filesystem.executable[{i}]"), format!("{path} is hidden by filesystem.hidden"));
+            }
+        }
+        for kind in ["readonly", "writable", "tmpfs"] {
+            let paths = match kind {
+                "readonly" => &files.readonly,
+                "writable" => &writable,
+                _ => &files.tmpfs,
+            };
+            for (i, path) in paths.iter().enumerate() {
+                if path.contains(['*', '?', '[']) {
+                    self.fault(
+                        &format!("filesystem.{kind}[{i}]"),
+                        "is a pattern: filesystem.patterns and hidden take those",
+                    );
+                }
+                if ["/proc", "/dev", "/sys"].iter().any(|own| within(path, own)) {
+                    self.fault(
+                        &format!("filesystem.{kind}[{i}]"),
+                        format!("{path} is made by the runtime and cannot be shared"),
+                    );
+                }
+            }
+        }
+    }
+
+    fn network(&mut self) {
+        let network = self.document.network.clone();
+        let none = network.mode.is_none_or(|mode| mode == NetworkMode::None);
+        let ways_out = [
+            ("network.allow_cidrs", network.allow_cidrs.is_some()),
+            ("network.egress.allow", network.egress.allow.is_some()),
+        ];
+        for (key, given) in ways_out {
+            if given && network.mode == Some(NetworkMode::None) {
+                self.fault(key, "nothing can be reached with network.mode none");
+            }
+        }
+        if network.mode == Some(NetworkMode::AllowCidr)
+            && network.allow_cidrs.is_none()
+            && network.egress.allow.is_none()
+        {
+            self.fault("network.mode", "allow-cidr needs network.allow_cidrs");
+        }
+        if none && network.dns.allow == Some(true) && network.mode.is_some() {
+            self.fault("network.dns.allow", "nobody can be asked with network.mode none");
+        }
+        for (i, kind) in network.sockets.allow.iter().flatten().enumerate() {
+            let key = format!("network.sockets.allow[{i}]");
+            if network.sockets.deny.contains(kind) {
+                self.fault(&key, "is denied by network.sockets.deny");
+            }
+            if matches!(kind, SocketKind::Raw | SocketKind::Packet | SocketKind::Vsock) {
+                self.fault(&key, "is not for the inside: what programs get is tcp, udp, unix, icmp and netlink");
+            }
+        }
+        if network.ingress.deny_all == Some(true) && network.ports.allow_bind.is_some() {
+            self.fault("network.ports.allow_bind", "nobody could connect: network.ingress.deny_all");
+        }
+        let overlap = |(from, to): (u16, u16)| {
+            let whole = |other: &(u16, u16)| other.0 <= from && to <= other.1;
+            network.ports.deny_connect.iter().any(whole)
+        };
+        for (i, ports) in network.ports.allow_connect.iter().flatten().enumerate() {
+            if overlap(*ports) {
+                self.fault(&format!("network.ports.allow_connect[{i}]"), "is denied by network.ports.deny_connect");
+            }
+        }
+    }
+
+    fn limits(&mut self) {
+        let limits = self.document.resources.clone();
+        if let (Some(high), Some(max)) = (limits.memory_high, limits.memory_max)
+            && high > max
+        {
+            self.fault("resources.memory_high", "is more than resources.memory_max: it can never be reached");
+        }
+        match (limits.memory_swap_max, limits.memory_max) {
+            (Some(both), Some(max)) if both < max => {
+                self.fault(
+                    "resources.memory_swap_max",
+                    "is memory and swap together, and less than resources.memory_max",
+                );
+            }
+            (Some(_), None) => self.fault("resources.memory_swap_max", "needs resources.memory_max"),
+            _ => {}
+        }
+        for (i, io) in limits.io_max.iter().enumerate() {
+            let key = format!("resources.io_max[{i}]");
+            if io.device.is_none() {
+                self.fault(&key, "names no device");
+            } else if io.rbps.or(io.wbps).or(io.riops).or(io.wiops).is_none() {
+                self.fault(&key, "limits nothing");
+            }
+        }
+    }
+
+    fn rest(&mut self) {
+        let capabilities = self.document.capabilities.clone();
+        for (i, name) in capabilities.ambient.iter().enumerate() {
+            if !capabilities.keep.contains(name) {
+                self.fault(&format!("capabilities.ambient[{i}]"), format!("{name} is not among capabilities.keep"));
+            }
+        }
+        for (i, name) in capabilities.keep.iter().enumerate() {
+            if capabilities.bounding.drop.contains(name) {
+                self.fault(
+                    &format!("capabilities.keep[{i}]"),
+                    format!("{name} is dropped by capabilities.bounding.drop"),
+                );
+            }
+        }
+        let lsm = self.document.lsm.clone();
+        if lsm.profile.is_some() && !matches!(lsm.kind, Some(LsmKind::Apparmor | LsmKind::Selinux)) {
+            self.fault("lsm.profile", "needs lsm.type apparmor or selinux");
+        }
+        if lsm.kind == Some(LsmKind::None) && self.document.requirements.lsm == Some(Need::Required) {
+            self.fault("lsm.type", "requirements.lsm asks for one");
+        }
+        let notify = &self.document.syscalls.broker;
+        let uname = &self.document.broker.uname;
+        if (uname.release.is_some() || uname.version.is_some())
+            && !notify.iter().any(|name| expand(name).contains(&"uname"))
+        {
+            self.fault("broker.uname", "needs uname among syscalls.broker");
+        }
+    }
+}
+
+/// Whether a path is another, or below it. A pattern covers what it names literally only.
+fn within(path: &str, above: &str) -> bool {
+    path == above || above == "/" || path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::inherit::{Text, read};
+
+    fn said(text: &str) -> String {
+        let text = Text { file: "a.yaml".into(), text: text.into() };
+        read(&text, &|name| Err(format!("there is no profile {name:?}")))
+            .map_err(|faults| faults.to_string())
+            .err()
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn contradictions_are_told_where_they_are() {
+        for (text, expected) in [
+            (
+                "syscalls:\n  allow: [\"@default\", ptrace]\n  deny: [ptrace]\n",
+                "a.yaml:2: syscalls.allow[1]: ptrace is denied",
+            ),
+            ("syscalls: {allow: [read]}\n", "a.yaml:1: syscalls.allow: without execve no program can run"),
+            ("syscalls: {deny: [write]}\n", "a.yaml:1: syscalls.deny: without write"),
+            ("syscalls: {deny: [mount, mount]}\n", "a.yaml:1: syscalls.deny[1]: mount is there already"),
+            ("filesystem:\n  readonly: [/a]\n  writable: [/b, /a]\n", "a.yaml:3: filesystem.writable[1]: /a is among"),
+            (
+                "filesystem:\n  writable: [/root/x]\n  hidden: [/root]\n",
+                "a.yaml:2: filesystem.writable[0]: /root/x is hidden",
+            ),
+            ("filesystem: {writable: [/a/*]}\n", "a.yaml:1: filesystem.writable[0]: is a pattern"),
+            ("filesystem: {tmpfs: [/dev/shm]}\n", "a.yaml:1: filesystem.tmpfs[0]: /dev/shm is made by the runtime"),
+            (
+                "network: {mode: none, allow_cidrs: [10.0.0.0/8]}\n",
+                "a.yaml:1: network.allow_cidrs: nothing can be reached",
+            ),
+            ("network: {mode: allow-cidr}\n", "a.yaml:1: network.mode: allow-cidr needs"),
+            ("network: {sockets: {allow: [tcp, raw]}}\n", "a.yaml:1: network.sockets.allow[1]: is not for the inside"),
+            (
+                "network: {ports: {allow_connect: [80], deny_connect: [1-100]}}\n",
+                "network.ports.allow_connect[0]: is denied",
+            ),
+            ("resources: {memory_max: 1G, memory_high: 2G}\n", "a.yaml:1: resources.memory_high: is more"),
+            ("resources: {io_max: [{device: \"8:0\"}]}\n", "a.yaml:1: resources.io_max[0]: limits nothing"),
+            ("capabilities: {ambient: [CAP_CHOWN]}\n", "a.yaml:1: capabilities.ambient[0]: CAP_CHOWN is not"),
+            ("lsm: {profile: x}\n", "a.yaml:1: lsm.profile: needs"),
+            ("broker: {uname: {release: x}}\n", "a.yaml:1: broker.uname: needs uname"),
+        ] {
+            let said = said(text);
+            assert!(said.contains(expected), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn an_ordinary_profile_makes_sense() {
+        let text = "name: ci\nversion: 0.1\nrequirements: {lsm: optional}\nfilesystem:\n  rootfs: readonly\n  writable: [/work]\n\
+                    network:\n  mode: allow-cidr\n  allow_cidrs: [10.0.0.0/8]\n  allow_domains: []\nresources: {cpu_max: \"2\"}\n";
+        assert_eq!(said(text), "");
+    }
+}
