@@ -13,6 +13,8 @@ use zviz_sys::mount::{self, MountAttr, attr};
 use zviz_sys::path::{self, resolve};
 use zviz_sys::{fd, process};
 
+/// SYSFS_MAGIC, linux/magic.h.
+const SYSFS: i64 = 0x6265_6572;
 /// The kernel takes a page of options, with a terminator.
 const OPTIONS_MAX: usize = 4095;
 
@@ -22,14 +24,22 @@ pub(super) fn act(pids: Option<&OwnedFd>, work: &Work, descriptors: [Option<Owne
     let mut of =
         |which: u64| if work.numbers[1] & which == 0 { Ok(None) } else { given.next().ok_or(Errno::EBADF).map(Some) };
     let (target, source) = (of(TARGET)?, of(SOURCE)?);
-    if target.is_none() && source.is_none() {
+    let remounts = work.op == Op::Mount && work.numbers[0] & libc::MS_REMOUNT != 0;
+    if target.is_none() && source.is_none() && !remounts {
         return by_path(pids, work);
     }
     let binds = work.op == Op::Mount && work.numbers[0] & (libc::MS_BIND | libc::MS_REMOUNT) == libc::MS_BIND;
     if binds {
         return bind(work, target, source);
     }
-    let target = place(target, work.texts[1].as_deref().unwrap_or_default())?;
+    // A path goes through proc's links as mount(2) has it; what begins at a descriptor does not.
+    let links = if target.is_none() { 0 } else { resolve::NO_MAGICLINKS };
+    let target = place(target, work.texts[1].as_deref().unwrap_or_default(), links)?;
+    if remounts && work.numbers[0] & libc::MS_RDONLY == 0 && fd::filesystem_magic(target.as_fd())? == SYSFS {
+        // Its files change the machine's devices: no mount of it becomes writable. What was found is what is asked about, and then
+        // changed.
+        return Err(Errno::EPERM);
+    }
     if fd::stat(target.as_fd())?.st_mode & libc::S_IFMT == libc::S_IFDIR {
         path::enter(target.as_fd())?;
         let mut here = work.clone();
@@ -64,19 +74,20 @@ fn mount(work: &Work) -> Result<(), Errno> {
 }
 
 /// What a path leads to from a descriptor, or from where the caller stands.
-fn place(from: Option<OwnedFd>, rest: &[u8]) -> Result<OwnedFd, Errno> {
+fn place(from: Option<OwnedFd>, rest: &[u8], links: u64) -> Result<OwnedFd, Errno> {
     let rest = CString::new(rest).map_err(|_| Errno::EINVAL)?;
     match from {
         Some(from) if rest.is_empty() => Ok(from),
-        Some(from) => path::openat2(from.as_fd(), &rest, libc::O_PATH, 0, resolve::NO_MAGICLINKS),
-        None => path::openat2(AT_FDCWD.as_fd(), &rest, libc::O_PATH, 0, resolve::NO_MAGICLINKS),
+        Some(from) => path::openat2(from.as_fd(), &rest, libc::O_PATH, 0, links),
+        None => path::openat2(AT_FDCWD.as_fd(), &rest, libc::O_PATH, 0, links),
     }
 }
 
 /// As mount(2) with MS_BIND.
 fn bind(work: &Work, target: Option<OwnedFd>, source: Option<OwnedFd>) -> Result<(), Errno> {
     let text = |i: usize| work.texts.get(i).and_then(Option::as_deref).unwrap_or_default();
-    let (source, target) = (place(source, text(0))?, place(target, text(1))?);
+    let links = resolve::NO_MAGICLINKS;
+    let (source, target) = (place(source, text(0), links)?, place(target, text(1), links)?);
     let tree = mount::clone_tree(source.as_fd(), work.numbers[0] & libc::MS_REC != 0)?;
     mount::attach(tree.as_fd(), target.as_fd())
 }
@@ -98,7 +109,7 @@ fn change(work: &Work, target: &OwnedFd) -> Result<(), Errno> {
     } else if work.op == Op::Mount && kinds != 0 {
         (flags & libc::MS_REC != 0, MountAttr { propagation: kinds, ..MountAttr::default() })
     } else {
-        // umount2 of it has no other way than a path; a new file system has no place on a file.
+        // umount2 of it, or to change the file system behind it, has no other way than a path; a new one has no place on a file.
         return Err(Errno::EINVAL);
     };
     mount::set_attributes(target.as_fd(), recursive, &attributes)
