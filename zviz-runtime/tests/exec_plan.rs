@@ -130,3 +130,17 @@ fn what_cannot_be_is_refused_with_its_place() {
     assert_eq!(refusal(&mapped, &far), "process.user.uid: 10 is not mapped in linux.uidMappings");
     assert!(spec::parse_process(br#"{"cwd":"/","rlimits":[{"type":"X"}]}"#).is_err());
 }
+
+/// Found by the fuzzer: the profile's word was held against who had not been asked.
+#[test]
+fn a_container_without_a_process_has_one_put_in() {
+    let config = json!({
+        "ociVersion": "1.2.0", "root": { "path": "rootfs" }, "linux": { "namespaces": [{ "type": "mount" }, { "type": "pid" }] }
+    });
+    let spec = spec::parse(config.to_string().as_bytes(), "/bundle").expect("a config");
+    for profile in [Profile::none(), Profile::default()] {
+        let container = Plan::build(&spec, &profile, &host(), "c").expect("a plan");
+        let plan = Plan::build_exec(&container, &changes(|_| {}), &host(), 42).expect("a plan");
+        assert_eq!(plan.process.no_new_privs, profile.no_new_privs, "{}", profile.name);
+    }
+}

@@ -14,7 +14,8 @@ const GROUPS_MAX: usize = 65_536;
 
 /// Decides the process. Without one in the spec, `create` makes a container that `start` refuses.
 pub(super) fn plan(input: Input, namespaces: &Namespaces, found: &mut Findings) -> Process {
-    let none = Process { cwd: "/".into(), ..Process::default() };
+    // What the profile sets holds for what `exec` puts in there too.
+    let none = Process { cwd: "/".into(), no_new_privs: input.profile.no_new_privs, ..Process::default() };
     let process = match input.spec.oci.process() {
         Some(given) => process(input.host, input.profile, &namespaces.user, given, found),
         None => none,
