@@ -153,6 +153,12 @@ impl Work {
         Work { op, numbers: [0; 4], texts: [const { None }; 4], descriptor: None, passed: Vec::new() }
     }
 
+    /// Whether it makes a file system: a mount with a type.
+    #[must_use]
+    pub fn makes_file_system(&self) -> bool {
+        matches!(self.op, Op::Mount | Op::MountProc) && self.texts[2].is_some()
+    }
+
     /// As one packet. Descriptors travel beside it.
     #[must_use]
     pub fn encode(&self, umask: u32) -> Vec<u8> {

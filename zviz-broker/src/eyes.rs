@@ -60,6 +60,8 @@ pub(crate) struct Eyes {
     queue: VecDeque<u64>,
     crew: Crew,
     bucket: Bucket,
+    /// File systems that were made, or are being made.
+    file_systems: u32,
     started: Instant,
     /// When callers that have died were last looked for.
     looked: Instant,
@@ -131,6 +133,7 @@ impl Eyes {
             queue: VecDeque::new(),
             crew: Crew::default(),
             bucket,
+            file_systems: 0,
             started,
             looked: started,
             threads: pidfd_open_thread(gettid().as_raw()).is_ok(),

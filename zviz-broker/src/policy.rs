@@ -107,7 +107,12 @@ pub struct Mounts {
     /// File system types that may be mounted, of [`MOUNTABLE`].
     pub types: Vec<String>,
     /// The most that one tmpfs may hold, in bytes; what asks for more, or for no limit, gets this much.
+    /// And a file for every eight KiB of that.
     pub tmpfs_bytes: u64,
+    /// How many file systems are made for one container as long as it lives; then mount(2) fails with ENOSPC, as at the kernel's
+    /// own limit. What is in them is charged to the container, the file systems themselves are not, and the broker cannot
+    /// know when one is gone.
+    pub most: u32,
 }
 
 /// What the broker knows how to mount.
@@ -115,7 +120,11 @@ pub const MOUNTABLE: &[&str] = &["cgroup2", "devpts", "mqueue", "overlay", "proc
 
 impl Default for Mounts {
     fn default() -> Self {
-        Mounts { types: MOUNTABLE.iter().map(|name| (*name).to_owned()).collect(), tmpfs_bytes: 512 << 20 }
+        Mounts {
+            types: MOUNTABLE.iter().map(|name| (*name).to_owned()).collect(),
+            tmpfs_bytes: 512 << 20,
+            most: 100_000,
+        }
     }
 }
 
@@ -241,7 +250,7 @@ mod tests {
     #[test]
     fn faults_name_their_place() {
         let policy = Policy {
-            mounts: Some(Mounts { types: vec!["tmpfs".into(), "ext4".into()], tmpfs_bytes: 0 }),
+            mounts: Some(Mounts { types: vec!["tmpfs".into(), "ext4".into()], tmpfs_bytes: 0, most: 0 }),
             uname: Some(Uname { release: "x".repeat(65), version: "a\n".into() }),
             pace: Pace { burst: 0, ..Pace::default() },
             ..Policy::default()

@@ -100,7 +100,14 @@ impl Eyes {
     }
 
     /// Gives a call to the hands.
-    fn delegate(&mut self, id: u64, call: Call, mut work: Work, write_to: Option<u64>) {
+    fn delegate(&mut self, id: u64, mut call: Call, mut work: Work, write_to: Option<u64>) {
+        if work.makes_file_system() {
+            if self.file_systems >= self.policy.mounts.as_ref().map_or(0, |mounts| mounts.most) {
+                call.rule = "mounts.most".into();
+                return self.respond(id, &call, Err(Errno::ENOSPC));
+            }
+            self.file_systems += 1;
+        }
         let by_path = work.op == Op::Open || work.op.is_of_socket();
         if let (true, Some(place)) = (by_path, work.numbers.get_mut(THREAD)) {
             *place = u64::from(call.thread.cast_unsigned());
@@ -248,6 +255,10 @@ impl Eyes {
             return self.opened(id, done);
         }
         let (op, target) = (pending.work.op, pending.call.target());
+        if pending.work.makes_file_system() && done.result.is_err() {
+            // Of a hand that says nothing, it is not known.
+            self.file_systems = self.file_systems.saturating_sub(1);
+        }
         if op.is_of_socket() {
             pending.call.learn(&done.text);
         }

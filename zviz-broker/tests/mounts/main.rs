@@ -1,6 +1,7 @@
 //! Mounts that a broker makes in a user namespace whose every right the caller has.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod limits;
 #[path = "../../../zviz/tests/support/needs.rs"]
 #[allow(dead_code, reason = "shared with tests that need more")]
 mod needs;
@@ -9,7 +10,11 @@ mod sysfs;
 
 type Test = fn(&str);
 
-const TESTS: &[(&str, Test)] = &[("no_sysfs_becomes_writable", sysfs::no_sysfs_becomes_writable)];
+const TESTS: &[(&str, Test)] = &[
+    ("no_sysfs_becomes_writable", sysfs::no_sysfs_becomes_writable),
+    ("a_tmpfs_has_few_files", limits::a_tmpfs_has_few_files),
+    ("file_systems_are_counted", limits::file_systems_are_counted),
+];
 
 /// One after the other, in one thread. Any argument names those to run.
 fn main() {

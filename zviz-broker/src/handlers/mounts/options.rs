@@ -53,6 +53,9 @@ const KNOWN: &[(&str, &str, Value)] = &[
 
 /// tmpfs counts blocks in pages.
 const PAGE: u64 = 4096;
+/// One file for so many bytes that a tmpfs may hold, as in a sandbox's own folders in memory: a file takes a kilobyte of the
+/// kernel's memory even if it is empty, and the kernel's own limit is half of the host's pages, whatever the size is.
+const BYTES_PER_FILE: u64 = 8192;
 
 /// Options that were all known.
 #[derive(Debug, PartialEq, Eq)]
@@ -112,25 +115,36 @@ impl Options<'_> {
         (!all.is_empty()).then(|| all.join(",").into_bytes())
     }
 
-    /// The same for tmpfs, with no more than `most` bytes: what asks for more, for a part of the host's memory, or for no
-    /// limit (0), gets this much; a new one that asks for nothing too.
+    /// The same for tmpfs, with no more than `most` bytes, and files in proportion: what asks for more, for a part of the
+    /// host's memory, or for no limit (0), gets this much; a new one that asks for nothing too.
     pub(super) fn capped(&self, most: u64, new: bool) -> Option<Vec<u8>> {
-        let size = format!("size={most}");
-        let mut sized = false;
+        let files = (most / BYTES_PER_FILE).max(1);
+        let (mut sized, mut counted) = (false, false);
         let mut all = Vec::new();
         for (key, value) in &self.0 {
             let asked = value.and_then(amount);
-            let asked = if *key == "nr_blocks" { asked.map(|blocks| blocks.saturating_mul(PAGE)) } else { asked };
+            let within = |asked: u64, most: u64| if asked == 0 { most } else { asked.min(most) };
             match (*key, asked) {
-                ("size" | "nr_blocks", Some(asked)) => {
+                ("size", Some(asked)) => {
                     sized = true;
-                    all.push(if asked == 0 || asked > most { size.clone() } else { format!("size={asked}") });
+                    all.push(format!("size={}", within(asked, most)));
+                }
+                ("nr_blocks", Some(blocks)) => {
+                    sized = true;
+                    all.push(format!("size={}", within(blocks.saturating_mul(PAGE), most)));
+                }
+                ("nr_inodes", Some(asked)) => {
+                    counted = true;
+                    all.push(format!("nr_inodes={}", within(asked, files)));
                 }
                 _ => all.push(value.map_or_else(|| (*key).to_owned(), |value| format!("{key}={value}"))),
             }
         }
         if new && !sized {
-            all.push(size);
+            all.push(format!("size={most}"));
+        }
+        if new && !counted {
+            all.push(format!("nr_inodes={files}"));
         }
         (!all.is_empty()).then(|| all.join(",").into_bytes())
     }
@@ -160,8 +174,17 @@ mod tests {
             // The kernel takes the last; both are capped.
             ("size=4k,size=2m", "size=4096,size=1048576"),
         ] {
+            assert_eq!(capped(given, true), Some(format!("{expected},nr_inodes=128")), "{given}");
+        }
+        for (given, expected) in [
+            ("nr_inodes=7", "nr_inodes=7,size=1048576"),
+            ("nr_inodes=0", "nr_inodes=128,size=1048576"),
+            ("nr_inodes=1m,size=4k", "nr_inodes=128,size=4096"),
+            ("nr_inodes=5,nr_inodes=1g", "nr_inodes=5,nr_inodes=128,size=1048576"),
+        ] {
             assert_eq!(capped(given, true).as_deref(), Some(expected), "{given}");
         }
+        assert_eq!(capped("nr_inodes=0", false).as_deref(), Some("nr_inodes=128"));
         assert_eq!(capped("mode=755", false).as_deref(), Some("mode=755"));
         assert_eq!(capped("", false).as_deref(), Some(""));
         assert_eq!(capped("size=2m", false).as_deref(), Some("size=1048576"));

@@ -67,7 +67,7 @@ fn a_tmpfs_is_sized_whatever_is_asked() {
         let decision = decide([Some("tmpfs"), Some("/t"), Some("tmpfs"), data], 0, &nested());
         let Step::Do(work) = decision.step else { panic!("{decision:?}") };
         let options = String::from_utf8(work.texts[3].clone().unwrap()).unwrap();
-        assert!(options.contains("size=1048576"), "{options}");
+        assert!(options.contains("size=1048576") && options.contains("nr_inodes=128"), "{options}");
     }
     // A remount cannot lift it.
     let decision = decide([None, Some("/t"), None, Some("size=1g")], libc::MS_REMOUNT, &nested());
