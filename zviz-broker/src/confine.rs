@@ -4,6 +4,7 @@ use nix::errno::Errno;
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
 use zviz_seccomp::{Action, Op, Policy, Rule};
+use zviz_sys::bpf::command;
 use zviz_sys::seccomp::{self, Instruction};
 use zviz_sys::{fd, ids, notify, path, process, sched};
 
@@ -132,6 +133,33 @@ pub const HANDS: &[&str] = &[
     "write",
 ];
 
+/// System calls of the loader, with [`LOADER_COMMANDS`] of bpf(2). It makes no process, and no socket on which its right over
+/// the network would count for anything.
+pub const LOADER: &[&str] = &[
+    "brk",
+    "close",
+    "exit",
+    "exit_group",
+    "fcntl",
+    "fstat",
+    "fstatfs",
+    "futex",
+    "madvise",
+    "mremap",
+    "munmap",
+    "newfstatat",
+    "openat2",
+    "recvmsg",
+    "restart_syscall",
+    "rt_sigreturn",
+    "sendmsg",
+    "sigaltstack",
+];
+
+/// Commands of bpf(2) of the loader.
+pub const LOADER_COMMANDS: &[u32] =
+    &[command::PROG_LOAD, command::PROG_ATTACH, command::PROG_DETACH, command::OBJ_GET_INFO_BY_FD, command::PROG_QUERY];
+
 /// Address space of a part, in bytes: a broker that is made to need more dies, and the container's calls fail.
 const MEMORY: u64 = 256 << 20;
 
@@ -172,24 +200,28 @@ pub(crate) fn drop_rights(keep: u64) -> Result<(), Errno> {
     }
 }
 
-/// The filter of one part, loaded last: it may make `calls`, is refused `attempts`, and is ended at anything else.
+/// The filter of one part, loaded last: it may make `calls`, and those `by_argument` (which one, from 0) with the values that
+/// are listed; it is refused `attempts`, and is ended at anything else.
 pub(crate) fn filter(
     calls: &[&[&str]],
     attempts: &[&str],
-    ioctls: &[u32],
+    by_argument: &[(&str, u8, &[u32])],
 ) -> Result<Vec<Instruction>, zviz_seccomp::Error> {
     let mut policy = Policy::new(Action::KillProcess);
     policy.foreign_arch = Action::KillProcess;
     policy.x32 = Action::KillProcess;
     let calls: BTreeSet<&str> = calls.iter().flat_map(|list| list.iter().copied()).collect();
     // What has conditions is decided below.
-    let whole = calls.into_iter().filter(|name| !["ioctl", "mmap", "mprotect"].contains(name));
+    let whole = calls.into_iter().filter(|name| !["bpf", "ioctl", "mmap", "mprotect"].contains(name));
     policy.rules.push(Rule::new(whole, Action::Allow));
     if !attempts.is_empty() {
         policy.rules.push(Rule::new(attempts.iter().copied(), zviz_seccomp::EPERM));
     }
-    for operation in ioctls {
-        policy.rules.push(Rule::new(["ioctl"], Action::Allow).when(1, Op::MaskedEq(0xffff_ffff), (*operation).into()));
+    for (name, argument, values) in by_argument {
+        for value in *values {
+            let rule = Rule::new([*name], Action::Allow);
+            policy.rules.push(rule.when(*argument, Op::MaskedEq(0xffff_ffff), (*value).into()));
+        }
     }
     // PROT_EXEC: no code but the program's.
     for name in ["mmap", "mprotect"] {

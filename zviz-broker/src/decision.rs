@@ -91,6 +91,9 @@ pub enum Op {
     /// sendmsg(2) on the descriptor, with those that are passed: address if there is one, the path in it if it has one, data,
     /// control messages; flags, and 1 if there were more data.
     Send,
+    /// Whether the caller may have programs about devices, and change the cgroup of the descriptor if there is one: see
+    /// `handlers::bpf`.
+    Devices,
 }
 
 impl Decision {
@@ -115,7 +118,7 @@ impl Decision {
 }
 
 impl Op {
-    const ALL: [Op; 10] = [
+    const ALL: [Op; 11] = [
         Op::Mount,
         Op::MountProc,
         Op::Unmount,
@@ -126,6 +129,7 @@ impl Op {
         Op::Connect,
         Op::Bind,
         Op::Send,
+        Op::Devices,
     ];
 
     /// Whether it changes mounts.

@@ -3,6 +3,7 @@
 
 mod asking;
 mod crew;
+mod devices;
 mod facts;
 mod files;
 mod log;
@@ -16,10 +17,12 @@ pub(crate) use log::Log;
 pub(crate) use watch::Watch;
 
 use crate::hands::{self, Asked};
+use crate::loader::Loader;
 use crate::policy::{Death, Policy};
 use crate::table::{Entry, TABLE};
 use asking::Asker;
 use crew::Crew;
+use devices::Loading;
 use facts::Told;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -69,6 +72,7 @@ pub(crate) struct Eyes {
     /// The kernel gives a thread's descriptors by its own number.
     threads: bool,
     asker: Asker,
+    loading: Loading,
     log: Log,
 }
 
@@ -79,6 +83,8 @@ pub(crate) struct Orders {
     pub one_identity: bool,
     /// Who decides about what no rule decides.
     pub client: Option<OwnedFd>,
+    /// The loader, where the policy has one.
+    pub loader: Option<Loader>,
 }
 
 /// How many identities the callers may have.
@@ -97,6 +103,7 @@ struct Woken {
     ended: bool,
     hands: bool,
     client: bool,
+    loader: bool,
     done: Vec<u64>,
 }
 
@@ -110,7 +117,7 @@ impl Eyes {
         hands: (OwnedFd, OwnedFd),
         watch: Watch,
     ) -> Self {
-        let Orders { policy, one_identity, client } = orders;
+        let Orders { policy, one_identity, client, loader } = orders;
         let asker = Asker::new(policy.ask.as_ref(), client);
         let (listener, hands_pid) = (Arc::new(listener), Arc::new(hands.1));
         watch.over(&listener, &hands_pid);
@@ -139,6 +146,7 @@ impl Eyes {
             threads: pidfd_open_thread(gettid().as_raw()).is_ok(),
             identities: if one_identity { Identities::One(None) } else { Identities::Many },
             asker,
+            loading: Loading::new(loader),
             log,
         }
     }
@@ -170,6 +178,9 @@ impl Eyes {
             if woken.client {
                 self.heard();
             }
+            if woken.loader {
+                self.loader_has_answered();
+            }
             if woken.hands {
                 self.answered();
             }
@@ -198,6 +209,9 @@ impl Eyes {
         let asked = self.asker.waits();
         let asks = asked.is_some();
         fds.extend(asked);
+        let loader = self.loading.waits();
+        let loads = loader.is_some();
+        fds.extend(loader);
         let at_work: Vec<_> = self.crew.at_work().collect();
         fds.extend(at_work.iter().map(|(_, socket)| PollFd::new(*socket, PollFlags::POLLIN)));
         match poll(&mut fds, self.timeout(delay)) {
@@ -208,12 +222,14 @@ impl Eyes {
         let listener = happened.next().unwrap_or(PollFlags::empty());
         let hands = self.hands.is_some() && happened.next().is_some_and(|events| !events.is_empty());
         let client = asks && happened.next().is_some_and(|events| !events.is_empty());
+        let loader = loads && happened.next().is_some_and(|events| !events.is_empty());
         let done = at_work.iter().zip(happened).filter(|(_, events)| !events.is_empty()).map(|((id, _), _)| *id);
         Ok(Woken {
             call: listener.contains(PollFlags::POLLIN),
             ended: listener.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL),
             hands,
             client,
+            loader,
             done: done.collect(),
         })
     }
@@ -231,7 +247,8 @@ impl Eyes {
     }
 
     /// Ends the hands, and waits for that: whoever waits for this process wants nothing left.
-    fn farewell(&self) {
+    fn farewell(&mut self) {
+        self.loading.end();
         if let Some(hands) = &self.hands {
             let _ = hands::ask(hands.as_fd(), &Asked::Farewell);
             let mut fds = [PollFd::new(self.hands_pid.as_fd(), PollFlags::POLLIN)];

@@ -1,5 +1,6 @@
 //! What is decided about each call. Pure: registers, memory and the policy are all there is.
 
+pub mod bpf;
 pub mod files;
 pub mod mounts;
 pub mod nodes;

@@ -17,6 +17,7 @@
 //! Neither is ever visible in the container's pid namespace, and neither can be traced from it: their memory belongs to the
 //! host's user namespace (they are forked, not executed, after the runtime's exec) and they are not dumpable.
 
+mod devices;
 mod hand;
 mod identity;
 mod label;

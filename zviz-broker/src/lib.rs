@@ -11,6 +11,7 @@ pub mod handover;
 mod hands;
 pub mod held;
 pub mod listen;
+mod loader;
 pub mod memory;
 pub mod policy;
 pub mod start;

@@ -18,6 +18,9 @@ use std::path::PathBuf;
 pub struct Policy {
     /// Who decides about what no rule decides.
     pub ask: Option<Asking>,
+    /// `bpf` of programs that decide about devices, for cgroups below the container's own. Only root of the machine can give
+    /// it.
+    pub bpf_devices: bool,
     /// `open`, `openat`, `openat2` and `creat` by rules about names.
     pub files: Option<Files>,
     /// `mount`, `umount2` and `pivot_root`, for sandboxes inside the sandbox.

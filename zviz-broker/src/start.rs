@@ -10,6 +10,7 @@ use crate::audit::{self, Audit, Sink};
 use crate::confine;
 use crate::eyes::{Eyes, Facts, Log, Orders, Watch};
 use crate::hands::{self, Asked, Hands};
+use crate::loader::{self, Loader};
 use crate::policy::ask::Client;
 use crate::policy::files::Rules;
 use crate::policy::{Policy, Trail};
@@ -55,6 +56,9 @@ pub struct Starting {
     /// None once it serves.
     pidfd: Option<OwnedFd>,
     pid: i32,
+    /// The container's, where there is a loader.
+    cgroup: Option<OwnedFd>,
+    loads: bool,
 }
 
 /// A broker that serves until the last process with its filter is gone.
@@ -89,6 +93,12 @@ pub enum Error {
     /// Who was to be asked.
     #[error("{0}")]
     Ask(String),
+    /// Programs about devices cannot be loaded by this process.
+    #[error("the broker's policy: bpf_devices: takes CAP_BPF and CAP_NET_ADMIN over the host, which only root has: {}", .0.desc())]
+    NoLoader(Errno),
+    /// Nor is there anything to attach them to.
+    #[error("the broker's policy: bpf_devices: the container has no cgroup of version 2 of its own")]
+    NoCgroup,
     /// It did not come up, or could not join the container.
     #[error("the broker cannot serve: {}", .0.desc())]
     Unable(Errno),
@@ -106,17 +116,28 @@ pub fn start(settings: Settings) -> Result<Starting, Error> {
     let audit = settings.policy.audit.as_ref().map(Trail::open).transpose().map_err(Error::Audit)?;
     let client = settings.policy.ask.as_ref().and_then(|asking| asking.client.as_ref());
     let client = client.map(Client::connect).transpose().map_err(Error::Ask)?;
-    let eyes_filter = confine::filter(&[confine::EYES, audit::SYSCALLS], audit::ATTEMPTS, confine::EYES_IOCTLS)?;
+    let loads = settings.policy.bpf_devices;
+    if loads {
+        loader::is_possible().map_err(Error::NoLoader)?;
+    }
+    let loader_filter =
+        loads.then(|| confine::filter(&[confine::LOADER], &[], &[("bpf", 0, confine::LOADER_COMMANDS)]));
+    let loader_filter = loader_filter.transpose()?;
+    let eyes_filter =
+        confine::filter(&[confine::EYES, audit::SYSCALLS], audit::ATTEMPTS, &[("ioctl", 1, confine::EYES_IOCTLS)])?;
     let hands_filter = confine::filter(&[confine::HANDS], &[], &[])?;
     let proc = path::open(c"/proc", libc::O_PATH | libc::O_DIRECTORY).map_err(call("open /proc"))?;
     let (control, theirs) = fd::packet_pair().map_err(call("socketpair"))?;
     let (to_hands, to_eyes) = fd::packet_pair().map_err(call("socketpair"))?;
     match process::fork().map_err(call("fork"))? {
-        Cloned::Parent { pid, pidfd } => Ok(Starting { control: Some(control), pidfd: Some(pidfd), pid }),
+        Cloned::Parent { pid, pidfd } => {
+            Ok(Starting { control: Some(control), pidfd: Some(pidfd), pid, cgroup: None, loads })
+        }
         Cloned::Child => {
             drop(control);
             let parts = Parts { control: theirs, to_hands, to_eyes, proc, client };
-            begin(settings, audit, parts, &eyes_filter, &hands_filter)
+            let filters = Filters { eyes: &eyes_filter, hands: &hands_filter, loader: loader_filter.as_deref() };
+            begin(settings, audit, parts, &filters)
         }
     }
 }
@@ -130,8 +151,16 @@ struct Parts {
     client: Option<OwnedFd>,
 }
 
+/// What each part may do.
+struct Filters<'f> {
+    eyes: &'f [Instruction],
+    hands: &'f [Instruction],
+    /// None where there is no such part.
+    loader: Option<&'f [Instruction]>,
+}
+
 /// Becomes the eyes, and forks the hands. What fails here, the runtime sees as the end of its socket.
-fn begin(settings: Settings, audit: Option<Sink>, parts: Parts, eyes: &[Instruction], hands: &[Instruction]) -> ! {
+fn begin(settings: Settings, audit: Option<Sink>, parts: Parts, filters: &Filters<'_>) -> ! {
     let Parts { control, to_hands, to_eyes, proc, client } = parts;
     let death = settings.policy.death;
     let rules = settings.policy.files.as_ref().map(Rules::new);
@@ -147,18 +176,20 @@ fn begin(settings: Settings, audit: Option<Sink>, parts: Parts, eyes: &[Instruct
         Err(_) => exit(1),
         Ok(Cloned::Child) => {
             let kept = [Some(to_eyes.as_fd()), Some(proc.as_fd())];
-            if confine::detach(c"zviz-hands", &kept).and_then(|()| confine::load_after(hands)).is_err() {
+            if confine::detach(c"zviz-hands", &kept).and_then(|()| confine::load_after(filters.hands)).is_err() {
                 exit(1)
             }
             let sockets = settings.policy.sockets;
             hands::run(Hands { proc, eyes: to_eyes, death, rules, sockets, patient: settings.patient })
         }
         Ok(Cloned::Parent { pidfd, .. }) => {
+            let Ok(loader) = filters.loader.map(loader::start).transpose() else { exit(1) };
             kept.push(Some(pidfd.as_fd()));
+            kept.extend(loader.iter().flat_map(|loader| [&loader.socket, &loader.pidfd]).map(|fd| Some(fd.as_fd())));
             if fd::close_all_but(3, &kept).and_then(|()| confine::drop_rights(settings.capabilities)).is_err() {
                 exit(1)
             }
-            serve(settings, audit, (control, client), (to_hands, pidfd), eyes)
+            serve(settings, audit, (control, client), (to_hands, pidfd, loader), filters.eyes)
         }
     }
 }
@@ -168,7 +199,7 @@ fn serve(
     settings: Settings,
     audit: Option<Sink>,
     (control, client): (OwnedFd, Option<OwnedFd>),
-    hands: (OwnedFd, OwnedFd),
+    (to_hands, hands, loader): (OwnedFd, OwnedFd, Option<Loader>),
     filter: &[Instruction],
 ) -> ! {
     let Settings { policy, facts, container, one_identity, .. } = settings;
@@ -177,36 +208,56 @@ fn serve(
     let (Ok(audit), Ok(watch), Ok(())) = (audit, Watch::start(), confine::load(filter)) else { exit(1) };
     let mut word = [0u8; 1];
     let Ok(received) = rights::receive(control.as_fd(), &mut word) else { exit(1) };
-    let [Some(listener), Some(init), Some(payload), ..] = received.fds else {
-        drop(hands.0);
-        let _ = wait::wait(hands.1.as_fd());
+    let [Some(listener), Some(init), Some(payload), cgroup, ..] = received.fds else {
+        drop(to_hands);
+        let _ = wait::wait(hands.as_fd());
+        let _ = loader.map(Loader::end);
         exit(0)
     };
-    let entered = hands::ask(hands.0.as_fd(), &Asked::Enter(payload.as_fd(), init.as_fd()))
-        .and_then(|()| hands::read_answer(hands.0.as_fd()))
-        .and_then(|answer| answer.map_or(Err(Errno::EPIPE), |answer| answer.errno.map_or(Ok(()), Err)));
+    let entered = hands::ask(to_hands.as_fd(), &Asked::Enter(payload.as_fd(), init.as_fd()))
+        .and_then(|()| hands::read_answer(to_hands.as_fd()))
+        .and_then(|answer| answer.map_or(Err(Errno::EPIPE), |answer| answer.errno.map_or(Ok(()), Err)))
+        .and_then(|()| loader.as_ref().map_or(Ok(()), |loader| loader.enter(cgroup)));
     let errno = entered.err().map_or(0, |errno| errno as i32);
     let told = rights::send_with(control.as_fd(), &errno.to_le_bytes(), &[]);
     drop(control);
     if errno != 0 || told.is_err() {
-        drop((listener, hands.0));
-        let _ = wait::wait(hands.1.as_fd());
+        drop((listener, to_hands));
+        let _ = wait::wait(hands.as_fd());
+        let _ = loader.map(Loader::end);
         exit(1)
     }
-    let orders = Orders { policy, one_identity, client };
-    Eyes::new(orders, facts, Log::new(container, audit), listener, init, hands, watch).run()
+    let orders = Orders { policy, one_identity, client, loader };
+    Eyes::new(orders, facts, Log::new(container, audit), listener, init, (to_hands, hands), watch).run()
 }
 
 impl Starting {
+    /// The container's own cgroup of version 2, which a policy with `bpf_devices` needs: programs may be attached below it, and
+    /// what is attached to it, or above, stays in force.
+    pub fn set_cgroup(&mut self, directory: OwnedFd) {
+        self.cgroup = Some(directory);
+    }
+
+    /// Whether [`Starting::set_cgroup`] has to be called.
+    #[must_use]
+    pub fn needs_cgroup(&self) -> bool {
+        self.loads && self.cgroup.is_none()
+    }
+
     /// Gives it the listener of a container whose mounts are made, the container's init, and the process that has the filter:
     /// init, or one that can be looked into where init cannot, in the same namespaces. The listener must not be
     /// kept by anybody else: the death of the broker is what makes held calls fail.
     ///
     /// # Errors
-    /// `Error::Unable`; the broker ends then.
+    /// `Error::Unable`, `Error::NoCgroup`; the broker ends then.
     pub fn serve(self, listener: OwnedFd, init: BorrowedFd<'_>, payload: BorrowedFd<'_>) -> Result<Serving, Error> {
         let control = self.control.as_ref().ok_or(Error::Unable(Errno::EPIPE))?.as_fd();
-        let given = rights::send_with(control, &[1], &[listener.as_fd(), init, payload]);
+        if self.needs_cgroup() {
+            return Err(Error::NoCgroup);
+        }
+        let mut fds = vec![listener.as_fd(), init, payload];
+        fds.extend(self.cgroup.as_ref().map(AsFd::as_fd));
+        let given = rights::send_with(control, &[1], &fds);
         drop(listener);
         let mut answer = [0u8; 4];
         let received = given.and_then(|_| rights::receive(control, &mut answer));

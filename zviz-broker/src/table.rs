@@ -2,7 +2,7 @@
 
 use crate::decision::Decision;
 use crate::handlers::sockets::{self, messages};
-use crate::handlers::{files, mounts, nodes, system};
+use crate::handlers::{bpf, files, mounts, nodes, system};
 use crate::held::Held;
 use crate::policy::Policy;
 
@@ -25,6 +25,12 @@ pub const TABLE: &[Entry] = &[
         wanted: |policy| policy.sockets.is_some(),
         decide: sockets::bind,
         what: "by address, port, path and name, on the caller's socket",
+    },
+    Entry {
+        name: "bpf",
+        wanted: |policy| policy.bpf_devices,
+        decide: bpf::bpf,
+        what: "programs that decide about devices, for cgroups below the container's own",
     },
     Entry { name: "connect", wanted: |policy| policy.sockets.is_some(), decide: sockets::connect, what: "as bind" },
     Entry { name: "creat", wanted: |policy| policy.files.is_some(), decide: files::creat, what: "as openat" },

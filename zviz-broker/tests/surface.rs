@@ -1,13 +1,14 @@
 //! The system calls that the broker's own processes have.
 
-use zviz_broker::confine::{EYES, EYES_IOCTLS, HANDS};
+use zviz_broker::confine::{EYES, EYES_IOCTLS, HANDS, LOADER, LOADER_COMMANDS};
 
 #[test]
 fn a_short_list_is_all_they_have() {
     println!("eyes, {} calls: {}", EYES.len(), EYES.join(" "));
     println!("eyes, {} operations of ioctl: {EYES_IOCTLS:x?}", EYES_IOCTLS.len());
     println!("hands, {} calls: {}", HANDS.len(), HANDS.join(" "));
-    for list in [EYES, HANDS] {
+    println!("loader, {} calls: {}", LOADER.len(), LOADER.join(" "));
+    for list in [EYES, HANDS, LOADER] {
         assert!(list.iter().all(|name| zviz_seccomp::number_of(name, zviz_seccomp::Arch::X86_64).is_some()));
         // Nothing else is run, nobody is traced, nothing is loaded into the kernel; mmap and mprotect are in neither, since
         // they are allowed by what they ask for.
@@ -69,4 +70,12 @@ fn a_short_list_is_all_they_have() {
     assert!(!HANDS.contains(&"process_vm_readv") && !HANDS.contains(&"process_vm_writev"));
     assert!(EYES.len() <= 40, "{} calls of the eyes", EYES.len());
     assert_eq!(EYES_IOCTLS.len(), 5);
+    // The loader makes no process, joins nobody and finds nothing but the directory above another; of bpf(2) it has no maps,
+    // pins nothing and opens no program of others.
+    for name in
+        ["clone", "clone3", "fork", "setns", "socket", "openat", "read", "write", "process_vm_readv", "pidfd_getfd"]
+    {
+        assert!(!LOADER.contains(&name), "{name}");
+    }
+    assert_eq!(LOADER_COMMANDS, [5, 8, 9, 15, 16]);
 }

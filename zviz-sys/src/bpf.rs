@@ -4,14 +4,26 @@ use crate::{Errno, Result, owned, ret};
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-const PROG_LOAD: libc::c_int = 5;
-const PROG_ATTACH: libc::c_int = 8;
-const PROG_DETACH: libc::c_int = 9;
-const PROG_GET_FD_BY_ID: libc::c_int = 13;
-const PROG_QUERY: libc::c_int = 16;
+/// The first argument of bpf(2), linux/bpf.h.
+pub mod command {
+    /// Load a program.
+    pub const PROG_LOAD: u32 = 5;
+    /// Attach one.
+    pub const PROG_ATTACH: u32 = 8;
+    /// Take one off.
+    pub const PROG_DETACH: u32 = 9;
+    /// Open one by its number.
+    pub const PROG_GET_FD_BY_ID: u32 = 13;
+    /// Ask about one.
+    pub const OBJ_GET_INFO_BY_FD: u32 = 15;
+    /// Ask what is attached.
+    pub const PROG_QUERY: u32 = 16;
+}
+
+use command::{OBJ_GET_INFO_BY_FD, PROG_ATTACH, PROG_DETACH, PROG_GET_FD_BY_ID, PROG_LOAD, PROG_QUERY};
 
 /// Several programs may be attached to one cgroup, and those of its ancestors run too.
-const ALLOW_MULTI: u32 = 1 << 1;
+pub const ALLOW_MULTI: u32 = 1 << 1;
 /// The new program takes the place of a given one (Linux 5.6).
 const REPLACE: u32 = 1 << 2;
 
@@ -20,12 +32,16 @@ pub const CGROUP_DEVICE: Kind = Kind { program: 15, attach: 6 };
 
 /// The kernel's limit of programs attached to one cgroup at one place (`BPF_CGROUP_MAX_PROGS`).
 const MAX_PROGRAMS: usize = 64;
+/// `BPF_F_QUERY_EFFECTIVE`.
+const EFFECTIVE: u32 = 1;
 
 /// What a program filters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind {
-    program: u32,
-    attach: u32,
+    /// `enum bpf_prog_type`.
+    pub program: u32,
+    /// `enum bpf_attach_type`.
+    pub attach: u32,
 }
 
 /// One instruction as the kernel reads it: opcode, registers, offset, immediate. Documentation/bpf/standardization.
@@ -40,6 +56,15 @@ pub struct Insn {
     pub offset: i16,
     /// Constant.
     pub immediate: i32,
+}
+
+impl Insn {
+    /// From the bytes that the kernel is given.
+    #[must_use]
+    pub fn from_bytes([code, registers, a, b, c, d, e, f]: [u8; 8]) -> Self {
+        let (offset, immediate) = (i16::from_ne_bytes([a, b]), i32::from_ne_bytes([c, d, e, f]));
+        Insn { code, registers, offset, immediate }
+    }
 }
 
 #[repr(C)]
@@ -79,6 +104,22 @@ struct Query {
     unused: u32,
 }
 
+/// The beginning of `struct bpf_prog_info`.
+#[repr(C)]
+#[derive(Default)]
+struct Info {
+    kind: u32,
+    id: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct InfoByFd {
+    fd: u32,
+    length: u32,
+    info: u64,
+}
+
 #[repr(C)]
 #[derive(Default)]
 struct ById {
@@ -88,7 +129,7 @@ struct ById {
 }
 
 /// One bpf(2) call with an attribute block of type `T`.
-fn bpf<T>(command: libc::c_int, attributes: &mut T) -> Result<libc::c_long> {
+fn bpf<T>(command: u32, attributes: &mut T) -> Result<libc::c_long> {
     let size = u32::try_from(size_of::<T>()).map_err(|_| Errno::E2BIG)?;
     // SAFETY: the kernel reads and writes at most `size` bytes at the pointer, which is what `T` has; every `T` here is
     // repr(C) without padding, so that no byte of it is uninitialised, and whatever it points to outlives the call,
@@ -150,24 +191,72 @@ pub fn detach(kind: Kind, cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Re
     bpf(PROG_DETACH, &mut attributes).map(drop)
 }
 
-/// The programs attached to a cgroup itself, not to its ancestors, as descriptors. One that a security module keeps
-/// from us is left out: it can only deny more.
+/// The number that the kernel has for a program. Unlike a descriptor it is the same for whoever holds it.
 ///
 /// # Errors
-/// Those of `BPF_PROG_QUERY` and `BPF_PROG_GET_FD_BY_ID`.
-pub fn attached(kind: Kind, cgroup: BorrowedFd<'_>) -> Result<Vec<OwnedFd>> {
+/// `EINVAL` where it is no program.
+pub fn id(program: BorrowedFd<'_>) -> Result<u32> {
+    let mut info = Info::default();
+    let (fd, length) = (number(program)?, size_of::<Info>() as u32);
+    let mut attributes = InfoByFd { fd, length, info: (&raw mut info) as u64 };
+    bpf(OBJ_GET_INFO_BY_FD, &mut attributes)?;
+    // Maps have such a structure too, and their kinds other numbers; whoever asks knows the numbers of its programs.
+    Ok(info.id)
+}
+
+/// What is attached somewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attached {
+    /// `BPF_F_*` that it was attached with, all of it.
+    pub flags: u32,
+    /// The programs' numbers, in the order in which they run.
+    pub ids: Vec<u32>,
+}
+
+/// What is attached to a cgroup itself.
+///
+/// # Errors
+/// Those of `BPF_PROG_QUERY`.
+pub fn query(kind: Kind, cgroup: BorrowedFd<'_>) -> Result<Attached> {
+    ask(kind, cgroup, 0)
+}
+
+/// Whether any program runs for a cgroup, its own or an ancestor's.
+///
+/// # Errors
+/// As `query`.
+pub fn is_filtered(kind: Kind, cgroup: BorrowedFd<'_>) -> Result<bool> {
+    match ask(kind, cgroup, EFFECTIVE) {
+        // More than there is room for.
+        Err(Errno::ENOSPC) => Ok(true),
+        other => Ok(!other?.ids.is_empty()),
+    }
+}
+
+fn ask(kind: Kind, cgroup: BorrowedFd<'_>, query_flags: u32) -> Result<Attached> {
     let mut ids = [0u32; MAX_PROGRAMS];
     let mut query = Query {
         target_fd: number(cgroup)?,
         attach_type: kind.attach,
+        query_flags,
         prog_ids: ids.as_mut_ptr() as u64,
         prog_cnt: MAX_PROGRAMS as u32,
         ..Query::default()
     };
     bpf(PROG_QUERY, &mut query)?;
     let count = usize::try_from(query.prog_cnt).unwrap_or(MAX_PROGRAMS).min(MAX_PROGRAMS);
-    let mut programs = Vec::with_capacity(count);
-    for &prog_id in &ids[..count] {
+    Ok(Attached { flags: query.attach_flags, ids: ids[..count].to_vec() })
+}
+
+/// The programs attached to a cgroup itself, not to its ancestors, as descriptors. One that a security module keeps
+/// from us is left out: it can only deny more.
+///
+/// # Errors
+/// Those of `BPF_PROG_QUERY` and `BPF_PROG_GET_FD_BY_ID`.
+pub fn attached(kind: Kind, cgroup: BorrowedFd<'_>) -> Result<Vec<OwnedFd>> {
+    let ids = query(kind, cgroup)?.ids;
+    let mut programs = Vec::with_capacity(ids.len());
+    for prog_id in ids {
         match bpf(PROG_GET_FD_BY_ID, &mut ById { prog_id, ..ById::default() }) {
             Ok(fd) => programs.push(owned(fd)?),
             // Gone since the query, or out of our reach.

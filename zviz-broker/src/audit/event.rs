@@ -138,6 +138,8 @@ pub enum Part {
     Eyes,
     /// It acts inside the container.
     Hands,
+    /// It loads programs into the kernel.
+    Loader,
 }
 
 /// How a call was answered.

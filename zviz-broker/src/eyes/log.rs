@@ -77,9 +77,16 @@ impl Log {
     }
 
     pub(super) fn hands_died(&self, then: Death) {
-        let then = then.word();
-        let how = "its socket has closed";
-        self.audit.record(&Event::PartDied { container: &self.container, part: Part::Hands, how, then });
+        self.died(Part::Hands, then);
+    }
+
+    pub(super) fn loader_died(&self, then: Death) {
+        self.died(Part::Loader, then);
+    }
+
+    fn died(&self, part: Part, then: Death) {
+        let (how, then) = ("its socket has closed", then.word());
+        self.audit.record(&Event::PartDied { container: &self.container, part, how, then });
     }
 
     /// Whether nothing is recorded.

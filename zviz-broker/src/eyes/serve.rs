@@ -43,6 +43,8 @@ pub(super) enum Stage {
     Waiting { identity: u64, umask: u32, directory: Option<OwnedFd>, making: bool },
     /// A hand works on it.
     Working,
+    /// The loader does, or will.
+    Loading,
 }
 
 impl Pending {
@@ -251,8 +253,10 @@ impl Eyes {
         };
         self.crew.release(id, Instant::now());
         let Some(pending) = self.pending.get_mut(&id) else { return };
-        if pending.work.op == Op::Open {
-            return self.opened(id, done);
+        match pending.work.op {
+            Op::Open => return self.opened(id, done),
+            Op::Devices => return self.devices(id, done),
+            _ => {}
         }
         let (op, target) = (pending.work.op, pending.call.target());
         if pending.work.makes_file_system() && done.result.is_err() {
@@ -316,7 +320,7 @@ impl Eyes {
     }
 
     /// Forgets a call whose caller is gone.
-    fn gone(&mut self, id: u64) {
+    pub(super) fn gone(&mut self, id: u64) {
         if let Some(pending) = self.pending.remove(&id) {
             self.asker.forget(id);
             self.log.answered(&pending.call, Answered::Gone);

@@ -4,7 +4,7 @@
 use super::identity::{self, Identity};
 use super::open::{Opened, Opener};
 use super::proc::Proc;
-use super::{mount, node, socket, wire};
+use super::{devices, mount, node, socket, wire};
 use crate::decision::{Op, UNKNOWN, Work};
 use crate::policy::files::Rules;
 use crate::policy::sockets::Sockets;
@@ -75,6 +75,11 @@ pub(super) fn run(
                 let passed: Vec<OwnedFd> = fds.collect();
                 return socket::act(proc, sockets, &work, (socket.as_fd(), &passed), &mut text);
             }
+            if work.op == Op::Devices {
+                // After the directory where the caller stands.
+                file = devices::may(identity, fds.nth(1))?;
+                return Ok(0);
+            }
             process::set_umask(umask);
             if work.op.mounts() {
                 path::enter(fds.next().ok_or(Errno::EBADF)?.as_fd())?;
@@ -108,7 +113,7 @@ fn act(identity: &Identity, work: &Work, text: &mut Vec<u8>) -> Result<i64, Errn
         Op::Open => return Err(Errno::ENOSYS),
         Op::Uname => text.extend_from_slice(&zviz_sys::process::names()?),
         Op::Connect | Op::Bind | Op::Send => return Err(Errno::ENOTSOCK),
-        Op::Mount | Op::MountProc | Op::Unmount => return Err(Errno::EPROTO),
+        Op::Devices | Op::Mount | Op::MountProc | Op::Unmount => return Err(Errno::EPROTO),
     }
     Ok(0)
 }
