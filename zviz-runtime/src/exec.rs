@@ -122,7 +122,7 @@ impl Steps for Exec<'_> {
 
     fn listener(&mut self, pid: i32, listener: OwnedFd, payload: BorrowedFd<'_>) -> Result<(), launch::Error> {
         match self.starting.take() {
-            Some(starting) => broker::serve(starting, pid, listener, payload).map(drop),
+            Some(starting) => broker::serve(starting, pid, listener, payload, &self.state.plan.cgroup).map(drop),
             None => send_listener(self.state, self.plan, pid, listener),
         }
     }

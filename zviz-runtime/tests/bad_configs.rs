@@ -123,3 +123,25 @@ fn faults_are_said_in_one_order() {
         assert_eq!(answer(&text), first);
     }
 }
+
+#[test]
+fn programs_about_devices_take_root_of_the_machine() {
+    let mut profile = Profile { name: "devices".into(), ..Profile::default() };
+    profile.broker.bpf_devices = true;
+    let said = |profile: &Profile, host: &Host| {
+        let spec = spec::parse(good().to_string().as_bytes(), "/bundle").expect("a spec");
+        let problems = Plan::build(&spec, profile, host, "bad").err();
+        problems.iter().flat_map(|all| all.iter()).map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let may = host();
+    assert_eq!(said(&profile, &may), [""; 0]);
+    let lacks = |bit: u32| Host { capabilities: may.capabilities & !(1 << bit), ..may.clone() };
+    let inside = Host { user_namespace: true, ..may.clone() };
+    let plain = Profile { broker: Default::default(), ..profile.clone() };
+    for host in [lacks(12), lacks(39), inside] {
+        assert_eq!(said(&plain, &host), [""; 0]);
+        let why = "profile devices: broker.bpf_devices: takes CAP_BPF and CAP_NET_ADMIN over the host, which only root of the \
+                   machine has";
+        assert_eq!(said(&profile, &host), [why]);
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::Seccomp;
 use super::input::{Findings, Input};
+use crate::host::Host;
 use oci_spec::runtime as oci;
 use zviz_seccomp::{Action, Arch, Compare, Flags, Policy, Rule, Variant, policy_with};
 
@@ -50,6 +51,10 @@ fn of_profile(input: Input, found: &mut Findings) -> Option<Policy> {
     for fault in profile.broker.faults() {
         found.problem(format!("profile {}: broker.{}", profile.name, fault.place), fault.why);
     }
+    if profile.broker.bpf_devices && !may_load_programs(input.host) {
+        let why = "takes CAP_BPF and CAP_NET_ADMIN over the host, which only root of the machine has";
+        found.problem(format!("profile {}: broker.bpf_devices", profile.name), why);
+    }
     match policy_with(&Variant { notify, nested: profile.nested }) {
         Ok(policy) => Some(policy),
         Err(error) => {
@@ -57,6 +62,12 @@ fn of_profile(input: Input, found: &mut Findings) -> Option<Policy> {
             None
         }
     }
+}
+
+/// CAP_BPF and CAP_NET_ADMIN, linux/capability.h; in a user namespace they are worth nothing to bpf(2).
+fn may_load_programs(host: &Host) -> bool {
+    const BOTH: u64 = 1 << 39 | 1 << 12;
+    !host.user_namespace && host.capabilities & BOTH == BOTH
 }
 
 fn of_spec(input: Input, found: &mut Findings) -> Option<Seccomp> {

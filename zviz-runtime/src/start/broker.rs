@@ -7,6 +7,7 @@ use crate::plan::{Capabilities, Plan, Process, User};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use zviz_broker::eyes::Facts;
 use zviz_broker::policy::Policy;
 use zviz_broker::start::{self, Error, Serving, Settings, Starting};
@@ -66,13 +67,29 @@ fn facts(cgroup: &Cgroup) -> Facts {
     }
 }
 
+/// The cgroup below which a policy lets programs about devices be attached.
+#[derive(Debug, thiserror::Error)]
+#[error("bpf_devices: open {}: {error}", path.display())]
+struct NoCgroup {
+    path: PathBuf,
+    error: std::io::Error,
+}
+
 /// Gives it the listener. There is no way on without one.
 pub(crate) fn serve(
     starting: Starting,
     pid: i32,
     listener: OwnedFd,
     payload: BorrowedFd<'_>,
+    cgroup: &Cgroup,
 ) -> Result<Serving, launch::Error> {
+    let mut starting = starting;
+    if let (true, Some(group)) = (starting.needs_cgroup(), &cgroup.v2) {
+        // Only now it is there, whoever makes it.
+        let path = group.dir();
+        let directory = File::open(&path).map_err(|error| launch::Error::Step(Box::new(NoCgroup { path, error })))?;
+        starting.set_cgroup(directory.into());
+    }
     // A child that was not reaped keeps its number.
     let init = call("pidfd_open", pidfd_open(pid))?;
     starting.serve(listener, init.as_fd(), payload).map_err(|error| launch::Error::Step(Box::new(error)))

@@ -172,7 +172,7 @@ impl Steps for Create<'_> {
     fn listener(&mut self, pid: i32, listener: OwnedFd, payload: BorrowedFd<'_>) -> Result<(), launch::Error> {
         match self.starting.take() {
             Some(starting) => {
-                self.broker = Some(broker::serve(starting, pid, listener, payload)?);
+                self.broker = Some(broker::serve(starting, pid, listener, payload, &self.state.plan.cgroup)?);
                 Ok(())
             }
             None => send_listener(self.state, &self.state.plan, pid, listener),
