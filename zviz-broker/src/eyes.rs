@@ -8,12 +8,14 @@ mod facts;
 mod files;
 mod log;
 mod pace;
+mod pause;
 mod serve;
 mod target;
 mod watch;
 
 pub use facts::Facts;
 pub(crate) use log::Log;
+pub(crate) use pause::Pause;
 pub(crate) use watch::Watch;
 
 use crate::hands::{self, Asked};
@@ -73,8 +75,12 @@ pub(crate) struct Eyes {
     threads: bool,
     asker: Asker,
     loading: Loading,
+    pause: Pause,
     log: Log,
 }
+
+/// What a hand that waits for somebody is interrupted by, and the first thread of the eyes.
+pub(crate) const WAKE: i32 = libc::SIGUSR1;
 
 /// What the eyes are told to do.
 pub(crate) struct Orders {
@@ -85,6 +91,8 @@ pub(crate) struct Orders {
     pub client: Option<OwnedFd>,
     /// The loader, where the policy has one.
     pub loader: Option<Loader>,
+    /// Who tells that the container is stopped.
+    pub pause: Pause,
 }
 
 /// How many identities the callers may have.
@@ -117,7 +125,7 @@ impl Eyes {
         hands: (OwnedFd, OwnedFd),
         watch: Watch,
     ) -> Self {
-        let Orders { policy, one_identity, client, loader } = orders;
+        let Orders { policy, one_identity, client, loader, pause } = orders;
         let asker = Asker::new(policy.ask.as_ref(), client);
         let (listener, hands_pid) = (Arc::new(listener), Arc::new(hands.1));
         watch.over(&listener, &hands_pid);
@@ -147,6 +155,7 @@ impl Eyes {
             identities: if one_identity { Identities::One(None) } else { Identities::Many },
             asker,
             loading: Loading::new(loader),
+            pause,
             log,
         }
     }

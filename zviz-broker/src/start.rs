@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! runtime ── fork ──► eyes ── fork ──► hands       while the container's init is made: costs the start a fork
+//!         ── Go on ──────────────────────────►    where its cgroup was not there before
 //!         ── Serve + listener, init's pidfd ──►    eyes ── Enter + pidfd ──► hands
 //!         ◄── errno ─────────────────────────      both serve, or the start fails
 //! ```
 
 use crate::audit::{self, Audit, Sink};
 use crate::confine;
-use crate::eyes::{Eyes, Facts, Log, Orders, Watch};
+use crate::eyes::{Eyes, Facts, Log, Orders, Pause, Watch};
 use crate::hands::{self, Asked, Hands};
 use crate::loader::{self, Loader};
 use crate::policy::ask::Client;
@@ -16,6 +17,7 @@ use crate::policy::files::Rules;
 use crate::policy::{Policy, Trail};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use zviz_sys::process::{self, Cloned, exit};
 use zviz_sys::seccomp::Instruction;
@@ -42,6 +44,23 @@ pub struct Settings {
     /// The container may be one that cannot be entered before its program is executed: the runtime's own mark on its init
     /// is its program's memory, which belongs to the host until then. It is entered at the first call that needs it.
     pub patient: bool,
+    /// Its place beside the container.
+    pub way: Way,
+}
+
+/// Into the cgroup where a broker is charged. By default it stays where its starter is.
+#[derive(Debug, Default)]
+pub struct Way {
+    /// A directory of version 2.
+    pub v2: Option<OwnedFd>,
+    /// Files `tasks` of version 1.
+    pub tasks: Vec<OwnedFd>,
+    /// It is made later, and the eyes are moved: they wait for [`Starting::go_on`].
+    pub later: bool,
+    /// How much sooner or later than others it is ended where memory is short, if that may be said. proc_pid_oom_score_adj(5)
+    pub oom_score_adj: Option<i32>,
+    /// Where it is seen that the container is being stopped: `cgroup.freeze`, or `freezer.state` of version 1.
+    pub freezer: Option<File>,
 }
 
 /// What the eyes need of a container without a user namespace of its own: CAP_SYS_PTRACE, to read memory and descriptors of
@@ -129,7 +148,8 @@ pub fn start(settings: Settings) -> Result<Starting, Error> {
     let proc = path::open(c"/proc", libc::O_PATH | libc::O_DIRECTORY).map_err(call("open /proc"))?;
     let (control, theirs) = fd::packet_pair().map_err(call("socketpair"))?;
     let (to_hands, to_eyes) = fd::packet_pair().map_err(call("socketpair"))?;
-    match process::fork().map_err(call("fork"))? {
+    let forked = settings.way.v2.as_ref().map_or_else(process::fork, |cgroup| process::fork_into(cgroup.as_fd()));
+    match forked.map_err(call("fork"))? {
         Cloned::Parent { pid, pidfd } => {
             Ok(Starting { control: Some(control), pidfd: Some(pidfd), pid, cgroup: None, loads })
         }
@@ -160,18 +180,27 @@ struct Filters<'f> {
 }
 
 /// Becomes the eyes, and forks the hands. What fails here, the runtime sees as the end of its socket.
-fn begin(settings: Settings, audit: Option<Sink>, parts: Parts, filters: &Filters<'_>) -> ! {
+fn begin(mut settings: Settings, audit: Option<Sink>, parts: Parts, filters: &Filters<'_>) -> ! {
     let Parts { control, to_hands, to_eyes, proc, client } = parts;
+    let way = std::mem::take(&mut settings.way);
+    if enter(&way, &proc).is_err() {
+        exit(1)
+    }
+    let Way { later, mut freezer, .. } = way;
     let death = settings.policy.death;
     let rules = settings.policy.files.as_ref().map(Rules::new);
     let mut kept = vec![Some(control.as_fd()), Some(to_hands.as_fd())];
-    kept.extend([&settings.facts.usage, &settings.facts.tasks].map(|file| file.as_ref().map(AsFd::as_fd)));
+    let files = [&settings.facts.usage, &settings.facts.tasks, &freezer];
+    kept.extend(files.map(|file| file.as_ref().map(AsFd::as_fd)));
     kept.extend(audit.iter().flat_map(Sink::descriptors).map(Some));
     kept.push(client.as_ref().map(AsFd::as_fd));
     let both = [&kept[..], &[Some(to_eyes.as_fd()), Some(proc.as_fd())]].concat();
     if confine::detach(c"zviz-eyes", &both).is_err() {
         exit(1)
     }
+    let given = if later { told_to_go_on(&control) } else { Ok(None) };
+    let Ok(given) = given else { exit(1) };
+    kept.extend(given.iter().map(|file| Some(file.as_fd())));
     match process::fork() {
         Err(_) => exit(1),
         Ok(Cloned::Child) => {
@@ -189,9 +218,31 @@ fn begin(settings: Settings, audit: Option<Sink>, parts: Parts, filters: &Filter
             if fd::close_all_but(3, &kept).and_then(|()| confine::drop_rights(settings.capabilities)).is_err() {
                 exit(1)
             }
-            serve(settings, audit, (control, client), (to_hands, pidfd, loader), filters.eyes)
+            drop(kept);
+            if let Some(file) = given {
+                freezer = Some(file.into());
+            }
+            serve(settings, audit, (control, client), (to_hands, pidfd, loader), Pause::new(freezer), filters.eyes)
         }
     }
+}
+
+/// Into the cgroup, before there are hands, which are in it from the beginning then.
+fn enter(way: &Way, proc: &OwnedFd) -> Result<(), Errno> {
+    // A process with one thread moves itself: for a process that is moved by another the kernel stops all forks.
+    way.tasks.iter().try_for_each(|tasks| fd::write_value(tasks.as_fd(), b"0"))?;
+    if let Some(score) = way.oom_score_adj {
+        // Who may not make it less than it was leaves it.
+        let file = path::openat2(proc.as_fd(), c"self/oom_score_adj", libc::O_WRONLY, 0, 0);
+        let _ = file.and_then(|file| fd::write_value(file.as_fd(), score.to_string().as_bytes()));
+    }
+    Ok(())
+}
+
+/// Waits for that; a freezer may come along.
+fn told_to_go_on(control: &OwnedFd) -> Result<Option<OwnedFd>, Errno> {
+    let received = rights::receive(control.as_fd(), &mut [0u8; 1])?;
+    if received.bytes == 1 { Ok(received.fds.into_iter().flatten().next()) } else { Err(Errno::EPIPE) }
 }
 
 /// The eyes, until they are given something to look at.
@@ -200,6 +251,7 @@ fn serve(
     audit: Option<Sink>,
     (control, client): (OwnedFd, Option<OwnedFd>),
     (to_hands, hands, loader): (OwnedFd, OwnedFd, Option<Loader>),
+    pause: Pause,
     filter: &[Instruction],
 ) -> ! {
     let Settings { policy, facts, container, one_identity, .. } = settings;
@@ -227,7 +279,7 @@ fn serve(
         let _ = loader.map(Loader::end);
         exit(1)
     }
-    let orders = Orders { policy, one_identity, client, loader };
+    let orders = Orders { policy, one_identity, client, loader, pause };
     Eyes::new(orders, facts, Log::new(container, audit), listener, init, (to_hands, hands), watch).run()
 }
 
@@ -242,6 +294,22 @@ impl Starting {
     #[must_use]
     pub fn needs_cgroup(&self) -> bool {
         self.loads && self.cgroup.is_none()
+    }
+
+    /// The eyes.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Its cgroup is made, and it was moved there. `freezer` as in [`Way`].
+    ///
+    /// # Errors
+    /// `Error::Unable` if it has ended.
+    pub fn go_on(&self, freezer: Option<&File>) -> Result<(), Error> {
+        let control = self.control.as_ref().ok_or(Error::Unable(Errno::EPIPE))?;
+        let freezer: Vec<_> = freezer.iter().map(|file| file.as_fd()).collect();
+        rights::send_with(control.as_fd(), &[0], &freezer).map(drop).map_err(Error::Unable)
     }
 
     /// Gives it the listener of a container whose mounts are made, the container's init, and the process that has the filter:

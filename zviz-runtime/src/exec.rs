@@ -83,7 +83,7 @@ pub fn exec(request: Request<'_>) -> Result<Running, Error> {
     if call(LOOK, way_in(&state.plan, init.pid, host))? != way {
         return Err(Error::Gone(state.id.clone()));
     }
-    let starting = broker::start(&state.id, &state.plan, &plan.process, &state.plan.cgroup)?;
+    let starting = broker::start(&state.id, &state.plan, &plan.process, &state.plan.cgroup, true)?;
     let mut steps = Exec { state, plan, console, master: None, starting };
     let launched = launch::launch(plan, prepared, &entrance, &mut steps)?;
     let master = steps.master;
@@ -109,7 +109,9 @@ struct Exec<'a> {
 
 impl Steps for Exec<'_> {
     fn cloned(&mut self, pid: i32) -> Result<(), launch::Error> {
-        cgroup::admit(&self.state.plan.cgroup, pid.unsigned_abs()).map_err(|e| launch::Error::Step(Box::new(e)))
+        let cgroup = &self.state.plan.cgroup;
+        cgroup::admit(cgroup, pid.unsigned_abs()).map_err(|e| launch::Error::Step(Box::new(e)))?;
+        broker::settle(self.starting.as_ref(), cgroup, true)
     }
 
     fn mounted(&mut self, _pid: i32) -> Result<(), launch::Error> {

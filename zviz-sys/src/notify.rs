@@ -101,6 +101,16 @@ pub fn refuse(listener: BorrowedFd<'_>, id: u64, errno: Errno) -> Result<()> {
     respond(listener, Response { id, value: 0, error: -(errno as i32), flags: 0 })
 }
 
+/// Has the caller call again, as if nothing had happened. Only for one that was told to stop by a freezer, or has a signal, and
+/// goes by the kernel's own way out of a call for that reason: another would see the number as its errno. ERESTARTNOINTR,
+/// linux/errno.h.
+///
+/// # Errors
+/// As `answer`.
+pub fn restart(listener: BorrowedFd<'_>, id: u64) -> Result<()> {
+    respond(listener, Response { id, value: 0, error: -513, flags: 0 })
+}
+
 /// Lets the kernel do the call. It reads the arguments' memory again: only for what registers alone have decided.
 ///
 /// # Errors

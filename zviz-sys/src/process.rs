@@ -51,6 +51,14 @@ pub fn clone_sibling(namespaces: u64) -> Result<Cloned> {
 }
 
 fn clone_with(flags: u64, cgroup: Option<BorrowedFd<'_>>, exit_signal: u64) -> Result<Cloned> {
+    let cloned = clone3(flags, cgroup, exit_signal)?;
+    if matches!(cloned, Cloned::Child) {
+        crate::guard::forbid_allocation();
+    }
+    Ok(cloned)
+}
+
+fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>, exit_signal: u64) -> Result<Cloned> {
     let mut pidfd: i32 = -1;
     let mut arguments = CloneArgs {
         flags: flags | libc::CLONE_PIDFD as u64,
@@ -65,10 +73,7 @@ fn clone_with(flags: u64, cgroup: Option<BorrowedFd<'_>>, exit_signal: u64) -> R
     // SAFETY: without CLONE_VM the child gets a copy of this address space and stack, and returns here as fork(2) does.
     let value = unsafe { libc::syscall(libc::SYS_clone3, &mut arguments, size_of::<CloneArgs>()) };
     match ret(value)? {
-        0 => {
-            crate::guard::forbid_allocation();
-            Ok(Cloned::Child)
-        }
+        0 => Ok(Cloned::Child),
         pid => Ok(Cloned::Parent {
             pid: i32::try_from(pid).map_err(|_| Errno::ESRCH)?,
             // SAFETY: with CLONE_PIDFD the kernel has stored a new descriptor here.
@@ -107,6 +112,18 @@ pub fn fork() -> Result<Cloned> {
             Ok(Cloned::Parent { pid, pidfd: pidfd_open(pid)? })
         }
     }
+}
+
+/// As `fork`, straight into a cgroup of version 2. clone3(2) CLONE_INTO_CGROUP.
+///
+/// libc knows nothing of it. The caller must have one thread only: then nobody holds a lock of the allocator's in the copy,
+/// and of what libc's own fork puts right in a child only its note of the thread's number stays that of the parent,
+/// which nothing here goes by: raise(3) asks the kernel, and no mutex of a process is seen by another.
+///
+/// # Errors
+/// EAGAIN, ENOMEM; EACCES, EBUSY, EOPNOTSUPP for the cgroup.
+pub fn fork_into(cgroup: BorrowedFd<'_>) -> Result<Cloned> {
+    clone3(0, Some(cgroup), libc::SIGCHLD as u64)
 }
 
 /// Sends a signal; 0 only asks whether the process is there. pidfd_send_signal(2).

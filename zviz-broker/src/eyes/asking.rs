@@ -142,6 +142,11 @@ impl Asker {
             .collect()
     }
 
+    /// Whether a question about a call is open.
+    pub(super) fn is_asked(&self, call: u64) -> bool {
+        self.open.values().any(|question| question.call == call)
+    }
+
     /// Nobody waits for the answer any more.
     pub(super) fn forget(&mut self, call: u64) {
         self.open.retain(|_, question| question.call != call);

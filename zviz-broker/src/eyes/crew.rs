@@ -86,6 +86,12 @@ impl Crew {
         }
     }
 
+    /// The one that works on a call, and waits for somebody else, is to say how far it came. Whether it waits.
+    pub(super) fn interrupt(&self, id: u64, signal: i32) -> bool {
+        let waits = self.0.iter().find(|hand| hand.busy == Some(id) && hand.blocks);
+        waits.is_some_and(|hand| pidfd_send_signal(hand.pidfd.as_fd(), signal).is_ok())
+    }
+
     /// Lets those go that nobody needs.
     pub(super) fn shrink(&mut self, now: Instant) {
         self.0.retain(|hand| hand.busy.is_some() || now.duration_since(hand.since) < IDLE);

@@ -31,6 +31,8 @@ pub(super) struct Pending {
     /// None where it may take for ever.
     pub deadline: Option<Instant>,
     pub stage: Stage,
+    /// Its hand was told to stop waiting.
+    pub interrupted: bool,
 }
 
 /// How far it is.
@@ -118,7 +120,7 @@ impl Eyes {
         let patience = if work.op.is_of_socket() { patience.max(PEERS) } else { patience };
         let deadline = Some(call.received + patience);
         let asks = self.policy.ask.as_ref().is_some_and(|asking| asking.calls.iter().any(|name| *name == call.name));
-        self.pending.insert(id, Pending { call, work, write_to, deadline, stage: Stage::Asked });
+        self.pending.insert(id, Pending { call, work, write_to, deadline, stage: Stage::Asked, interrupted: false });
         if asks { self.put_question(id) } else { self.proceed(id) }
     }
 
@@ -252,6 +254,9 @@ impl Eyes {
             _ => return self.failed(id),
         };
         self.crew.release(id, Instant::now());
+        if done.result.is_err_and(|errno| self.was_interrupted(id, errno)) {
+            return self.begin_again(id);
+        }
         let Some(pending) = self.pending.get_mut(&id) else { return };
         match pending.work.op {
             Op::Open => return self.opened(id, done),
@@ -374,6 +379,7 @@ impl Eyes {
             }
         }
         self.be_patient(now);
+        self.let_stop();
         self.crew.shrink(now);
     }
 }

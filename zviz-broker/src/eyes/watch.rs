@@ -4,6 +4,7 @@
 //! Waiting in RECV instead of poll(2) saves a system call for each call that is served, a seventh of the whole. But not
 //! every kernel wakes a RECV when nobody is left who could call (Linux 6.11 does).
 
+use super::WAKE;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,7 +14,6 @@ use std::thread;
 use std::time::Duration;
 use zviz_sys::process::{interrupt_by, signal_first_thread};
 
-const WAKE: i32 = libc::SIGUSR1;
 /// A signal that comes just before the wait is lost: it is sent again after this time.
 const AGAIN: Duration = Duration::from_millis(20);
 /// How often that is done for the hands.

@@ -6,6 +6,7 @@ use super::open::{Opened, Opener};
 use super::proc::Proc;
 use super::{devices, mount, node, socket, wire};
 use crate::decision::{Op, UNKNOWN, Work};
+use crate::eyes::WAKE;
 use crate::policy::files::Rules;
 use crate::policy::sockets::Sockets;
 use nix::errno::Errno;
@@ -26,6 +27,8 @@ pub(super) fn run(
     // The other hands' sockets, and the eyes' to all of them, are not this one's.
     let ready = (|| {
         fd::close_all_but(0, &[Some(proc.0.as_fd()), Some(eyes.as_fd())])?;
+        // What waits for somebody can be told to stop.
+        process::interrupt_by(WAKE)?;
         let pids = identity::assume(proc, thread, identity)?;
         forget(proc)?;
         if !names {

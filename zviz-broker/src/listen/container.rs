@@ -73,6 +73,7 @@ pub(super) fn take(stream: UnixStream, policy: &Policy, facts: &dyn Fn(i32) -> F
         one_identity: false,
         container: id.clone(),
         patient: true,
+        way: start::Way::default(),
     };
     let served = start::start(settings).and_then(|starting| serve(starting, listener, &pidfd));
     match served {

@@ -5,9 +5,12 @@ use super::stage::{Calls, Stage, Word, children, policy, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use zviz_broker::policy::{Death, Pace};
+use zviz_broker::policy::ask::{Asking, Client};
+use zviz_broker::policy::{Death, Pace, Policy};
 
 /// A cgroup of the second version, as long as it lives.
 struct Group(PathBuf);
@@ -57,6 +60,48 @@ pub fn a_frozen_container_has_no_held_calls(test: &str) {
     until("it calls again", || stage.board.get(Word::Done) > before);
     assert_eq!((stage.board.get(Word::Late), stage.board.get(Word::Forbidden)), (0, 0));
     stage.finish();
+}
+
+/// A call that waits for somebody who may take his time is taken back where the container is stopped, and made again.
+pub fn a_call_that_waits_for_an_answer_is_no_obstacle(test: &str) {
+    for knows in [true, false] {
+        let Some(group) = Group::new() else {
+            return println!("SKIP {test}: there is no cgroup of the second version to make");
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("ask");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let client = Some(Client::Socket(socket));
+        let ask = Some(Asking { client, calls: vec!["uname".into()], ..Asking::default() });
+        let freezer = knows.then(|| fs::File::open(group.0.join("cgroup.freeze")).unwrap());
+        let policy = Policy { ask, ..policy(Death::Kill, Pace::default()) };
+        let stage = Stage::stopped_by(freezer, policy, Calls::Names);
+        group.write("cgroup.procs", &stage.pid.to_string());
+        let (mut client, _) = listener.accept().unwrap();
+        let mut questions = BufReader::new(client.try_clone().unwrap()).lines();
+        let mut asked = || {
+            let question: serde_json::Value = serde_json::from_str(&questions.next().unwrap().unwrap()).unwrap();
+            question["id"].as_u64().unwrap()
+        };
+        let first = asked();
+        stage.board.set(Word::Dead, 1);
+        writeln!(client, "{{\"id\":{first},\"verdict\":\"allow\"}}").unwrap();
+        let held = asked();
+        group.write("cgroup.freeze", "1");
+        if knows {
+            until("it is frozen", || group.is_frozen());
+        } else {
+            std::thread::sleep(Duration::from_secs(1));
+            assert!(!group.is_frozen(), "the control");
+        }
+        group.write("cgroup.freeze", "0");
+        let again = if knows { asked() } else { held };
+        assert_eq!(knows, again != held);
+        writeln!(client, "{{\"id\":{again},\"verdict\":\"allow\"}}").unwrap();
+        until("the call is done", || stage.board.get(Word::Served) == 1);
+        assert_eq!(stage.board.get(Word::Other), 0, "the caller has seen that it was taken back");
+        stage.finish();
+    }
 }
 
 /// A hand that does not answer is ended; its call fails when its time is up, and the next one is served.

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 use zviz_broker::eyes::Facts;
 use zviz_broker::policy::{Death, Mounts, Pace, Policy, Uname};
-use zviz_broker::start::{Serving, Settings, Starting, start};
+use zviz_broker::start::{Serving, Settings, Starting, Way, start};
 use zviz_sys::process::{self, Cloned, pidfd_send_signal};
 use zviz_sys::seccomp::{Instruction, flag, load};
 use zviz_sys::{fd, rights, wait};
@@ -99,6 +99,11 @@ pub struct Stage {
 impl Stage {
     /// Both are there, and the process calls.
     pub fn new(policy: Policy, calls: Calls) -> Stage {
+        Stage::stopped_by(None, policy, calls)
+    }
+
+    /// As `new`, with the file of whoever may stop it.
+    pub fn stopped_by(freezer: Option<File>, policy: Policy, calls: Calls) -> Stage {
         let (ours, theirs) = fd::packet_pair().unwrap();
         let settings = Settings {
             policy,
@@ -107,6 +112,7 @@ impl Stage {
             one_identity: false,
             container: "deaths".into(),
             patient: false,
+            way: Way { freezer, ..Way::default() },
         };
         let (starting, board) = (start(settings).unwrap(), Board::new());
         let namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWNS;

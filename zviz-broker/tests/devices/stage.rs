@@ -107,6 +107,7 @@ pub fn brokered(place: &Place, policy: Policy, victim: impl FnOnce()) {
         one_identity: false,
         container: "devices".into(),
         patient: false,
+        way: zviz_broker::start::Way::default(),
     };
     let mut starting = start(settings).unwrap();
     if starting.needs_cgroup() {

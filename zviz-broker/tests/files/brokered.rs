@@ -35,6 +35,7 @@ pub fn run((policy, one_identity): (Policy, bool), victim: impl FnOnce()) -> Opt
         one_identity,
         container: "files".into(),
         patient: false,
+        way: zviz_broker::start::Way::default(),
     };
     let starting = start(settings).unwrap();
     let mut broker = None;

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use zviz_broker::eyes::Facts;
 use zviz_broker::policy::Policy;
-use zviz_broker::start::{Settings, start};
+use zviz_broker::start::{Settings, Way, start};
 use zviz_sys::process::{self, Cloned};
 use zviz_sys::seccomp::{Instruction, flag, load};
 use zviz_sys::{fd, rights, wait};
@@ -30,7 +30,16 @@ pub fn run(policy: Option<Policy>, prepare: impl FnOnce(), act: impl FnOnce()) -
     let starting = policy.map(|policy| {
         // The namespace's owner needs no capability over the host.
         let (facts, container) = (Facts::default(), "mounts".into());
-        start(Settings { policy, facts, capabilities: 0, one_identity: false, container, patient: false }).unwrap()
+        start(Settings {
+            policy,
+            facts,
+            capabilities: 0,
+            one_identity: false,
+            container,
+            patient: false,
+            way: Way::default(),
+        })
+        .unwrap()
     });
     let brokered = starting.is_some();
     let (ours, theirs) = fd::packet_pair().unwrap();

@@ -103,6 +103,7 @@ fn runtime<T>(
                 one_identity: *one,
                 container: "test".into(),
                 patient: false,
+                way: start::Way::default(),
             };
             Some(start::start(settings).unwrap())
         }

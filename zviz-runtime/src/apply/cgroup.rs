@@ -24,6 +24,7 @@ mod error;
 mod freeze;
 mod kill;
 pub mod oom;
+mod parts;
 mod remove;
 pub mod stats;
 mod stats_v1;
@@ -39,8 +40,9 @@ mod v2;
 
 pub use entrance::{Entrance, admit, enter};
 pub use error::Error;
-pub use freeze::{freeze, is_frozen, thaw};
+pub use freeze::{freeze, frozen_file, is_frozen, thaw};
 pub use kill::{kill, pids};
+pub use parts::{Seat, move_broker, seat};
 pub use remove::remove;
 pub use stats::{Stats, stats};
 pub use update::update;
@@ -113,15 +115,22 @@ fn make(cgroup: &Cgroup, made: &mut Vec<PathBuf>) -> Result<Entrance, Error> {
     };
     #[cfg(feature = "cgroup-v1")]
     v1::make(cgroup, made)?;
-    furnish(cgroup, unified.as_ref())?;
-    Entrance::open(cgroup, unified)
+    let parts = match &unified {
+        Some(_) => parts::make(cgroup, made)?,
+        None => None,
+    };
+    furnish(cgroup, unified.as_ref(), parts.as_ref())?;
+    Entrance::open(&cgroup.payload(), parts.map(|parts| parts.payload).or(unified))
 }
 
 /// Puts everything of the plan into force.
-fn furnish(cgroup: &Cgroup, unified: Option<&dir::Dir>) -> Result<(), Error> {
+fn furnish(cgroup: &Cgroup, unified: Option<&dir::Dir>, parts: Option<&parts::Parts>) -> Result<(), Error> {
     limit(cgroup, unified)?;
     devices::set(cgroup, unified)?;
-    match (unified, cgroup.owner) {
+    if let Some(parts) = parts {
+        parts.limit(cgroup)?;
+    }
+    match (parts.map(|parts| &parts.payload).or(unified), cgroup.owner) {
         // Version 1 is never given away: its files are not safe in other hands.
         (Some(dir), Some(uid)) if cgroup.is_unified() => v2::delegate(dir, uid),
         _ => Ok(()),
@@ -132,7 +141,7 @@ fn furnish(cgroup: &Cgroup, unified: Option<&dir::Dir>) -> Result<(), Error> {
 fn limit(cgroup: &Cgroup, unified: Option<&dir::Dir>) -> Result<(), Error> {
     #[cfg(feature = "cgroup-v1")]
     v1::set(cgroup)?;
-    let writes = cgroup.v2_writes();
+    let writes = cgroup.v2_writes_of_all();
     match (unified, &cgroup.v2) {
         (Some(dir), _) => v2::set(dir, &writes),
         (None, Some(group)) if !writes.is_empty() => v2::set(&dir::Dir::open(&group.dir())?, &writes),

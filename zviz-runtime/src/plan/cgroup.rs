@@ -5,6 +5,7 @@
 
 pub mod devices;
 pub mod mounts;
+pub mod parts;
 pub mod path;
 mod request;
 pub mod resources;
@@ -38,6 +39,9 @@ pub struct Cgroup {
     pub devices: Option<Vec<devices::Rule>>,
     /// Who owns the directory, where the container may make cgroups of its own (delegation): a uid of the host.
     pub owner: Option<u32>,
+    /// Whether the container shares it with its broker: see [`parts`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub parted: bool,
 }
 
 /// Who makes the cgroup.
@@ -69,6 +73,12 @@ impl Group {
         self.mount.join(&self.path)
     }
 
+    /// What of its path comes after the directory of a unit.
+    pub fn below(&self, unit: &str) -> Option<String> {
+        let after = self.path.iter().skip_while(|name| *name != unit).skip(1);
+        Some(after.collect::<PathBuf>().to_str()?.to_owned())
+    }
+
     fn has(&self, controller: &str) -> bool {
         self.controllers.iter().any(|c| c == controller)
     }
@@ -84,7 +94,7 @@ impl Cgroup {
     /// No cgroup at all.
     pub fn none() -> Self {
         let resources = Resources::default();
-        Self { driver: Driver::None, v2: None, v1: Vec::new(), resources, devices: None, owner: None }
+        Self { driver: Driver::None, v2: None, v1: Vec::new(), resources, devices: None, owner: None, parted: false }
     }
 
     /// The hierarchy of version 1 that has a controller.

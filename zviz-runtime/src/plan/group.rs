@@ -5,6 +5,7 @@ use super::idmap;
 use super::input::{Findings, Input};
 use super::mounts::place;
 use super::namespaces::{Namespace, Namespaces, User};
+use super::note::Note;
 use crate::host::cgroup::Mode;
 
 /// Decides the cgroup.
@@ -20,6 +21,14 @@ pub(super) fn plan(input: Input, namespaces: &Namespaces, found: &mut Findings) 
         &mut found.notes,
     );
     cgroup.owner = owner(input, namespaces);
+    if !input.profile.broker.is_empty() {
+        cgroup.parted = cgroup.can_be_parted();
+        if !cgroup.parted {
+            found
+                .notes
+                .push(Note("cgroup: the broker is not charged to the container; it stays where its maker is".into()));
+        }
+    }
     cgroup
 }
 

@@ -1,8 +1,10 @@
 //! The broker of a container: started beside its init, given the listener, and gone when the container is.
 
+use super::{Error, step};
+use crate::apply::cgroup::{self, Seat};
 use crate::container::Id;
 use crate::launch::{self, call};
-use crate::plan::cgroup::{Cgroup, Group};
+use crate::plan::cgroup::{Cgroup, Group, parts::OOM_SCORE_ADJ};
 use crate::plan::{Capabilities, Plan, Process, User};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::File;
@@ -10,31 +12,55 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use zviz_broker::eyes::Facts;
 use zviz_broker::policy::Policy;
-use zviz_broker::start::{self, Error, Serving, Settings, Starting};
+use zviz_broker::start::{self, Serving, Settings, Starting, Way};
 use zviz_sys::process::{pidfd_open, pidfd_send_signal};
 use zviz_sys::wait::{self, Exit};
 
 /// How long a broker may take to see that its container has ended, in milliseconds.
 const PATIENCE: u16 = 1_000;
 
-/// Starts one for a process of a container whose plan has one. It is ready when init is.
-pub(crate) fn start(id: &Id, plan: &Plan, process: &Process, cgroup: &Cgroup) -> Result<Option<Starting>, Error> {
+/// Starts one for a process of a container whose plan has one. It is ready when init is. `joins`: the container runs.
+pub(crate) fn start(
+    id: &Id,
+    plan: &Plan,
+    process: &Process,
+    cgroup: &Cgroup,
+    joins: bool,
+) -> Result<Option<Starting>, Error> {
     let policy = &plan.profile.broker;
     if policy.is_empty() {
         return Ok(None);
     }
     // The owner of a user namespace may look into it without any capability outside.
     let capabilities = if matches!(plan.namespaces.user, User::New { .. }) { 0 } else { start::FOREIGN };
-    let (policy, facts, container) = (policy.clone(), facts(cgroup), id.to_string());
-    start::start(Settings {
+    let way = cgroup::seat(cgroup, joins)?.map_or_else(Way::default, |Seat { v2, tasks, later }| Way {
+        v2,
+        tasks,
+        later,
+        oom_score_adj: Some(OOM_SCORE_ADJ),
+        freezer: cgroup::frozen_file(cgroup),
+    });
+    let (policy, facts, container) = (policy.clone(), facts(&cgroup.payload()), id.to_string());
+    let settings = Settings {
         policy,
         facts,
         capabilities,
         one_identity: one_identity(plan, process),
         container,
         patient: false,
-    })
-    .map(Some)
+        way,
+    };
+    Ok(Some(start::start(settings)?))
+}
+
+/// Gives one its place in a cgroup that was not there, or not to be entered, when it was started.
+pub(crate) fn settle(starting: Option<&Starting>, cgroup: &Cgroup, joins: bool) -> Result<(), launch::Error> {
+    let Some(starting) = starting else { return Ok(()) };
+    if cgroup::seat(cgroup, joins).map_err(step)?.is_some_and(|seat| seat.later) {
+        cgroup::move_broker(cgroup, starting.pid().unsigned_abs()).map_err(step)?;
+        starting.go_on(cgroup::frozen_file(cgroup).as_ref()).map_err(step)?;
+    }
+    Ok(())
 }
 
 /// Whether every process that comes of this one stays who the first one is: without a capability, the chance of one, or a
@@ -84,7 +110,7 @@ pub(crate) fn serve(
     cgroup: &Cgroup,
 ) -> Result<Serving, launch::Error> {
     let mut starting = starting;
-    if let (true, Some(group)) = (starting.needs_cgroup(), &cgroup.v2) {
+    if let (true, Some(group)) = (starting.needs_cgroup(), &cgroup.payload().v2) {
         // Only now it is there, whoever makes it.
         let path = group.dir();
         let directory = File::open(&path).map_err(|error| launch::Error::Step(Box::new(NoCgroup { path, error })))?;

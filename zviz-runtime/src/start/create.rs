@@ -95,7 +95,7 @@ fn build(
         state.attached = Some(attached);
         locked.save(state)?;
     }
-    let starting = broker::start(&state.id, &plan, &plan.process, &state.plan.cgroup)?;
+    let starting = broker::start(&state.id, &plan, &plan.process, &state.plan.cgroup, false)?;
     let mut steps = Create { locked, state, console, master: None, starting, broker: None };
     let launched = launch::launch(&plan, prepared, &entrance, &mut steps)?;
     let Create { master, state, broker, .. } = steps;
@@ -137,7 +137,8 @@ impl Steps for Create<'_> {
         let init = Init::read(pid).map_err(|e| launch::Error::Proc { pid, source: e })?;
         // A child that was not reaped has its entry still.
         self.state.init = Some(call("look at init in /proc", init.ok_or(Errno::ESRCH))?);
-        cgroup::settle(&mut self.state.plan.cgroup, pid.unsigned_abs()).map_err(step)
+        cgroup::settle(&mut self.state.plan.cgroup, pid.unsigned_abs()).map_err(step)?;
+        broker::settle(self.starting.as_ref(), &self.state.plan.cgroup, false)
     }
 
     fn mounted(&mut self, pid: i32) -> Result<(), launch::Error> {

@@ -6,5 +6,6 @@
 mod devices;
 mod life;
 mod limits;
+mod parts;
 mod support;
 mod systemd;

@@ -64,3 +64,52 @@ fn systemd_makes_a_scope() {
     drop(running);
     assert_ne!(show("ActiveState"), "active");
 }
+
+/// A scope is made around init, which then goes to its part; a broker that waits goes to the other.
+#[test]
+fn a_scope_is_shared_with_a_broker() {
+    let host = host::probe().unwrap();
+    if !host.systemd {
+        return skip("systemd does not run here");
+    }
+    let rootless = !nix::unistd::geteuid().is_root();
+    let slice = if rootless { "user.slice" } else { "system.slice" };
+    let name = fresh();
+    let linux = json!({ "cgroupsPath": format!("{slice}:zviz:{name}"), "resources": {
+        "memory": { "limit": 67108864 }, "pids": { "limit": 17 },
+    }});
+    let linux: Linux = serde_json::from_value(linux).unwrap();
+    let mut problems = Problems::default();
+    let cgroup = plan::plan(Some(&linux), &host, true, rootless, "id", &mut problems, &mut Vec::new());
+    assert!(problems.is_empty(), "{problems}");
+    let cgroup = plan::Cgroup { parted: true, ..cgroup };
+    assert!(apply::seat(&cgroup, false).unwrap().unwrap().later);
+    let mut running = Running::sleeping(&cgroup);
+    let mut broker = Command::new("sleep").arg("60").spawn().unwrap();
+    apply::move_broker(&running.cgroup, broker.id()).unwrap_or_else(|e| panic!("{}", chain(&e)));
+    let place = |pid: u32| fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let unit = format!("{slice}/zviz-{name}.scope");
+    assert!(place(running.child.id()).contains(&format!("{unit}/payload\n")), "{}", place(running.child.id()));
+    assert!(place(broker.id()).contains(&format!("{unit}/broker\n")), "{}", place(broker.id()));
+    assert_eq!(apply::pids(&running.cgroup).unwrap(), [running.child.id()]);
+    if running.cgroup.is_unified() {
+        let limits = ["memory.max", "payload/memory.max", "broker/memory.max", "pids.max", "payload/pids.max"];
+        let limits = limits.map(|file| running.read("none", file));
+        assert_eq!(limits, ["67108864", "67108864", "67108864", "max", "17"]);
+    }
+    running.cgroup = updated(&running, &host, json!({ "memory": { "limit": 134217728 }, "pids": { "limit": 19 } }));
+    if running.cgroup.is_unified() {
+        let limits = ["memory.max", "payload/memory.max", "pids.max", "payload/pids.max"];
+        assert_eq!(limits.map(|file| running.read("none", file)), ["134217728", "134217728", "max", "19"]);
+    }
+    // As exec brings another process, and another broker.
+    let mut second = Command::new("sleep").arg("60").spawn().unwrap();
+    apply::enter(&running.cgroup, Some(running.child.id())).unwrap().add(second.id()).unwrap();
+    assert!(place(second.id()).contains(&format!("{unit}/payload\n")), "{}", place(second.id()));
+    apply::freeze(&running.cgroup).unwrap();
+    apply::kill(&running.cgroup, Signal::SIGKILL).unwrap();
+    second.wait().unwrap();
+    assert!(broker.try_wait().unwrap().is_none());
+    drop(running);
+    broker.wait().unwrap();
+}

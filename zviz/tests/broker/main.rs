@@ -5,12 +5,14 @@ mod attack;
 mod audit;
 #[path = "../callers/mod.rs"]
 mod callers;
+mod charged;
 mod engines;
 mod executed;
 mod files;
 mod listen;
 mod nested;
 mod parts;
+mod paused;
 #[path = "../support/mod.rs"]
 mod support;
 mod surface;

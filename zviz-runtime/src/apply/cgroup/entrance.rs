@@ -58,7 +58,8 @@ impl Entrance {
         if let Driver::Systemd(unit) = &self.cgroup.driver
             && unit.user
         {
-            return super::systemd::Manager::connect(unit)?.attach(pid);
+            let part = self.cgroup.v2.as_ref().and_then(|group| group.below(&unit.name));
+            return super::systemd::Manager::connect(unit)?.attach(pid, &part.unwrap_or_default());
         }
         self.cgroup.v1.iter().chain(self.cgroup.v2.as_ref().filter(|_| self.v2.is_some())).try_for_each(|g| put(g, pid))
     }
@@ -92,7 +93,7 @@ pub fn enter(cgroup: &Cgroup, init: Option<u32>) -> Result<Entrance, Error> {
     if by_user_manager(cgroup) {
         return Ok(Entrance::closed(cgroup));
     }
-    let mut cgroup = cgroup.clone();
+    let mut cgroup = cgroup.payload().into_owned();
     let unified = match &mut cgroup.v2 {
         Some(group) if cgroup.v1.is_empty() => {
             let dir = Dir::open(&group.dir())?;
@@ -117,10 +118,10 @@ pub fn enter(cgroup: &Cgroup, init: Option<u32>) -> Result<Entrance, Error> {
 /// # Errors
 /// Where it refuses.
 pub fn admit(cgroup: &Cgroup, pid: u32) -> Result<(), Error> {
-    if by_user_manager(cgroup) { Entrance::closed(cgroup).add(pid) } else { Ok(()) }
+    if by_user_manager(cgroup) { Entrance::closed(&cgroup.payload()).add(pid) } else { Ok(()) }
 }
 
-fn by_user_manager(cgroup: &Cgroup) -> bool {
+pub(super) fn by_user_manager(cgroup: &Cgroup) -> bool {
     matches!(&cgroup.driver, Driver::Systemd(unit) if unit.user)
 }
 

@@ -57,6 +57,15 @@ pub fn is_frozen(cgroup: &Cgroup) -> Result<bool, Error> {
     }
 }
 
+/// A file that says so, if there is one: `1` in version 2, `FREEZING` or `FROZEN` in version 1.
+pub fn frozen_file(cgroup: &Cgroup) -> Option<std::fs::File> {
+    let (dir, file) = match freezer(cgroup).ok()? {
+        Freezer::V2(dir) => (dir, "cgroup.freeze"),
+        Freezer::V1(dir) => (dir, "freezer.state"),
+    };
+    dir.file(file, OFlag::O_RDONLY).ok().map(Into::into)
+}
+
 fn gone(error: &Error) -> bool {
     matches!(error.errno(), Some(libc::ENOENT | libc::ENODEV))
 }
@@ -68,6 +77,7 @@ enum Freezer {
 
 /// Version 2 freezes reliably, so it goes first on a hybrid host too; it can since Linux 5.2.
 fn freezer(cgroup: &Cgroup) -> Result<Freezer, Error> {
+    let cgroup = &*cgroup.payload();
     let v1 = cgroup.v1("freezer");
     if let Some(group) = &cgroup.v2 {
         match Dir::open(&group.dir()) {

@@ -1,7 +1,7 @@
 //! The processes of a cgroup, and signals to all of them.
 
 use super::{Error, dir, dir::Dir, freeze};
-use crate::plan::cgroup::Cgroup;
+use crate::plan::cgroup::{Cgroup, Group};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::signal::{Signal, kill as send};
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 /// Where a process cannot be signalled. A cgroup that is gone has no processes.
 pub fn kill(cgroup: &Cgroup, signal: Signal) -> Result<(), Error> {
     if signal == Signal::SIGKILL
-        && let Some(group) = &cgroup.v2
+        && let Some(group) = &cgroup.payload().v2
         && let Ok(dir) = Dir::open(&group.dir())
         && dir.write("cgroup.kill", "1").is_ok()
     {
@@ -35,7 +35,7 @@ pub fn kill(cgroup: &Cgroup, signal: Signal) -> Result<(), Error> {
     result
 }
 
-fn signal_one(pid: u32, signal: Signal) -> Result<(), Error> {
+pub(super) fn signal_one(pid: u32, signal: Signal) -> Result<(), Error> {
     let Ok(raw) = i32::try_from(pid) else { return Ok(()) };
     match send(Pid::from_raw(raw), signal) {
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
@@ -49,16 +49,16 @@ fn signal_one(pid: u32, signal: Signal) -> Result<(), Error> {
 /// # Errors
 /// Where they cannot be read.
 pub fn pids(cgroup: &Cgroup) -> Result<Vec<u32>, Error> {
-    match directory(cgroup) {
+    match directory(&cgroup.payload(), cgroup.told_by_v1()) {
         Some(path) => pids_below(&path),
         None => Err(Error::None("asked for its processes")),
     }
 }
 
 /// The directory that tells who is in: that of the unified hierarchy, unless a hybrid host did not let us make one.
-fn directory(cgroup: &Cgroup) -> Option<PathBuf> {
+fn directory(cgroup: &Cgroup, v1: Option<&Group>) -> Option<PathBuf> {
     let v2 = cgroup.v2.as_ref().map(|group| group.dir());
-    let v1 = cgroup.v1("devices").or(cgroup.v1.first()).map(|group| group.dir());
+    let v1 = v1.map(|group| group.dir());
     v2.filter(|dir| v1.is_none() || dir.exists()).or(v1)
 }
 

@@ -1,6 +1,6 @@
 //! Takes a cgroup away.
 
-use super::{Error, dir, dir::Dir, freeze};
+use super::{Error, dir, dir::Dir, freeze, parts};
 use crate::plan::cgroup::path::Unit;
 use crate::plan::cgroup::{Cgroup, Driver};
 use nix::errno::Errno;
@@ -22,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// # Errors
 /// All that could not be removed, each with the reason.
 pub fn remove(cgroup: &Cgroup) -> Result<(), Error> {
+    parts::end_broker(cgroup);
     let until = Instant::now() + PATIENCE;
     let mut left = Vec::new();
     if let Driver::Systemd(unit) = &cgroup.driver

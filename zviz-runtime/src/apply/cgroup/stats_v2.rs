@@ -12,7 +12,11 @@ pub fn add(group: &Group, cgroup: &Cgroup, stats: &mut Stats) -> Result<(), Erro
         other => other?,
     };
     if cgroup.v1("pids").is_none() {
-        pids(&dir, stats);
+        let payload = match &cgroup.payload().v2 {
+            Some(group) if cgroup.parted => Dir::open(&group.dir()).ok(),
+            _ => None,
+        };
+        pids(payload.as_ref().unwrap_or(&dir), stats);
     }
     if cgroup.v1("memory").is_none() {
         memory(&dir, stats);

@@ -90,9 +90,9 @@ impl Manager {
         self.call("SetUnitProperties", &(&self.unit.name, true, &properties)).map(drop)
     }
 
-    /// Moves a process into the unit.
-    pub fn attach(&self, pid: u32) -> Result<(), Error> {
-        self.call("AttachProcessesToUnit", &(&self.unit.name, "/", vec![pid])).map(drop)
+    /// Moves a process into the unit, to a directory below its own.
+    pub fn attach(&self, pid: u32, below: &str) -> Result<(), Error> {
+        self.call("AttachProcessesToUnit", &(&self.unit.name, format!("/{below}"), vec![pid])).map(drop)
     }
 
     /// Has systemd forget a failed unit. It is an error if there is none, which is what is hoped for.

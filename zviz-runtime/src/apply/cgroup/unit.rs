@@ -27,7 +27,8 @@ pub fn start(unit: &Unit, cgroup: &mut Cgroup, pid: u32) -> Result<(), Error> {
         Some(group) => Some(Dir::open(&group.dir())?),
         None => None,
     };
-    super::furnish(cgroup, unified.as_ref())
+    let parts = super::parts::divide(cgroup, pid)?;
+    super::furnish(cgroup, unified.as_ref(), parts.as_ref())
 }
 
 /// Hierarchies and controllers that systemd does not look after. A slice has no processes of its own making.

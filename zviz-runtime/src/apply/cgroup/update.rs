@@ -29,7 +29,8 @@ pub fn update(update: &Update) -> Result<(), Error> {
         }
         _ => None,
     };
-    super::limit(&changed, unified.as_ref())
+    super::limit(&changed, unified.as_ref())?;
+    super::parts::update(&changed)
 }
 
 /// Whether the new limits are above what is used now.

@@ -83,13 +83,15 @@ pub fn limits(cgroup: &Cgroup, version: u32) -> Vec<Property> {
         number("CPUShares", cpu.shares);
         number("BlockIOWeight", block_io.weight.map(u64::from));
     }
-    number("TasksMax", cgroup.resources.pids.map(limit));
+    // With a broker beside it that limit is for the container's part alone.
+    number("TasksMax", if cgroup.parted { Some(u64::MAX) } else { cgroup.resources.pids.map(limit) });
     quota(cpu.quota, cpu.period, version, &mut out);
     if version >= 244 {
         let sets = [("AllowedCPUs", &cpu.cpus), ("AllowedMemoryNodes", &cpu.mems)];
         out.extend(sets.into_iter().filter_map(|(name, list)| Some((name, Value::Bits(bits(list.as_deref()?)?)))));
     }
-    for (file, value) in &cgroup.resources.unified {
+    let of_all = |(file, _): &(&String, &String)| !(cgroup.parted && file.starts_with("pids."));
+    for (file, value) in cgroup.resources.unified.iter().filter(of_all) {
         from_unified(file, value.trim(), version, &mut out);
     }
     out

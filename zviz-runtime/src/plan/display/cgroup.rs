@@ -13,6 +13,9 @@ pub(super) fn cgroup(f: &mut Formatter<'_>, c: &Cgroup) -> fmt::Result {
             writeln!(f, "cgroup: by systemd{whose}, {} in {}", quoted(&unit.name), quoted(&unit.slice))?;
         }
     }
+    if c.parted {
+        writeln!(f, "  shared with the broker, each in a part of its own")?;
+    }
     c.v2.iter().try_for_each(|g| group(f, "v2", g))?;
     c.v1.iter().try_for_each(|g| group(f, "v1", g))?;
     if let Some(uid) = c.owner {
