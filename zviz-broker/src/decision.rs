@@ -81,6 +81,11 @@ pub enum Op {
     Node,
     /// openat2(2), by the rules for files: path; flags, mode, resolve, calling thread.
     Open,
+    /// renameat2(2), by the rules for files: old path, new path; flags, and which of them begin at a descriptor. The last
+    /// number is the calling thread.
+    Rename,
+    /// linkat(2): as `Rename`.
+    Link,
     /// uname(2).
     Uname,
     /// connect(2) of the descriptor: address; the path in it, if it has one. The last number is the calling thread, as for
@@ -118,13 +123,15 @@ impl Decision {
 }
 
 impl Op {
-    const ALL: [Op; 11] = [
+    const ALL: [Op; 13] = [
         Op::Mount,
         Op::MountProc,
         Op::Unmount,
         Op::PivotRoot,
         Op::Node,
         Op::Open,
+        Op::Rename,
+        Op::Link,
         Op::Uname,
         Op::Connect,
         Op::Bind,
@@ -136,6 +143,12 @@ impl Op {
     #[must_use]
     pub fn mounts(self) -> bool {
         matches!(self, Op::Mount | Op::MountProc | Op::Unmount)
+    }
+
+    /// Whether it gives names.
+    #[must_use]
+    pub fn names(self) -> bool {
+        matches!(self, Op::Rename | Op::Link)
     }
 
     /// Whether the descriptor is a socket, on which the call may wait for others.

@@ -61,6 +61,46 @@ impl Glob {
         Ok(Glob { prefix: prefix.collect(), rest })
     }
 
+    /// Whether something below a directory of this name could match it.
+    #[must_use]
+    pub fn may_match_below(&self, directory: &[u8]) -> bool {
+        self.after(directory).is_some_and(|reached| {
+            let (_, whole) = reached.split_last().unwrap_or((&false, &[]));
+            // From every place but the last there is a way on.
+            whole.contains(&true)
+        })
+    }
+
+    /// Whether everything below a directory of this name matches it. False where that is not plain to see.
+    #[must_use]
+    pub fn matches_all_below(&self, directory: &[u8]) -> bool {
+        self.rest.last() == Some(&Token::Across)
+            && self.after(directory).is_some_and(|reached| reached.iter().rev().nth(1) == Some(&true))
+    }
+
+    /// The places that are reached in the part behind the prefix after a directory and its slash: none if there is no match
+    /// any more.
+    fn after(&self, directory: &[u8]) -> Option<Vec<bool>> {
+        let slash: &[u8] = if directory.ends_with(b"/") { b"" } else { b"/" };
+        let text = [directory, slash].concat();
+        let mut reached = vec![false; self.rest.len() + 1];
+        let Some(rest) = text.strip_prefix(self.prefix.as_slice()) else {
+            // Within the prefix: what is to come of it stands for one more place.
+            let goes_on = self.prefix.starts_with(&text);
+            reached.insert(0, true);
+            return goes_on.then_some(reached);
+        };
+        reach(&mut reached, &self.rest, 0);
+        let mut next = reached.clone();
+        for byte in rest {
+            if !step(&self.rest, &reached, *byte, &mut next) {
+                return None;
+            }
+            std::mem::swap(&mut reached, &mut next);
+        }
+        Some(reached)
+    }
+
     /// Whether it is a name.
     #[must_use]
     pub fn matches(&self, name: &[u8]) -> bool {
@@ -79,24 +119,29 @@ fn matches(tokens: &[Token], name: &[u8]) -> bool {
     let mut next = reached.clone();
     reach(&mut reached, tokens, 0);
     for byte in name {
-        next.fill(false);
-        let mut any = false;
-        for (i, token) in tokens.iter().enumerate().filter(|(i, _)| reached.get(*i) == Some(&true)) {
-            let to = match token {
-                Token::Byte(wanted) if wanted == byte => i + 1,
-                Token::Within if *byte != b'/' => i,
-                Token::Across => i,
-                _ => continue,
-            };
-            reach(&mut next, tokens, to);
-            any = true;
-        }
-        if !any {
+        if !step(tokens, &reached, *byte, &mut next) {
             return false;
         }
         std::mem::swap(&mut reached, &mut next);
     }
     reached.last() == Some(&true)
+}
+
+/// The places that are reached from others with one byte; false if there are none.
+fn step(tokens: &[Token], reached: &[bool], byte: u8, next: &mut [bool]) -> bool {
+    next.fill(false);
+    let mut any = false;
+    for (i, token) in tokens.iter().enumerate().filter(|(i, _)| reached.get(*i) == Some(&true)) {
+        let to = match token {
+            Token::Byte(wanted) if *wanted == byte => i + 1,
+            Token::Within if byte != b'/' => i,
+            Token::Across => i,
+            _ => continue,
+        };
+        reach(next, tokens, to);
+        any = true;
+    }
+    any
 }
 
 /// A place, and those behind stars that may stand for nothing.
@@ -161,6 +206,32 @@ mod tests {
         assert!(Glob::new(&format!("/{}", "x".repeat(LONGEST))).is_err());
     }
 
+    #[test]
+    fn what_may_be_below_is_known() {
+        for (pattern, yes, no) in [
+            ("/a/secret", &["/", "/a"][..], &["/a/secret", "/b", "/a/s", "/aa"][..]),
+            ("/a/*/secret", &["/", "/a", "/a/b"], &["/a/b/c", "/a/b/secret"]),
+            ("/a/**", &["/", "/a", "/a/b/c"], &["/b", "/ab"]),
+            ("/a/*", &["/a", "/"], &["/a/b"]),
+            ("**/.git/**", &["/", "/x/y", "/x/.git"], &[]),
+            ("/a*b", &["/"], &["/axb", "/a"]),
+        ] {
+            yes.iter().for_each(|name| assert!(glob(pattern).may_match_below(name.as_bytes()), "{pattern} {name}"));
+            no.iter().for_each(|name| assert!(!glob(pattern).may_match_below(name.as_bytes()), "{pattern} {name}"));
+        }
+        for (pattern, yes, no) in [
+            ("/a/**", &["/a", "/a/b"][..], &["/", "/b"][..]),
+            ("/a**", &["/a", "/ab/c"], &["/"]),
+            ("/a/*", &[], &["/a", "/a/b"]),
+            ("/a/**b", &[], &["/a"]),
+            ("/**", &["/", "/a"], &[]),
+            ("/a/**/b/**", &["/a/x/b"], &["/a/x", "/a/b"]),
+        ] {
+            yes.iter().for_each(|name| assert!(glob(pattern).matches_all_below(name.as_bytes()), "{pattern} {name}"));
+            no.iter().for_each(|name| assert!(!glob(pattern).matches_all_below(name.as_bytes()), "{pattern} {name}"));
+        }
+    }
+
     /// What a matcher that goes back takes ages for.
     #[test]
     fn time_is_linear() {
@@ -175,6 +246,14 @@ mod tests {
             let (pattern, name) = (format!("/{}", parts.concat()), format!("/{name}"));
             if let Ok(glob) = Glob::new(&pattern) {
                 prop_assert_eq!(glob.matches(name.as_bytes()), naive(pattern.as_bytes(), name.as_bytes()), "{} {}", pattern, name);
+                // Of every directory above it.
+                for (at, _) in name.match_indices('/') {
+                    let directory = &name.as_bytes()[..at.max(1)];
+                    let below = name.len() > at + 1;
+                    let matches = glob.matches(name.as_bytes());
+                    prop_assert!(!(below && matches) || glob.may_match_below(directory), "{} {} {}", pattern, name, at);
+                    prop_assert!(!below || matches || !glob.matches_all_below(directory), "{} {} {}", pattern, name, at);
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 pub mod bpf;
 pub mod files;
 pub mod mounts;
+pub mod names;
 pub mod nodes;
 pub mod sockets;
 pub mod system;

@@ -2,7 +2,7 @@
 
 use crate::decision::Decision;
 use crate::handlers::sockets::{self, messages};
-use crate::handlers::{bpf, files, mounts, nodes, system};
+use crate::handlers::{bpf, files, mounts, names, nodes, system};
 use crate::held::Held;
 use crate::policy::Policy;
 
@@ -34,6 +34,8 @@ pub const TABLE: &[Entry] = &[
     },
     Entry { name: "connect", wanted: |policy| policy.sockets.is_some(), decide: sockets::connect, what: "as bind" },
     Entry { name: "creat", wanted: |policy| policy.files.is_some(), decide: files::creat, what: "as openat" },
+    Entry { name: "link", wanted: names::wanted, decide: names::link, what: "as rename" },
+    Entry { name: "linkat", wanted: names::wanted, decide: names::linkat, what: "as rename" },
     Entry {
         name: "mknod",
         wanted: |policy| policy.nodes,
@@ -61,6 +63,14 @@ pub const TABLE: &[Entry] = &[
         decide: mounts::pivot_root,
         what: "with the caller's own rights",
     },
+    Entry {
+        name: "rename",
+        wanted: names::wanted,
+        decide: names::rename,
+        what: "where rules refuse files by name: by those about both names, with the caller's own rights",
+    },
+    Entry { name: "renameat", wanted: names::wanted, decide: names::renameat, what: "as rename" },
+    Entry { name: "renameat2", wanted: names::wanted, decide: names::renameat2, what: "as rename" },
     Entry {
         name: "sendmmsg",
         wanted: |policy| policy.sockets.is_some(),

@@ -28,8 +28,8 @@ pub struct Variant {
 /// their registers alone.
 #[rustfmt::skip]
 pub const NOTIFIABLE: &[&str] = &[
-    "bind", "bpf", "connect", "creat", "mknod", "mknodat", "mount", "open", "openat", "openat2", "pivot_root", "sendmmsg",
-    "sendmsg", "sendto", "sysinfo", "umount2", "uname",
+    "bind", "bpf", "connect", "creat", "link", "linkat", "mknod", "mknodat", "mount", "open", "openat", "openat2", "pivot_root",
+    "rename", "renameat", "renameat2", "sendmmsg", "sendmsg", "sendto", "sysinfo", "umount2", "uname",
 ];
 
 /// Character devices that give nothing away, by name, major and minor number: Documentation/admin-guide/devices.txt.

@@ -13,7 +13,7 @@ use zviz_sys::notify;
 
 impl Call {
     /// A hand has found the file, and the rules have judged its name. False if they have nothing to tell about it.
-    fn judged(&mut self, text: &[u8]) -> bool {
+    pub(super) fn judged(&mut self, text: &[u8]) -> bool {
         let Some((ruling, name)) = hands::decode_judged(text) else { return true };
         // Whoever was asked about it knows already.
         if self.rule == RULE {

@@ -112,7 +112,7 @@ impl Eyes {
             }
             self.file_systems += 1;
         }
-        let by_path = work.op == Op::Open || work.op.is_of_socket();
+        let by_path = work.op == Op::Open || work.op.names() || work.op.is_of_socket();
         if let (true, Some(place)) = (by_path, work.numbers.get_mut(THREAD)) {
             *place = u64::from(call.thread.cast_unsigned());
         }
@@ -267,6 +267,9 @@ impl Eyes {
         if pending.work.makes_file_system() && done.result.is_err() {
             // Of a hand that says nothing, it is not known.
             self.file_systems = self.file_systems.saturating_sub(1);
+        }
+        if op.names() {
+            pending.call.judged(&done.text);
         }
         if op.is_of_socket() {
             pending.call.learn(&done.text);

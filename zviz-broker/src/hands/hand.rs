@@ -69,6 +69,15 @@ pub(super) fn run(
                 file = Some(result?);
                 return Ok(0);
             }
+            if work.op.names() {
+                let opener = opener.as_ref().ok_or(Errno::ENOSYS)?;
+                let here = fds.next().ok_or(Errno::EBADF)?;
+                let (given, mut judged): (Vec<OwnedFd>, _) = (fds.collect(), None);
+                let done = opener.give(&work, here.as_fd(), &given, &mut judged, &wire::Report(eyes.as_fd()));
+                text = judged.map(wire::encode_judged).unwrap_or_default();
+                // Who the caller is was asked already.
+                return done.map(|()| 0).map_err(|errno| if errno == wire::NOT_SEEN { Errno::EACCES } else { errno });
+            }
             if work.op.is_of_socket() {
                 if umask != UNKNOWN {
                     process::set_umask(umask);
@@ -113,7 +122,7 @@ fn act(identity: &Identity, work: &Work, text: &mut Vec<u8>) -> Result<i64, Errn
     match work.op {
         Op::PivotRoot => nix::unistd::pivot_root(path(first)?.as_c_str(), path(second)?.as_c_str())?,
         Op::Node => node::make(identity, work)?,
-        Op::Open => return Err(Errno::ENOSYS),
+        Op::Open | Op::Rename | Op::Link => return Err(Errno::ENOSYS),
         Op::Uname => text.extend_from_slice(&zviz_sys::process::names()?),
         Op::Connect | Op::Bind | Op::Send => return Err(Errno::ENOTSOCK),
         Op::Devices | Op::Mount | Op::MountProc | Op::Unmount => return Err(Errno::EPROTO),

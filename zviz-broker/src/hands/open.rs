@@ -7,6 +7,7 @@
 //! ```
 
 mod create;
+mod give;
 mod name;
 mod terminal;
 mod walk;
@@ -107,11 +108,7 @@ impl<'p> Opener<'p> {
                     path::enter(place.map_err(|_| NOT_SEEN)?.as_fd())?;
                 }
             }
-            // What is outside the root has no name that a rule could be about.
-            path::working_directory_is_inside().map_err(|errno| match errno {
-                Errno::EXDEV => Errno::EACCES,
-                other => other,
-            })?;
+            inside()?;
         }
         if flags & libc::O_CREAT != 0 || nameless(number(FLAGS)) {
             process::set_umask(match umask {
@@ -172,17 +169,29 @@ impl<'p> Opener<'p> {
         judged: &mut Option<(Ruling, Vec<u8>)>,
         report: &Report<'_>,
     ) -> Result<(), Errno> {
+        let access = call.flags & O_ACCMODE;
+        let changes = libc::O_CREAT | libc::O_TRUNC;
+        let writes = access != libc::O_RDONLY || call.flags & changes != 0;
+        self.judge_name(stat, name, (access != libc::O_WRONLY, writes), judged, report)
+    }
+
+    /// As `judge`, for reading and for writing what has this name or is to have it.
+    fn judge_name(
+        &self,
+        stat: &libc::stat,
+        name: Vec<u8>,
+        (reads, writes): (bool, bool),
+        judged: &mut Option<(Ruling, Vec<u8>)>,
+        report: &Report<'_>,
+    ) -> Result<(), Errno> {
         if stat.st_dev == self.host_proc {
             // A proc that shows this process itself, which may open its own memory there.
             return Err(Errno::EACCES);
         }
-        let access = call.flags & O_ACCMODE;
-        let changes = libc::O_CREAT | libc::O_TRUNC;
-        let writes = access != libc::O_RDONLY || call.flags & changes != 0;
         let ruling = match name.first() {
             // A pipe, by the descriptor that somebody has of it: it is in no directory.
             Some(first) if *first != b'/' => Ruling { verdict: Verdict::Allow, rule: None },
-            _ => self.rules.ask(&name, access != libc::O_WRONLY, writes),
+            _ => self.rules.ask(&name, reads, writes),
         };
         *judged = Some((ruling, name.clone()));
         match ruling.verdict {
@@ -191,6 +200,14 @@ impl<'p> Opener<'p> {
             Verdict::Allow | Verdict::Audit => Ok(()),
         }
     }
+}
+
+/// What is outside the root has no name that a rule could be about.
+fn inside() -> Result<(), Errno> {
+    path::working_directory_is_inside().map_err(|errno| match errno {
+        Errno::EXDEV => Errno::EACCES,
+        other => other,
+    })
 }
 
 /// Whether opening it may take for ever: a FIFO waits for its other end, a terminal for its line.

@@ -88,6 +88,13 @@ impl From<Reason> for Errno {
 const MOST: usize = 1000;
 
 impl Files {
+    /// Whether something is refused by its name, so that giving a file another name matters.
+    #[must_use]
+    pub fn refuses(&self) -> bool {
+        let verdicts = self.rules.iter().map(|rule| rule.verdict).chain([self.default]);
+        verdicts.into_iter().any(|verdict| matches!(verdict, Verdict::Deny(_)))
+    }
+
     pub(super) fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         if self.rules.len() > MOST {
@@ -143,6 +150,24 @@ impl Rules {
         }
     }
 
+    /// Whether nothing below a directory of this name is refused or asked about, so that it may have another name as a whole.
+    #[must_use]
+    pub fn leave_all_below(&self, directory: &[u8]) -> bool {
+        [Access::Read, Access::Write].into_iter().all(|access| {
+            let rules = self.rules.iter().filter(|(_, of, _)| *of == Access::Any || *of == access);
+            for (glob, _, verdict) in rules {
+                if weight(*verdict) > weight(Verdict::Audit) {
+                    if glob.may_match_below(directory) {
+                        return false;
+                    }
+                } else if glob.matches_all_below(directory) {
+                    return true;
+                }
+            }
+            weight(self.default) <= weight(Verdict::Audit)
+        })
+    }
+
     fn first(&self, name: &[u8], access: Access) -> Ruling {
         let applies = |of: Access| of == Access::Any || of == access;
         let found = self.rules.iter().enumerate().find(|(_, (glob, of, _))| applies(*of) && glob.matches(name));
@@ -151,6 +176,14 @@ impl Rules {
             Some((i, (.., verdict))) => Ruling { verdict: *verdict, rule: Some(i as u16) },
             None => Ruling { verdict: self.default, rule: None },
         }
+    }
+}
+
+impl Ruling {
+    /// The one that is stricter, or the second.
+    #[must_use]
+    pub fn stricter(self, other: Ruling) -> Ruling {
+        if weight(self.verdict) > weight(other.verdict) { self } else { other }
     }
 }
 
@@ -189,6 +222,24 @@ mod tests {
         assert_eq!(ask("/tmp/log/a", true, true), (Verdict::Audit, Some(1)));
         assert_eq!(ask("/etc/a", false, false), (Verdict::Audit, Some(3)));
         assert_eq!(ask("/root", true, false), (Verdict::Deny(Reason::Eacces), None));
+    }
+
+    #[test]
+    fn a_directory_is_moved_if_nothing_in_it_is_kept() {
+        let files = |json: &str| serde_json::from_str::<Files>(json).unwrap();
+        let denied = files(r#"{"rules": [{"glob": "/w/*/secret", "verdict": {"deny": "EACCES"}}]}"#);
+        assert!(denied.refuses());
+        let rules = Rules::new(&denied);
+        assert!(!rules.leave_all_below(b"/w") && !rules.leave_all_below(b"/w/a") && !rules.leave_all_below(b"/"));
+        assert!(rules.leave_all_below(b"/w/a/b") && rules.leave_all_below(b"/x"));
+        let allowed = files(
+            r#"{"rules": [{"glob": "/w/a/key", "access": "read", "verdict": "ask"}, {"glob": "/w/**", "verdict": "allow"}],
+                "default": {"deny": "EPERM"}}"#,
+        );
+        let rules = Rules::new(&allowed);
+        assert!(rules.leave_all_below(b"/w/b") && !rules.leave_all_below(b"/w/a") && !rules.leave_all_below(b"/w"));
+        assert!(!rules.leave_all_below(b"/x"));
+        assert!(!files(r#"{"rules": [{"glob": "/w", "verdict": "ask"}]}"#).refuses());
     }
 
     #[test]

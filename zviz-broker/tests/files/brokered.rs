@@ -22,12 +22,19 @@ pub fn filter(calls: &[i64]) -> Vec<Instruction> {
     program
 }
 
+/// Those that a policy serves.
+fn served(policy: &Policy) -> Vec<i64> {
+    let number = |name: &&str| zviz_seccomp::number_of(name, zviz_seccomp::Arch::native()).map(i64::from);
+    policy.calls().iter().filter_map(number).collect()
+}
+
 pub fn opens() -> Vec<i64> {
     vec![libc::SYS_open, libc::SYS_openat, libc::SYS_openat2, libc::SYS_creat]
 }
 
 /// Runs `victim` in a pid and a mount namespace of its own with a broker of `policy`: its exit code, none if it was killed.
 pub fn run((policy, one_identity): (Policy, bool), victim: impl FnOnce()) -> Option<i32> {
+    let calls = served(&policy);
     let settings = Settings {
         policy,
         facts: Facts::default(),
@@ -40,7 +47,7 @@ pub fn run((policy, one_identity): (Policy, bool), victim: impl FnOnce()) -> Opt
     let starting = start(settings).unwrap();
     let mut broker = None;
     let serve = |listener: OwnedFd, pidfd: BorrowedFd<'_>| broker = starting.serve(listener, pidfd, pidfd).ok();
-    let ended = held(victim, serve, || {});
+    let ended = held(&calls, victim, serve, || {});
     let broker = broker.expect("a broker").pidfd;
     assert!(matches!(wait::wait(broker.as_fd()).unwrap(), wait::Exit::Code(0)), "the broker");
     ended
@@ -49,11 +56,16 @@ pub fn run((policy, one_identity): (Policy, bool), victim: impl FnOnce()) -> Opt
 /// Runs it with another supervisor, in this process.
 pub fn supervised(victim: impl FnOnce(), supervise: impl FnOnce(OwnedFd)) -> Option<i32> {
     let given = std::cell::Cell::new(None);
-    held(victim, |listener, _| given.set(Some(listener)), || supervise(given.take().unwrap()))
+    held(&opens(), victim, |listener, _| given.set(Some(listener)), || supervise(given.take().unwrap()))
 }
 
 /// Runs it with the filter; `serve` is given the listener before, and `meanwhile` is called when it runs.
-fn held(victim: impl FnOnce(), serve: impl FnOnce(OwnedFd, BorrowedFd<'_>), meanwhile: impl FnOnce()) -> Option<i32> {
+fn held(
+    calls: &[i64],
+    victim: impl FnOnce(),
+    serve: impl FnOnce(OwnedFd, BorrowedFd<'_>),
+    meanwhile: impl FnOnce(),
+) -> Option<i32> {
     let (ours, theirs) = fd::packet_pair().unwrap();
     let namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWNS;
     let pidfd = match process::clone(u64::from(namespaces.cast_unsigned()), None).unwrap() {
@@ -62,7 +74,7 @@ fn held(victim: impl FnOnce(), serve: impl FnOnce(OwnedFd, BorrowedFd<'_>), mean
             std::mem::forget((ours, serve, meanwhile));
             own_proc();
             zviz_sys::ids::set_no_new_privs().unwrap();
-            let listener = load(&filter(&opens()), flag::NEW_LISTENER).unwrap().unwrap();
+            let listener = load(&filter(calls), flag::NEW_LISTENER).unwrap().unwrap();
             rights::send(theirs.as_fd(), &[1], listener.as_fd()).unwrap();
             drop(listener);
             // Until it is served.

@@ -4,6 +4,7 @@
 mod asking;
 mod brokered;
 mod cost;
+mod names;
 #[path = "../../../zviz/tests/support/needs.rs"]
 #[allow(dead_code, reason = "shared with tests that need more")]
 mod needs;
@@ -263,6 +264,8 @@ const TESTS: &[(&str, Test)] = &[
     ("what_is_opened_is_as_natively", what_is_opened_is_as_natively),
     ("nothing_is_made_where_it_may_not_be", nothing_is_made_where_it_may_not_be),
     ("nothing_forbidden_is_opened_in_a_race", toctou::nothing_forbidden_is_opened_in_a_race),
+    ("no_rule_is_escaped_by_another_name", names::no_rule_is_escaped_by_another_name),
+    ("names_are_given_as_natively", names::names_are_given_as_natively),
     ("a_client_decides", asking::a_client_decides),
     ("nobody_allows_nothing", asking::nobody_allows_nothing),
     ("whole_calls_are_asked_about", asking::whole_calls_are_asked_about),
