@@ -14,6 +14,9 @@ use zviz_sys::bpf::{ALLOW_MULTI, CGROUP_DEVICE, Insn};
 const RULE: &str = "bpf_devices";
 /// What is read of `union bpf_attr` at most. The kernel knows about 170 bytes of it (Linux 6.18).
 const MOST: usize = 256;
+/// `BPF_PROG_TYPE_CGROUP_SKB`. runc (by cilium/ebpf) loads one of two instructions, an answer, to find out whether the kernel
+/// attaches programs at all, and does nothing without. It gets one about devices, which can be attached as nothing else.
+const CGROUP_SKB: u32 = 8;
 /// Bytes of an instruction.
 const INSN: usize = 8;
 
@@ -68,8 +71,8 @@ pub fn bpf(_: &Policy, held: Held<'_>) -> Decision {
     let mut seen = vec![("command", Argument::Word(name))];
     let mut held = held.look();
     let size = usize::try_from(size).unwrap_or(usize::MAX);
-    let decided = attributes(&mut held, size).and_then(|attributes| match command {
-        PROG_LOAD => load(&attributes, &mut |at, length| held.bytes_at(at, length)),
+    let decided = attributes(&mut held, size).and_then(|mut attributes| match command {
+        PROG_LOAD => load(&mut attributes, &mut |at, length| held.bytes_at(at, length)),
         PROG_ATTACH => attach(&attributes),
         PROG_DETACH => detach(&attributes),
         _ => query(&attributes),
@@ -100,21 +103,30 @@ fn attributes(held: &mut Seen<'_>, size: usize) -> Result<Attributes, Refusal> {
 }
 
 /// `BPF_PROG_LOAD`. License, name, kernel version and log are left alone: nothing depends on them for such a program.
-fn load(attributes: &Attributes, read: Read<'_>) -> Result<Work, Refusal> {
-    if attributes.word(0) != CGROUP_DEVICE.program {
+fn load(attributes: &mut Attributes, read: Read<'_>) -> Result<Work, Refusal> {
+    let probes = attributes.word(0) == CGROUP_SKB;
+    if attributes.word(0) != CGROUP_DEVICE.program && !probes {
         return Err((Errno::EPERM, "is no program about devices"));
     }
     let count = usize::try_from(attributes.word(4)).unwrap_or(usize::MAX);
     if count == 0 || count > program::MOST {
         return Err((Errno::E2BIG, "must have 1 to 4096 instructions"));
     }
-    // prog_flags; prog_ifindex; expected_attach_type, which libbpf says and nobody asks; and all that came after.
+    // prog_flags; prog_ifindex; expected_attach_type, which libbpf says and nobody asks; and all that came after, but for how
+    // long a record of functions, lines or relocations would be, which callers say who have none (cilium/ebpf).
     let (flags, interface, place) = (attributes.word(44), attributes.word(64), attributes.word(68));
+    attributes.0[76..80].fill(0);
+    attributes.0[92..96].fill(0);
+    attributes.0[136..140].fill(0);
     if flags != 0 || interface != 0 || !(place == 0 || place == CGROUP_DEVICE.attach) || !attributes.ends(72) {
         return Err((Errno::EPERM, "asks for more than a program"));
     }
     let bytes = read(attributes.long(8), count * INSN).map_err(|errno| (errno, ""))?;
-    program::check(&instructions(&bytes)).map_err(|flaw| (Errno::EPERM, flaw.why))?;
+    let insns = instructions(&bytes);
+    program::check(&insns).map_err(|flaw| (Errno::EPERM, flaw.why))?;
+    if probes && insns.len() != 2 {
+        return Err((Errno::EPERM, "is no program about devices"));
+    }
     Ok(Work { texts: [Some(bytes), None, None, None], ..Work::new(Op::Devices) })
 }
 

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use zviz_broker::eyes::Facts;
 use zviz_broker::policy::Policy;
-use zviz_broker::start::{Settings, start};
+use zviz_broker::start::{FOREIGN, Settings, start};
 use zviz_seccomp::{Action, Rule};
 use zviz_sys::bpf::{self, CGROUP_DEVICE, Insn};
 use zviz_sys::process::{self, Cloned};
@@ -99,11 +99,37 @@ fn filter() -> Vec<Instruction> {
 /// Runs `victim` in the container's cgroup, as root of a user namespace, with a broker of this policy.
 #[track_caller]
 pub fn brokered(place: &Place, policy: Policy, victim: impl FnOnce()) {
+    let namespaces = libc::CLONE_NEWUSER | libc::CLONE_NEWNS;
+    with(place, policy, namespaces, victim);
+}
+
+/// The same as root of the host, who sees its own cgroup as the root of all.
+#[track_caller]
+pub fn brokered_root(place: &Place, policy: Policy, victim: impl FnOnce()) {
+    let below = place.own.join("sub");
+    with(place, policy, libc::CLONE_NEWNS, || {
+        use nix::mount::{MsFlags, mount};
+        process::unshare(u64::from(libc::CLONE_NEWCGROUP.cast_unsigned())).unwrap();
+        // A cgroup that gives controllers to others has no process itself.
+        fs::write(below.join("cgroup.procs"), "0").unwrap();
+        let none = None::<&str>;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+        // Not right above one of its kind, which the kernel refuses.
+        for kind in ["tmpfs", "cgroup2"] {
+            mount(Some("none"), "/sys/fs/cgroup", Some(kind), MsFlags::empty(), none).unwrap();
+        }
+        victim();
+    });
+}
+
+#[track_caller]
+fn with(place: &Place, policy: Policy, namespaces: i32, victim: impl FnOnce()) {
+    let has_users = namespaces & libc::CLONE_NEWUSER != 0;
     let settings = Settings {
         policy,
         facts: Facts::default(),
         // The victim's memory is the host's, since it executes nothing in its user namespace.
-        capabilities: SYS_PTRACE,
+        capabilities: if has_users { SYS_PTRACE } else { FOREIGN },
         one_identity: false,
         container: "devices".into(),
         patient: false,
@@ -114,24 +140,24 @@ pub fn brokered(place: &Place, policy: Policy, victim: impl FnOnce()) {
         starting.set_cgroup(open(&place.own));
     }
     let (ours, theirs) = fd::packet_pair().unwrap();
-    let namespaces = u64::from((libc::CLONE_NEWUSER | libc::CLONE_NEWNS).cast_unsigned());
-    let (pid, pidfd) = match process::clone(namespaces, Some(open(&place.own).as_fd())).unwrap() {
-        Cloned::Parent { pid, pidfd } => (pid, pidfd),
-        Cloned::Child => {
-            std::mem::forget((ours, starting));
-            let go = || drop(rights::receive(theirs.as_fd(), &mut [0u8; 1]).unwrap());
-            go();
-            ids::set_no_new_privs().unwrap();
-            let listener = load(&filter(), flag::NEW_LISTENER | flag::WAIT_KILLABLE_RECV).unwrap().unwrap();
-            rights::send(theirs.as_fd(), &[1], listener.as_fd()).unwrap();
-            drop(listener);
-            go();
-            let passed = catch_unwind(AssertUnwindSafe(victim)).is_ok();
-            process::exit(if passed { 0 } else { 1 })
-        }
-    };
+    let (pid, pidfd) =
+        match process::clone(u64::from(namespaces.cast_unsigned()), Some(open(&place.own).as_fd())).unwrap() {
+            Cloned::Parent { pid, pidfd } => (pid, pidfd),
+            Cloned::Child => {
+                std::mem::forget((ours, starting));
+                let go = || drop(rights::receive(theirs.as_fd(), &mut [0u8; 1]).unwrap());
+                go();
+                ids::set_no_new_privs().unwrap();
+                let listener = load(&filter(), flag::NEW_LISTENER | flag::WAIT_KILLABLE_RECV).unwrap().unwrap();
+                rights::send(theirs.as_fd(), &[1], listener.as_fd()).unwrap();
+                drop(listener);
+                go();
+                let passed = catch_unwind(AssertUnwindSafe(victim)).is_ok();
+                process::exit(if passed { 0 } else { 1 })
+            }
+        };
     drop(theirs);
-    for map in ["uid_map", "gid_map"] {
+    for map in ["uid_map", "gid_map"].iter().filter(|_| has_users) {
         fs::write(format!("/proc/{pid}/{map}"), format!("0 0 {IDS}")).unwrap();
     }
     rights::send_with(ours.as_fd(), &[1], &[]).unwrap();
