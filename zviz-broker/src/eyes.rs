@@ -202,9 +202,14 @@ impl Eyes {
         }
     }
 
-    /// Whether nothing can happen but a call, or what the watch tells. One hand is kept however long it is idle.
+    /// Whether nothing can happen but a call, or what the watch tells. One hand is kept however long it is idle. The watch does not
+    /// look at a loader.
     fn waits_for_calls_alone(&self) -> bool {
-        self.hands.is_some() && self.pending.is_empty() && self.asked.is_empty() && self.crew.is_small()
+        self.hands.is_some()
+            && self.pending.is_empty()
+            && self.asked.is_empty()
+            && self.loading.is_none()
+            && self.crew.is_small()
     }
 
     /// Waits for something to happen.

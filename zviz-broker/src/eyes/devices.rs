@@ -35,6 +35,11 @@ impl Loading {
         self.loader.as_ref().map(|loader| PollFd::new(loader.socket.as_fd(), PollFlags::POLLIN))
     }
 
+    /// Whether there is no loader that could die.
+    pub(super) fn is_none(&self) -> bool {
+        self.loader.is_none()
+    }
+
     /// Ends the loader.
     pub(super) fn end(&mut self) {
         let _ = self.loader.take().map(Loader::end);

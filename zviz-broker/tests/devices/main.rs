@@ -12,7 +12,8 @@ use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use zviz_broker::policy::Policy;
+use std::time::{Duration, Instant};
+use zviz_broker::policy::{Death, Policy};
 use zviz_sys::bpf::{self, CGROUP_DEVICE, Insn};
 use zviz_sys::ids;
 
@@ -214,6 +215,50 @@ fn overridable(cgroup: &Path, program: &OwnedFd) {
     assert!(Command::new("perl").args(["-e", script]).args(numbers).status().unwrap().success());
 }
 
+/// A line of a status file. proc_pid_status(5).
+fn status(pid: i32, key: &str) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(":")).map(|value| value.trim().to_owned())
+}
+
+/// The loader of the broker that the same process has started as this one.
+fn loader() -> i32 {
+    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let parent = |pid: i32| status(pid, "PPid")?.parse::<i32>().ok();
+    let ours = nix::unistd::getppid().as_raw();
+    let is = |pid: &i32| {
+        status(*pid, "Name").as_deref() == Some("zviz-loader") && parent(*pid).and_then(parent) == Some(ours)
+    };
+    pids.into_iter().find(is).unwrap()
+}
+
+fn the_loader_has_two_rights_and_its_death_allows_nothing() {
+    let place = Place::new("death");
+    let policy = Policy { death: Death::Degrade, ..with_devices() };
+    brokered(&place, policy, || {
+        let none = load(&answers(0)).unwrap();
+        let loader = loader();
+        let told = |key| status(loader, key).unwrap();
+        // CAP_BPF and CAP_NET_ADMIN.
+        for set in ["CapEff", "CapPrm"] {
+            assert_eq!(told(set), format!("{:016x}", 1u64 << 39 | 1 << 12));
+        }
+        assert_eq!(["CapInh", "CapAmb"].map(told), ["0000000000000000"; 2]);
+        assert_eq!((told("NoNewPrivs"), told("Seccomp")), ("1".into(), "2".into()));
+        // The host's root is root of this user namespace, so that it may do this.
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(loader), nix::sys::signal::Signal::SIGKILL).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while status(loader, "State").is_some_and(|state| !state.starts_with('Z')) {
+            assert!(Instant::now() < deadline);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        for _ in 0..3 {
+            assert_eq!(load(&answers(1)).err(), Some(Errno::ENOSYS));
+            assert_eq!(attach(&place.own.join("sub"), &none), Err(Errno::ENOSYS));
+        }
+    });
+}
+
 /// Runtimes as they are, with all that they try before and around it.
 fn runtimes_filter_devices(runtime: &str) {
     if needs::program(runtime).is_none() {
@@ -281,6 +326,7 @@ const TESTS: &[(&str, fn())] = &[
     ("what_is_not_the_containers_stays", what_is_not_the_containers_stays),
     ("whoever_may_not_change_a_cgroup_attaches_nothing_to_it", whoever_may_not_change_a_cgroup_attaches_nothing_to_it),
     ("nothing_is_attached_where_it_would_give_more", nothing_is_attached_where_it_would_give_more),
+    ("the_loader_has_two_rights_and_its_death_allows_nothing", the_loader_has_two_rights_and_its_death_allows_nothing),
     ("runc_filters_devices", runc_filters_devices),
     ("crun_filters_devices", crun_filters_devices),
     ("without_the_key_nothing_is_loaded", without_the_key_nothing_is_loaded),
