@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::default::{INT, default_policy};
 use crate::never_notified::{nearest, why_never};
-use crate::{Action, CATEGORIES, ENOSYS, Error, Fallback, Op, Policy, Rule};
+use crate::{Action, CATEGORIES, ENOSYS, EPERM, Error, Fallback, Op, Policy, Rule};
 
 /// What is changed of the default policy.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
@@ -64,6 +64,9 @@ const NESTED: &[(Action, &[&str])] = &[
 /// Calls that open files for their callers.
 const OPENS: &[&str] = &["creat", "open", "openat", "openat2"];
 
+/// Names of files are those in the container's root: whoever had another would have other names for the same files.
+const ONE_ROOT: &(Action, &[&str]) = &(EPERM, &["chroot"]);
+
 /// Whoever opens files for a caller is not held by the caller's own ruleset: nobody may think that it has one.
 const NO_LANDLOCK: &(Action, &[&str]) =
     &(ENOSYS, &["landlock_add_rule", "landlock_create_ruleset", "landlock_restrict_self"]);
@@ -92,9 +95,10 @@ pub fn policy_with(variant: &Variant) -> Result<Policy, Error> {
         notify(&mut policy, name);
     }
     if !variant.nested && variant.notify.iter().any(|name| OPENS.contains(&name.as_str())) {
-        let (action, names) = NO_LANDLOCK;
-        names.iter().for_each(|name| drop(take(&mut policy, name)));
-        policy.rules.push(Rule::new(names.iter().copied(), *action));
+        for (action, names) in [NO_LANDLOCK, ONE_ROOT] {
+            names.iter().for_each(|name| drop(take(&mut policy, name)));
+            policy.rules.push(Rule::new(names.iter().copied(), *action));
+        }
     }
     policy.flags.wait_killable_recv = policy.notifies();
     Ok(policy)

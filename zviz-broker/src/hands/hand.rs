@@ -50,8 +50,10 @@ pub(super) fn run(
         let mut file = None;
         let mut moved = true;
         let decoded = Work::decode(work).ok_or(Errno::EPROTO);
-        // pivot_root(2) gives another root to whoever stood in the old one, so to the hands too. Where it cannot be done at all
-        // the eyes have not asked for the umask.
+        // pivot_root(2) gives another root to whoever stood in the old one, so to the hands too. Where there is one identity, of
+        // which the eyes do not ask the umask for every call, no caller can do it: it takes a capability, and so does chroot(2)
+        // (start::Settings::one_identity). Somebody with more rights who was put into the container moves the callers' root with
+        // this process's own, and both are still the same.
         let checks = |(_, umask): &(Work, u32)| *umask != UNKNOWN;
         if decoded.as_ref().is_ok_and(checks) && !identity.has_root() {
             let _ = wire::send_stale(eyes.as_fd());

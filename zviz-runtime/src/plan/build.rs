@@ -27,6 +27,10 @@ impl Plan {
             // A hand would be seen in the container's proc, and could be asked to open its own memory there.
             found.problem("linux.namespaces", "rules about files need a pid namespace of the container's own");
         }
+        if profile.broker.files.is_some() && profile.nested {
+            // Who is root of a namespace inside gives files other names, by chroot(2) and by mounts.
+            found.problem(format!("profile {}", profile.name), "rules about files cannot hold for sandboxes inside");
+        }
         let cgroup = group::plan(input, &namespaces, &mut found);
         let mounts = mounts::plan(input, &namespaces, &cgroup, &mut found);
         let (devices, symlinks) = devices::plan(input, &namespaces, &mounts, &mut found);

@@ -53,6 +53,42 @@ fn nothing_is_opened_that_nobody_allows() {
     });
 }
 
+/// Names are judged in one root, so that nobody inside may have another; under `nested`, where somebody may, no rules hold.
+#[test]
+fn nobody_has_another_root() {
+    const TRIES: &str = "
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+NEWNS, NEWUSER = 0x20000, 0x10000000
+# By number: pivot_root and clone have no function. x86-64 and the generic table.
+PIVOT, CLONE = (155, 56) if os.uname().machine == 'x86_64' else (41, 220)
+def tried(name, result):
+    if result == 0 and name == 'clone': os._exit(0)
+    print(name, 'done' if result >= 0 else 'refused')
+tried('chroot', libc.chroot(b'/tmp'))
+tried('unshare', libc.unshare(NEWNS))
+tried('clone', libc.syscall(CLONE, NEWUSER | 17, 0, 0, 0, 0))
+tried('setns', libc.setns(os.open('/proc/self/ns/mnt', os.O_RDONLY), 0))
+tried('users', libc.unshare(NEWUSER))
+tried('pivot_root', libc.syscall(PIVOT, b'/tmp', b'/tmp'))
+tried('chroot', libc.chroot(b'/tmp'))
+";
+    each("nobody_has_another_root", &["python3"], |caller| {
+        let folder = folder(caller);
+        let script =
+            format!("python3 -c '{}'; cat /shared/secret 2>/dev/null || echo refused", TRIES.replace('\'', "\""));
+        let (_, out) = says(caller, &["--profile", "ask"], &folder, &script);
+        let words: Vec<&str> = out.lines().filter_map(|line| line.split_whitespace().last()).collect();
+        assert_eq!(words, ["refused"; 8], "as {}: {out}", caller.name());
+        let (_, out) = says(caller, &["--profile", "nested"], &folder, &script);
+        assert!(
+            out.contains("users done\n") && out.contains("chroot done"),
+            "as {}: the control: {out}",
+            caller.name()
+        );
+    });
+}
+
 #[test]
 fn a_client_at_a_socket_decides() {
     each("a_client_at_a_socket_decides", &[], |caller| {
