@@ -88,8 +88,8 @@ struct Inside {
     eyes: OwnedFd,
     known: Vec<Known>,
     last: u64,
-    /// Those that have not been reaped.
-    made: Vec<(i32, OwnedFd)>,
+    /// Those that may live.
+    made: Vec<OwnedFd>,
     sockets: Option<Sockets>,
     entrance: Entrance,
 }
@@ -131,7 +131,6 @@ pub(crate) fn run(hands: Hands) -> ! {
         if sent.is_err() {
             break;
         }
-        inside.reap();
     }
     // No word of farewell: the eyes have died. Their listener with them, so that no mediated call succeeds any more.
     if let (Death::Kill, Some(init)) = (death, init) {
@@ -215,18 +214,17 @@ impl Inside {
     }
 
     /// Forgets the hands that have ended.
-    fn reap(&mut self) {
-        while let Ok(Some((ended, _))) = wait::reap_any() {
-            self.made.retain(|(pid, _)| *pid != ended);
-        }
+    fn forget(&mut self) {
+        self.made.retain(|hand| pidfd_send_signal(hand.as_fd(), 0) != Err(Errno::ESRCH));
     }
 
     /// Ends all hands: one may be blocked for ever.
     fn end_all(&mut self) {
-        for (_, pidfd) in &self.made {
+        for pidfd in &self.made {
             let _ = pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
         }
-        for (_, pidfd) in &self.made {
+        for pidfd in &self.made {
+            // Until it has ended; of how it did nothing is kept.
             let _ = wait::wait(pidfd.as_fd());
         }
     }
@@ -237,10 +235,19 @@ impl Inside {
             limit::for_good(&self.proc, payload.as_fd(), identity)?;
             self.entrance = Entrance::Done;
         }
+        self.forget();
         let (ours, theirs) = fd::packet_pair()?;
-        match process::fork()? {
-            Cloned::Parent { pid, pidfd } => {
-                self.made.push((pid, pidfd.try_clone().map_err(|_| Errno::EMFILE)?));
+        // A number must not become another's before there is a descriptor; and a hand waits for children of its own.
+        process::keep_ended_children(true);
+        let forked = process::fork();
+        if !matches!(forked, Ok(Cloned::Child)) {
+            // How a hand ends nobody asks, and no question may come for long at which it could be reaped.
+            process::keep_ended_children(false);
+            while let Ok(Some(_)) = wait::reap_any() {}
+        }
+        match forked? {
+            Cloned::Parent { pidfd, .. } => {
+                self.made.push(pidfd.try_clone().map_err(|_| Errno::EMFILE)?);
                 drop(theirs);
                 // Before the eyes may answer the thread, which is gone then, and its identity with it.
                 setsockopt(&ours, ReceiveTimeout, &TimeVal::milliseconds(BECOMING))?;

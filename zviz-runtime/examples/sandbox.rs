@@ -1,7 +1,9 @@
-//! A command in a sandbox, by the library: `sandbox [--no-filter|--files] COMMAND [ARGUMENTS]...`: without a filter, or with
-//! rules about files that the broker follows. The benchmarks compare the forms.
+//! A command in a sandbox, by the library: `sandbox [--no-filter|--files|--degrade|--kill] COMMAND [ARGUMENTS]...`: without a
+//! filter, or with rules about files that the broker follows; the benchmarks compare the forms. Or with another name of the
+//! machine's release, and a broker whose death the command outlives, or not.
 
 use std::process::ExitCode;
+use zviz_broker::policy::Death;
 use zviz_broker::policy::files::{Access, FileRule, Files, Reason, Verdict};
 use zviz_runtime::Profile;
 use zviz_runtime::sandbox::Sandbox;
@@ -26,6 +28,10 @@ fn run() -> Result<u8, Box<dyn std::error::Error>> {
             let secrets =
                 FileRule { glob: "/etc/**.key".into(), access: Access::Any, verdict: Verdict::Deny(Reason::Eacces) };
             profile.broker.files = Some(Files { rules: vec![secrets], default: Verdict::Allow });
+        }
+        Some(flag @ ("--degrade" | "--kill")) => {
+            profile = Profile::built_in("virtualised").ok_or("there is no profile virtualised")?;
+            profile.broker.death = if flag == "--kill" { Death::Kill } else { Death::Degrade };
         }
         _ => args.insert(0, String::new()),
     }

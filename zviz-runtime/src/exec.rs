@@ -6,12 +6,13 @@ use crate::container::State;
 use crate::host::Host;
 use crate::launch::{self, Steps, call};
 use crate::plan::Plan;
+use crate::plan::cgroup::Cgroup;
 use crate::prepare::{self, Options};
 use crate::start::{Error, TakeMaster, broker, cache, hand_over, send_listener};
 use crate::store::Store;
 use nix::errno::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use zviz_broker::start::Starting;
+use zviz_broker::start::{Serving, Starting};
 use zviz_sys::ids;
 
 /// What is to run.
@@ -24,6 +25,8 @@ pub struct Request<'a> {
     pub plan: &'a Plan,
     /// The process that it was made with, of [`way_in`].
     pub way_in: i32,
+    /// Where the process is put: the payload's part of the container's cgroup, or below it.
+    pub cgroup: &'a Cgroup,
     /// The machine.
     pub host: &'a Host,
     /// Where the terminal's master goes; else it comes back with the process.
@@ -40,6 +43,15 @@ pub struct Running {
     pub pidfd: OwnedFd,
     /// The terminal's master, if no console socket took it.
     pub master: Option<OwnedFd>,
+    broker: Option<Serving>,
+}
+
+impl Running {
+    /// Its broker, where it is to end with that.
+    #[must_use]
+    pub fn vital_broker(&self, state: &State) -> Option<BorrowedFd<'_>> {
+        broker::vital(self.broker.as_ref(), &state.plan)
+    }
 }
 
 const LOOK: &str = "look for the payload below init";
@@ -64,11 +76,11 @@ pub fn way_in(plan: &Plan, init: i32, host: &Host) -> Result<i32, Errno> {
 /// # Errors
 /// Where and why; no process is left then.
 pub fn exec(request: Request<'_>) -> Result<Running, Error> {
-    let Request { store, state, plan, way_in: way, host, console, preserve_fds } = request;
+    let Request { store, state, plan, way_in: way, cgroup: place, host, console, preserve_fds } = request;
     // What joins a container can be seen there before it has become harmless (CVE-2016-9962): nobody inside may trace
     // it, or reach its descriptors through proc, until the payload's own execve.
     call("prctl PR_SET_DUMPABLE", ids::set_dumpable(false))?;
-    let mut entrance = cgroup::enter(&state.plan.cgroup, state.init.and_then(|init| u32::try_from(init.pid).ok()))?;
+    let mut entrance = cgroup::enter(place, state.init.and_then(|init| u32::try_from(init.pid).ok()))?;
     let options = Options {
         preserve_fds,
         die_with_parent: false,
@@ -84,12 +96,12 @@ pub fn exec(request: Request<'_>) -> Result<Running, Error> {
         return Err(Error::Gone(state.id.clone()));
     }
     let starting = broker::start(&state.id, &state.plan, &plan.process, &state.plan.cgroup, true)?;
-    let mut steps = Exec { state, plan, console, master: None, starting };
+    let mut steps = Exec { state, plan, place, console, master: None, starting, broker: None };
     let launched = launch::launch(plan, prepared, &entrance, &mut steps)?;
-    let master = steps.master;
+    let Exec { master, broker, .. } = steps;
     launched.release()?;
     launched.running(plan)?;
-    Ok(Running { pid: launched.pid, pidfd: launched.pidfd, master })
+    Ok(Running { pid: launched.pid, pidfd: launched.pidfd, master, broker })
 }
 
 /// The root of a container that has none by its mount namespace.
@@ -102,16 +114,17 @@ pub(crate) fn attached_root(state: &State) -> Result<Option<OwnedFd>, launch::Er
 struct Exec<'a> {
     state: &'a State,
     plan: &'a Plan,
+    place: &'a Cgroup,
     console: Option<TakeMaster<'a>>,
     master: Option<OwnedFd>,
     starting: Option<Starting>,
+    broker: Option<Serving>,
 }
 
 impl Steps for Exec<'_> {
     fn cloned(&mut self, pid: i32) -> Result<(), launch::Error> {
-        let cgroup = &self.state.plan.cgroup;
-        cgroup::admit(cgroup, pid.unsigned_abs()).map_err(|e| launch::Error::Step(Box::new(e)))?;
-        broker::settle(self.starting.as_ref(), cgroup, true)
+        cgroup::admit(self.place, pid.unsigned_abs()).map_err(|e| launch::Error::Step(Box::new(e)))?;
+        broker::settle(self.starting.as_ref(), &self.state.plan.cgroup, true)
     }
 
     fn mounted(&mut self, _pid: i32) -> Result<(), launch::Error> {
@@ -124,7 +137,10 @@ impl Steps for Exec<'_> {
 
     fn listener(&mut self, pid: i32, listener: OwnedFd, payload: BorrowedFd<'_>) -> Result<(), launch::Error> {
         match self.starting.take() {
-            Some(starting) => broker::serve(starting, pid, listener, payload, &self.state.plan.cgroup).map(drop),
+            Some(starting) => {
+                self.broker = Some(broker::serve(starting, pid, listener, payload, &self.state.plan.cgroup)?);
+                Ok(())
+            }
             None => send_listener(self.state, self.plan, pid, listener),
         }
     }

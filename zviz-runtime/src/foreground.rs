@@ -85,6 +85,9 @@ pub struct Payload<'a> {
     pub shares_terminal: bool,
     /// When it is killed.
     pub deadline: Option<Deadline<'a>>,
+    /// Its broker, a child of the runtime, where it must not outlive that: whose other part it is that would see to it may have
+    /// been killed with it.
+    pub broker: Option<BorrowedFd<'a>>,
     ended: Option<Exit>,
 }
 
@@ -92,7 +95,7 @@ impl<'a> Payload<'a> {
     /// A payload without a terminal of its own, in a session of its own, without a deadline.
     #[must_use]
     pub fn new(pid: i32, pidfd: BorrowedFd<'a>) -> Self {
-        Payload { pid, pidfd, relay: None, shares_terminal: false, deadline: None, ended: None }
+        Payload { pid, pidfd, relay: None, shares_terminal: false, deadline: None, broker: None, ended: None }
     }
 
     fn has_ended(&mut self, exit: Exit) {
@@ -150,13 +153,19 @@ impl Watch {
                     .or_else(|e| process::pidfd_send_signal(payload.pidfd, libc::SIGKILL).map_err(|_| e));
                 at("kill the payload at its deadline", killed)?;
             }
-            let [signalled, ended, relayed @ ..] = at("poll", self.poll(&payload))?;
+            let [signalled, ended, unserved, relayed @ ..] = at("poll", self.poll(&payload))?;
             while signalled && let Some(info) = at("read a signal", next(&self.signals))? {
                 self.take(&info, &mut payload)?;
             }
             if ended && payload.ended.is_none() {
                 let exit = at("wait for the payload", wait::try_wait(payload.pidfd))?;
                 exit.into_iter().for_each(|exit| payload.has_ended(exit));
+            }
+            if unserved && let Some(broker) = payload.broker.take() {
+                // One that has seen the end of all that it served has ended well, and the payload does so as well.
+                if payload.ended.is_none() && wait::look(broker) != Ok(Some(Exit::Code(0))) {
+                    let _ = process::pidfd_send_signal(payload.pidfd, libc::SIGKILL);
+                }
             }
             if let Some(relay) = &mut payload.relay {
                 relay.turn(relayed);
@@ -169,14 +178,15 @@ impl Watch {
         }
     }
 
-    /// Waits for signals, the payload's end, and what the relay waits for; in this order.
-    fn poll(&self, payload: &Payload<'_>) -> Result<[bool; 5], Errno> {
+    /// Waits for signals, the payload's end, its broker's, and what the relay waits for; in this order.
+    fn poll(&self, payload: &Payload<'_>) -> Result<[bool; 6], Errno> {
         let now = Instant::now();
         let running = payload.ended.is_none();
         let relay = payload.relay.as_ref();
         let [input, master, output] = relay.map(|relay| relay.interest(now)).unwrap_or_default();
         let end = running.then_some((payload.pidfd, PollFlags::POLLIN));
-        let wanted = [Some((self.signals.as_fd(), PollFlags::POLLIN)), end, input, master, output];
+        let broker = payload.broker.filter(|_| running).map(|broker| (broker, PollFlags::POLLIN));
+        let wanted = [Some((self.signals.as_fd(), PollFlags::POLLIN)), end, broker, input, master, output];
 
         let deadline = payload.deadline.as_ref().filter(|_| running).map(|deadline| deadline.at);
         let wake = [deadline, relay.and_then(|relay| relay.wake(!running))].into_iter().flatten().min();
@@ -187,7 +197,7 @@ impl Watch {
         });
         let mut fds: Vec<_> = wanted.iter().flatten().map(|(fd, flags)| PollFd::new(*fd, *flags)).collect();
         match poll(&mut fds, timeout) {
-            Err(Errno::EINTR) => return Ok([false; 5]),
+            Err(Errno::EINTR) => return Ok([false; 6]),
             other => other?,
         };
         let mut answers = fds.iter();

@@ -264,3 +264,50 @@ fn a_shared_terminals_interrupt_comes_once() {
     let (code, text) = caller.end();
     assert!(code == 0 && text.ends_with("interrupts: 1\r\n"), "{code} {text:?}");
 }
+
+/// Who runs a sandbox sees the end of its broker, whichever parts are killed in whatever order; and where a sandbox may go on
+/// without it, it does.
+#[test]
+fn a_sandbox_whose_whole_broker_is_killed_ends_or_goes_on() {
+    if !nix::unistd::geteuid().is_root() {
+        return println!("SKIP a_sandbox_whose_whole_broker_is_killed_ends_or_goes_on: needs root");
+    }
+    let named = |parent: i32, name: &str| -> Option<i32> {
+        let pids = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
+        let mut of = pids.filter(|pid: &i32| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let Some((before, after)) = stat.rsplit_once(')') else { return false };
+            before.ends_with(&format!("({name}")) && after.split_whitespace().nth(1) == Some(&parent.to_string())
+        });
+        of.next()
+    };
+    for (flag, ends) in [("--kill", true), ("--degrade", false)] {
+        let mut path = std::env::current_exe().unwrap();
+        path.pop();
+        path.pop();
+        let script = "echo ready; read line; uname -r; exit 7";
+        let mut command = Command::new(path.join("examples/sandbox"));
+        let mut child =
+            command.args([flag, "sh", "-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        let eyes = named(child.id().try_into().unwrap(), "zviz-eyes").unwrap();
+        let hands = named(eyes, "zviz-hands").unwrap();
+        for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
+            for part in [eyes, hands] {
+                kill(Pid::from_raw(part), signal).unwrap();
+            }
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        assert_eq!(child.try_wait().unwrap().is_some(), ends, "{flag}");
+        // It may have ended.
+        let _ = child.stdin.take().unwrap().write_all(b"\n");
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), Some(if ends { 137 } else { 7 }), "{flag}");
+        let mut rest = String::new();
+        output.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "", "{flag}: uname has told something");
+    }
+}

@@ -245,6 +245,13 @@ pub fn reset_signals() -> Result<()> {
     unblock_signals()
 }
 
+/// Whether children that end from now on leave something behind to be waited for. If not, how they ended is never known, their
+/// numbers are free at once, and waiting for one ends with ECHILD. What is forked inherits it. sigaction(2), SIGCHLD.
+pub fn keep_ended_children(keep: bool) {
+    // SAFETY: both are valid handlers, and the signal is one that can be ignored.
+    unsafe { libc::signal(libc::SIGCHLD, if keep { libc::SIG_DFL } else { libc::SIG_IGN }) };
+}
+
 extern "C" fn nothing(_: libc::c_int) {}
 
 /// Lets a signal interrupt system calls of this process (EINTR), and do nothing else. sigaction(2) without SA_RESTART.

@@ -76,6 +76,15 @@ pub fn try_wait(pidfd: BorrowedFd<'_>) -> Result<Option<Exit>> {
     Ok(waitid(libc::P_PIDFD, id(pidfd)?, libc::WEXITED | libc::WNOHANG)?.map(|(_, exit)| exit))
 }
 
+/// How a child has ended, which is left to be waited for.
+///
+/// # Errors
+/// As `wait`.
+pub fn look(pidfd: BorrowedFd<'_>) -> Result<Option<Exit>> {
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    Ok(waitid(libc::P_PIDFD, id(pidfd)?, options)?.map(|(_, exit)| exit))
+}
+
 /// Reaps any one child that has ended: its pid and its end. None if none has; nor if there is none.
 pub fn reap_any() -> Result<Option<(i32, Exit)>> {
     match waitid(libc::P_ALL, 0, libc::WEXITED | libc::WNOHANG) {

@@ -124,6 +124,24 @@ pub fn a_hand_that_hangs_is_ended(_: &str) {
     stage.finish();
 }
 
+/// No zombie waits for the next question.
+pub fn a_hand_that_ends_is_reaped_though_nobody_calls(_: &str) {
+    let stage = Stage::new(policy(Death::Kill, Pace::default()), Calls::Names);
+    let [hands] = children(stage.eyes())[..] else { panic!("{:?}", children(stage.eyes())) };
+    until("there is a hand that serves", || stage.board.get(Word::Done) > 3);
+    stage.board.set(Word::Enough, 1);
+    std::thread::sleep(Duration::from_millis(20));
+    let crew = children(hands);
+    assert!(!crew.is_empty());
+    let asked = stage.board.get(Word::Done);
+    crew.iter().for_each(|hand| kill(Pid::from_raw(*hand), Signal::SIGKILL).unwrap());
+    until("none is left, dead or alive", || children(hands).is_empty());
+    assert_eq!(stage.board.get(Word::Done), asked, "the control: nobody has called");
+    stage.board.set(Word::Enough, 0);
+    until("another serves", || stage.board.get(Word::Done) > asked + 3);
+    stage.finish();
+}
+
 /// Too many calls are delayed and none is refused; a container beside it does not notice.
 pub fn a_flood_is_delayed(test: &str) {
     let rate = |stage: &Stage| {

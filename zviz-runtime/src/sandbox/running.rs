@@ -170,6 +170,7 @@ impl Decided {
         let mut kill = || pidfd_send_signal(pidfd, libc::SIGKILL);
         let mut payload = Payload::new(container.pid, pidfd);
         payload.relay = relay;
+        payload.broker = container.vital_broker();
         payload.deadline = deadline.map(|at| Deadline { at, kill: &mut kill });
         let outcome = watch.until_end(payload);
         end(container, outcome)

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use zviz_broker::eyes::Facts;
-use zviz_broker::policy::Policy;
+use zviz_broker::policy::{Death, Policy};
 use zviz_broker::start::{self, Serving, Settings, Starting, Way};
 use zviz_sys::process::{pidfd_open, pidfd_send_signal};
 use zviz_sys::wait::{self, Exit};
@@ -119,6 +119,11 @@ pub(crate) fn serve(
     // A child that was not reaped keeps its number.
     let init = call("pidfd_open", pidfd_open(pid))?;
     starting.serve(listener, init.as_fd(), payload).map_err(|error| launch::Error::Step(Box::new(error)))
+}
+
+/// The eyes of a broker without which nothing is to go on.
+pub(crate) fn vital<'a>(broker: Option<&'a Serving>, plan: &Plan) -> Option<BorrowedFd<'a>> {
+    broker.filter(|_| plan.profile.broker.death == Death::Kill).map(|broker| broker.pidfd.as_fd())
 }
 
 /// Waits until the broker of a container that has ended is gone too. If it did not go by itself, the audit is told: it

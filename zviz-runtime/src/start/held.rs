@@ -5,7 +5,7 @@ use crate::apply::hooks::HookError;
 use crate::container::{State, Status};
 use crate::store::{self, Left, Locked, Store};
 use crate::teardown;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use zviz_broker::start::Serving;
 use zviz_sys::process::pidfd_send_signal;
 use zviz_sys::wait;
@@ -34,6 +34,12 @@ pub(super) enum Held {
 }
 
 impl Container {
+    /// Its broker, where the container is to end with it.
+    #[must_use]
+    pub fn vital_broker(&self) -> Option<BorrowedFd<'_>> {
+        broker::vital(self.broker.as_ref(), &self.state.plan)
+    }
+
     /// Lets other commands see and change it while its payload runs.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::io::{Read, stdin, stdout};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use zviz_runtime::console::{self, ConsoleSocket, Relay, Terminal};
-use zviz_runtime::container::{Id, Status};
+use zviz_runtime::container::{Id, State, Status};
 use zviz_runtime::descriptors::Descriptors;
 use zviz_runtime::exec::{self, Running};
 use zviz_runtime::foreground::{Payload, Watch};
@@ -29,7 +29,7 @@ fn inside(context: &Context, flags: &Flags) -> anyhow::Result<u8> {
     let id = Id::new(flags.id())?;
     let store = context.store_of(&id)?;
     let entry = store.entry(&id)?;
-    let mut state = entry.load()?;
+    let state = entry.load()?;
     match entry.status(&state)? {
         Status::Created | Status::Running => {}
         Status::Paused if flags.ignore_paused => {}
@@ -48,7 +48,8 @@ fn inside(context: &Context, flags: &Flags) -> anyhow::Result<u8> {
         let mask = cpus.iter().filter(|cpu| **cpu < u128::BITS).fold(0u128, |mask, cpu| mask | 1 << cpu);
         context.log.debug(|| format!("initial CPU affinity: {mask:#x}"));
     }
-    go_below(&mut state.plan.cgroup, &flags.cgroup)?;
+    let mut cgroup = state.plan.cgroup.payload().into_owned();
+    go_below(&mut cgroup, &flags.cgroup)?;
     let descriptors = Descriptors::decide(None, std::process::id(), flags.preserve_fds)?;
     descriptors.check()?;
     console::check(flags.detach, plan.process.terminal, flags.console_socket.is_some())?;
@@ -73,11 +74,12 @@ fn inside(context: &Context, flags: &Flags) -> anyhow::Result<u8> {
         state: &state,
         plan: &plan,
         way_in,
+        cgroup: &cgroup,
         host: &host,
         console: Some(console),
         preserve_fds: descriptors.count(),
     })?;
-    match attend(flags, running, relay, watch.as_mut()) {
+    match attend(flags, &state, running, relay, watch.as_mut()) {
         Ok(code) => Ok(code),
         Err((running, error)) => {
             // Nobody would know of it.
@@ -91,11 +93,12 @@ fn inside(context: &Context, flags: &Flags) -> anyhow::Result<u8> {
 /// Tells the caller where the process is, and waits for it unless it is detached.
 fn attend(
     flags: &Flags,
+    state: &State,
     running: Running,
     relay: Option<Relay<'_>>,
     watch: Option<&mut Watch>,
 ) -> Result<u8, (OwnedFd, anyhow::Error)> {
-    let Running { pid, pidfd, .. } = running;
+    let (pid, pidfd) = (running.pid, &running.pidfd);
     let wait = || -> anyhow::Result<u8> {
         if let Some(path) = &flags.pid_file {
             pidfile::write(path, pid)?;
@@ -106,10 +109,11 @@ fn attend(
         let Some(watch) = watch else { return Ok(0) };
         let mut payload = Payload::new(pid, pidfd.as_fd());
         payload.relay = relay;
+        payload.broker = running.vital_broker(state);
         Ok(watch.until_end(payload)?.status())
     };
     let waited = wait();
-    waited.map_err(|error| (pidfd, error))
+    waited.map_err(|error| (running.pidfd, error))
 }
 
 /// What is to run, as far as the command line and a file say.

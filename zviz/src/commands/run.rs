@@ -51,6 +51,7 @@ fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
     }
     let mut payload = Payload::new(container.pid, container.pidfd.as_fd());
     payload.relay = relay;
+    payload.broker = container.vital_broker();
     let outcome = watch.until_end(payload);
     if !run.keep {
         for error in start::finish(container)? {

@@ -139,15 +139,21 @@ fn rulesets_inside_are_not_promised() {
 #[test]
 fn a_sandbox_ends_with_its_broker() {
     each("a_sandbox_ends_with_its_broker", &[], |caller| {
-        for part in ["eyes", "hands"] {
+        for part in ["eyes", "hands", "eyes and hands"] {
             let mut sandbox = caller.sandbox(&["--profile", "nested"], &["sleep", "1000"]).spawn().unwrap();
             let broker = Broker::wait_for(&sandbox);
             // Until it serves, its end is that of the start.
             std::thread::sleep(Duration::from_millis(100));
-            let killed = if part == "eyes" { &broker.eyes } else { &broker.hands };
-            killed.kill(libc::SIGKILL);
+            let killed = match part {
+                "eyes" => &[&broker.eyes][..],
+                "hands" => &[&broker.hands],
+                _ => &[&broker.eyes, &broker.hands],
+            };
+            // So that none of several sees the end of another.
+            killed.iter().for_each(|process| process.kill(libc::SIGSTOP));
+            killed.iter().for_each(|process| process.kill(libc::SIGKILL));
             let what = format!("as {}: the sandbox ends after its {part}", caller.name());
-            let status = until(&what, Duration::from_secs(3), || sandbox.try_wait().unwrap());
+            let status = until(&what, Duration::from_secs(1), || sandbox.try_wait().unwrap());
             assert_eq!(status.code(), Some(128 + libc::SIGKILL), "{what}: {status}");
             let gone = || processes().iter().all(|p| p.pid != broker.eyes.pid && p.pid != broker.hands.pid);
             until("its broker is gone", Duration::from_secs(3), || gone().then_some(()));
