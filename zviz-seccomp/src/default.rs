@@ -4,6 +4,7 @@
 //! and refuses gets EPERM, unless callers of it look for ENOSYS or for another errno.
 
 use crate::categories::CATEGORIES;
+use crate::choice::{SOCKETS, Socket};
 use crate::{Action, Arch, ENOSYS, EPERM, Fallback, Op, Policy, Rule};
 
 /// What a whole group gets. Groups that are not here are decided by argument, below.
@@ -98,7 +99,7 @@ pub fn default_policy() -> Policy {
     }
     rules.extend(processes());
     rules.extend(files());
-    rules.extend(sockets());
+    rules.extend(socket_rules(SOCKETS));
     rules.extend(operations());
     let otherwise =
         |names: &[&str], action| Fallback { names: names.iter().map(|n| (*n).to_owned()).collect(), action };
@@ -150,22 +151,38 @@ fn files() -> Vec<Rule> {
     rules
 }
 
-fn sockets() -> Vec<Rule> {
+/// Rules for sockets of these kinds.
+pub(crate) fn socket_rules(kinds: &[Socket]) -> Vec<Rule> {
     let mut rules = Vec::new();
-    for name in ["socket", "socketpair"] {
-        let kinds = [STREAM, DGRAM, SEQPACKET];
-        rules.extend(kinds.map(|kind| allow(name).when(0, INT, AF_UNIX).when(1, TYPE, kind)));
-    }
-    for (kind, protocol) in [(STREAM, libc::IPPROTO_TCP), (DGRAM, libc::IPPROTO_UDP)] {
-        for protocol in [0, protocol as u64] {
-            rules.push(allow("socket").when(0, INET, AF_INET).when(1, TYPE, kind).when(2, INT, protocol));
+    let internet =
+        |kind, protocol: u64| allow("socket").when(0, INET, AF_INET).when(1, TYPE, kind).when(2, INT, protocol);
+    for kind in kinds {
+        match kind {
+            Socket::Unix => {
+                for name in ["socket", "socketpair"] {
+                    let types = [STREAM, DGRAM, SEQPACKET];
+                    rules.extend(types.map(|kind| allow(name).when(0, INT, AF_UNIX).when(1, TYPE, kind)));
+                }
+            }
+            Socket::Tcp => {
+                rules.extend([0, libc::IPPROTO_TCP as u64].map(|protocol| internet(STREAM, protocol)));
+                // Go asks for multipath TCP first and looks for this answer.
+                let multipath = internet(STREAM, libc::IPPROTO_MPTCP as u64);
+                rules.push(Rule { action: Action::Errno(libc::EPROTONOSUPPORT as u16), ..multipath });
+            }
+            Socket::Udp => rules.extend([0, libc::IPPROTO_UDP as u64].map(|protocol| internet(DGRAM, protocol))),
+            Socket::Icmp => {
+                rules.extend(
+                    [libc::IPPROTO_ICMP, libc::IPPROTO_ICMPV6].map(|protocol| internet(DGRAM, protocol as u64)),
+                );
+            }
+            // NETLINK_ROUTE, for getifaddrs(3) and getaddrinfo(3).
+            Socket::Netlink => {
+                let route = [RAW, DGRAM].map(|kind| allow("socket").when(0, INT, AF_NETLINK).when(1, TYPE, kind));
+                rules.extend(route.map(|rule| rule.when(2, INT, 0)));
+            }
         }
     }
-    // Go asks for multipath TCP first and looks for this answer.
-    let no_protocol = Rule::new(["socket"], Action::Errno(libc::EPROTONOSUPPORT as u16));
-    rules.push(no_protocol.when(0, INET, AF_INET).when(1, TYPE, STREAM).when(2, INT, libc::IPPROTO_MPTCP as u64));
-    // NETLINK_ROUTE, for getifaddrs(3) and getaddrinfo(3).
-    rules.extend([RAW, DGRAM].map(|kind| allow("socket").when(0, INT, AF_NETLINK).when(1, TYPE, kind).when(2, INT, 0)));
     rules
 }
 

@@ -152,7 +152,7 @@ fn variant(bytes: &mut Bytes) -> Option<Policy> {
     let calls: Vec<&str> = CATEGORIES.iter().flat_map(|category| category.calls.iter().copied()).collect();
     let nested = bytes.byte() % 2 == 1;
     let notify = (0..bytes.byte() % 16).filter_map(|_| bytes.pick(&calls)).map(|name| (*name).to_owned()).collect();
-    match policy_with(&Variant { notify, nested }) {
+    match policy_with(&Variant { notify, nested, ..Variant::default() }) {
         Ok(policy) => {
             assert_eq!(policy.flags.wait_killable_recv, policy.notifies());
             Some(policy)

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::choice::Choice;
 use crate::default::{INT, default_policy};
 use crate::never_notified::{nearest, why_never};
 use crate::{Action, CATEGORIES, ENOSYS, EPERM, Error, Fallback, Op, Policy, Rule};
@@ -22,6 +23,8 @@ pub struct Variant {
     pub notify: Vec<String>,
     /// Containers and sandboxes inside: new namespaces, and mounts by way of the supervisor.
     pub nested: bool,
+    /// What a profile says of system calls.
+    pub choice: Choice,
 }
 
 /// The calls that a supervisor can make for another process, or refuse, from what it has read once. It answers others by
@@ -76,6 +79,11 @@ const NO_LANDLOCK: &(Action, &[&str]) =
 /// # Errors
 /// A name in `notify` that is no system call of x86-64 or AArch64, or of one that must not be asked about.
 pub fn policy_with(variant: &Variant) -> Result<Policy, Error> {
+    for name in variant.choice.allow.iter().chain(&variant.choice.deny) {
+        if !CATEGORIES.iter().any(|category| category.calls.contains(&name.as_str())) {
+            return Err(Error::UnknownCall { name: name.clone(), nearest: nearest(name) });
+        }
+    }
     for name in &variant.notify {
         if let Some(why) = why_never(name) {
             return Err(Error::NeverNotified { name: name.clone(), why });
@@ -100,18 +108,19 @@ pub fn policy_with(variant: &Variant) -> Result<Policy, Error> {
             policy.rules.push(Rule::new(names.iter().copied(), *action));
         }
     }
+    variant.choice.apply(&mut policy);
     policy.flags.wait_killable_recv = policy.notifies();
     Ok(policy)
 }
 
 /// All that a policy says of one call.
-struct Said {
+pub(crate) struct Said {
     rules: Vec<Rule>,
     fallback: Option<Action>,
 }
 
 /// Takes a call out of a policy.
-fn take(policy: &mut Policy, name: &str) -> Said {
+pub(crate) fn take(policy: &mut Policy, name: &str) -> Said {
     let mut said = Said { rules: Vec::new(), fallback: None };
     for rule in &mut policy.rules {
         if remove(&mut rule.names, name) {
@@ -180,7 +189,7 @@ mod tests {
     #[test]
     fn what_can_be_notified_may_be() {
         for name in NOTIFIABLE {
-            assert!(policy_with(&Variant { notify: vec![(*name).to_owned()], nested: false }).is_ok(), "{name}");
+            assert!(policy_with(&Variant { notify: vec![(*name).to_owned()], ..Variant::default() }).is_ok(), "{name}");
         }
         assert!(NOTIFIABLE.is_sorted());
     }

@@ -17,7 +17,7 @@ struct Sandbox(Program);
 impl Sandbox {
     fn new(notify: &[&str], nested: bool) -> Sandbox {
         let notify = notify.iter().map(|name| (*name).to_owned()).collect();
-        Sandbox(compile(&policy_with(&Variant { notify, nested }).unwrap()).unwrap().program)
+        Sandbox(compile(&policy_with(&Variant { notify, nested, ..Variant::default() }).unwrap()).unwrap().program)
     }
 
     fn call(&self, name: &str, args: &[u64]) -> Action {
@@ -35,7 +35,7 @@ fn a_variant_changes_what_it_names_and_no_more() {
         CATEGORIES.iter().flat_map(|category| category.calls).filter(|name| number_of(name, Arch::native()).is_some())
     {
         let notify = vec![(*name).to_owned()];
-        let Ok(policy) = policy_with(&Variant { notify, nested: false }) else { continue };
+        let Ok(policy) = policy_with(&Variant { notify, ..Variant::default() }) else { continue };
         assert!(policy.notifies() && policy.flags.wait_killable_recv, "{name}");
         let after = Sandbox(compile(&policy).unwrap().program);
         for nr in 0..500 {
@@ -177,7 +177,7 @@ fn sandboxes_inside() {
 /// Laid over the default the answers would be the default's.
 #[test]
 fn an_engines_list_stays_within_a_variant() {
-    let nested = policy_with(&Variant { notify: Vec::new(), nested: true }).unwrap();
+    let nested = policy_with(&Variant { nested: true, ..Variant::default() }).unwrap();
     let open = Sandbox(compile(&Policy::new(Action::Allow).within(nested.clone())).unwrap().program);
     assert_eq!(open.call("mount", &[]), Action::Notify);
     let lost = Sandbox(compile(&default_policy().within(nested)).unwrap().program);
@@ -186,8 +186,9 @@ fn an_engines_list_stays_within_a_variant() {
 
 #[test]
 fn some_calls_are_never_asked_about() {
-    let refused =
-        |name: &str| policy_with(&Variant { notify: vec![name.to_owned()], nested: false }).unwrap_err().to_string();
+    let refused = |name: &str| {
+        policy_with(&Variant { notify: vec![name.to_owned()], ..Variant::default() }).unwrap_err().to_string()
+    };
     assert_eq!(
         refused("close"),
         "notify close: callers do not make it again after EINTR, which a signal before the supervisor has received it gives"

@@ -55,7 +55,7 @@ fn of_profile(input: Input, found: &mut Findings) -> Option<Policy> {
         let why = "takes CAP_BPF and CAP_NET_ADMIN over the host, which only root of the machine has";
         found.problem(format!("profile {}: broker.bpf_devices", profile.name), why);
     }
-    match policy_with(&Variant { notify, nested: profile.nested }) {
+    match policy_with(&Variant { notify, nested: profile.nested, choice: profile.calls.clone() }) {
         Ok(policy) => Some(policy),
         Err(error) => {
             found.problem(format!("profile {}", profile.name), error.to_string());

@@ -26,9 +26,9 @@ pub fn variants() -> Vec<(&'static str, Policy)> {
     ];
     let with = |notify: Vec<&str>, nested| {
         let notify = notify.into_iter().map(str::to_owned).collect();
-        policy_with(&Variant { notify, nested }).unwrap()
+        policy_with(&Variant { notify, nested, ..Variant::default() }).unwrap()
     };
-    let may = |name: &&str| policy_with(&Variant { notify: vec![(*name).to_owned()], nested: false }).is_ok();
+    let may = |name: &&str| policy_with(&Variant { notify: vec![(*name).to_owned()], ..Variant::default() }).is_ok();
     let all = CATEGORIES.iter().flat_map(|category| category.calls.iter().copied()).filter(may);
     vec![
         ("default", default_policy()),
