@@ -112,12 +112,15 @@ fn path(text: &str) -> Result<&str, String> {
 }
 
 fn glob(text: &str) -> Result<String, String> {
+    if text.contains(['?', '[', '{']) {
+        return Err(format!("{text:?}: in patterns * and ** stand for others, and nothing else does"));
+    }
     if text.starts_with('/') || text.starts_with("~/") || text == "~" {
         return path(text).map(str::to_owned);
     }
     match text.split_once('/') {
-        None if !text.is_empty() && !matches!(text, "." | "..") => Ok(format!("/**/{text}")),
-        Some(("**", rest)) => path(&format!("/{rest}")).map(|_| format!("/{text}")),
+        None if !text.is_empty() && !matches!(text, "." | "..") => Ok(format!("**/{text}")),
+        Some(("**", rest)) => path(&format!("/{rest}")).map(|_| text.to_owned()),
         _ => Err(format!("{text:?} begins neither with / nor with ~/ nor with **/, and is more than a name")),
     }
 }
@@ -181,8 +184,8 @@ mod tests {
             (Kind::Cpu, "2", Some("[200000,100000]")),
             (Kind::Cpu, "50000 100000", Some("[50000,100000]")),
             (Kind::Cpu, "5 100000", None),
-            (Kind::Glob, "*.conf", Some("\"/**/*.conf\"")),
-            (Kind::Glob, "**/.git/hooks/**", Some("\"/**/.git/hooks/**\"")),
+            (Kind::Glob, "*.conf", Some("\"**/*.conf\"")),
+            (Kind::Glob, "**/.git/hooks/**", Some("\"**/.git/hooks/**\"")),
             (Kind::Glob, "a/b", None),
             (Kind::Path, "~/.cargo", Some("\"~/.cargo\"")),
             (Kind::Path, "/a/../b", None),

@@ -54,7 +54,7 @@ pub enum Kind {
     Cpu,
     /// An absolute path of the inside; `~` is the home folder.
     Path,
-    /// An absolute path in which `*`, `?`, `[…]` and `**` stand for others; without a slash, a name in any folder.
+    /// An absolute path in which `*` and `**` stand for others; without a slash, a name in any folder.
     Glob,
     /// A network address with its prefix's length.
     Network,

@@ -110,7 +110,7 @@ impl Check<'_> {
                 _ => &files.tmpfs,
             };
             for (i, path) in paths.iter().enumerate() {
-                if path.contains(['*', '?', '[']) {
+                if path.contains('*') {
                     self.fault(
                         &format!("filesystem.{kind}[{i}]"),
                         "is a pattern: filesystem.patterns and hidden take those",

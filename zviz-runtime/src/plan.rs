@@ -3,6 +3,7 @@
 //! A `Plan` is plain data: it holds no descriptor and reads no machine. `Plan::build` makes it from the parsed
 //! config.json, the profile and the facts of the host; `prepare` and everything after it only carry it out.
 
+mod brokered;
 mod build;
 pub mod capabilities;
 pub mod cgroup;
@@ -18,12 +19,14 @@ mod labels;
 mod landlock;
 pub mod mounts;
 pub mod namespaces;
+mod narrow;
 pub mod note;
 mod paths;
 mod payload;
 pub mod problems;
 pub mod process;
 mod programs;
+mod required;
 mod rlimits;
 pub mod rootfs;
 pub mod scheduling;
@@ -97,19 +100,54 @@ pub struct Seccomp {
 pub struct Landlock {
     /// The kernel's Landlock ABI that the rights below belong to.
     pub abi: u32,
-    /// (path inside the container, rights): a path that does not exist when the ruleset is made is an error. Without any,
-    /// files are not handled.
-    pub rules: Vec<(String, LandlockRights)>,
+    /// Without any, files are not handled.
+    pub rules: Vec<LandlockRule>,
     /// Whether abstract Unix sockets and signals are kept inside (ABI 6).
     pub scoped: bool,
+    /// TCP ports that may be bound; none is any (ABI 4).
+    #[serde(default)]
+    pub bind: Option<Vec<u16>>,
+    /// TCP ports that may be connected to; none is any (ABI 4).
+    #[serde(default)]
+    pub connect: Option<Vec<u16>>,
+}
+
+/// What may be done below a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LandlockRule {
+    /// Inside the container.
+    pub path: String,
+    /// What is granted.
+    pub rights: LandlockRights,
+    /// Whether it need not be there when the ruleset is made. Nothing is granted then.
+    #[serde(default)]
+    pub optional: bool,
 }
 
 /// What a Landlock rule grants below its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LandlockRights {
-    /// Read files, list directories and execute.
+    /// Read files and list directories.
+    Read,
+    /// Execute as well.
     ReadExecute,
+    /// Everything that the ABI handles but to execute.
+    ReadWrite,
     /// Everything that the ABI handles.
     Full,
+}
+
+impl LandlockRights {
+    /// The rights that these are; none for nothing at all. What is written or executed is read as well.
+    fn of(reads: bool, writes: bool, executes: bool) -> Option<LandlockRights> {
+        match (reads, writes, executes) {
+            (_, true, true) => Some(LandlockRights::Full),
+            (_, true, false) => Some(LandlockRights::ReadWrite),
+            (true, false, true) => Some(LandlockRights::ReadExecute),
+            (true, false, false) => Some(LandlockRights::Read),
+            // What is executed and not listed to be read is not there.
+            (false, false, _) => None,
+        }
+    }
 }

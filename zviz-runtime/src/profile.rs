@@ -1,9 +1,19 @@
-//! The policy that is laid over a spec: it takes away, never adds.
+//! The policy that is laid over a spec: it takes away, never adds. [`lower`](lower::lower) makes one of a file.
 
+pub mod built_in;
+pub mod files;
+pub mod find;
+pub mod limits;
+pub mod lower;
+
+pub use built_in::BUILT_IN;
+pub use files::{Files as FileRules, Ports};
+pub use limits::Limits;
+
+use crate::plan::Note;
 use serde::{Deserialize, Serialize};
-use zviz_broker::policy::ask::Asking;
-use zviz_broker::policy::files::{Access, FileRule, Files, Verdict};
-use zviz_broker::policy::{Mounts, Policy as Broker, Uname};
+use zviz_broker::policy::Policy as Broker;
+use zviz_seccomp::Choice;
 
 /// What may be granted at most.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,19 +34,63 @@ pub struct Profile {
     /// What the broker does. There is none if that is nothing.
     #[serde(default)]
     pub broker: Broker,
+    /// What the filter says beside the default policy.
+    #[serde(default)]
+    pub calls: Choice,
+    /// What may be read, written and executed.
+    #[serde(default)]
+    pub files: files::Files,
+    /// TCP ports, by Landlock.
+    #[serde(default)]
+    pub ports: Ports,
+    /// What may be used up.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The network; none where the spec, or a flag, decides alone.
+    #[serde(default)]
+    pub network: Option<Network>,
+    /// What the host must have.
+    #[serde(default)]
+    pub requirements: Requirements,
+    /// The AppArmor profile of whatever runs inside.
+    #[serde(default)]
+    pub apparmor: Option<String>,
+    /// The SELinux label of whatever runs inside.
+    #[serde(default)]
+    pub selinux: Option<String>,
+    /// Capabilities that a program of an ordinary user has as well, as a mask: a part of `capabilities`.
+    #[serde(default)]
+    pub ambient: u64,
+    /// What its author should know of it.
+    #[serde(default)]
+    pub notes: Vec<Note>,
 }
 
-/// CAP_SETGID, CAP_SETUID and CAP_SETFCAP, linux/capability.h: a root that has them may map its ids, and be root, in a
-/// namespace inside.
-const MAPPING: u64 = 1 << 6 | 1 << 7 | 1 << 31;
+/// What the host must have; what is not required and missing is left out with a note.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Requirements {
+    /// AppArmor or SELinux, in force over the payload.
+    pub lsm: bool,
+    /// Landlock.
+    pub landlock: bool,
+    /// Rules about ports may be left out where Landlock has none.
+    pub ports_optional: bool,
+    /// A user namespace of the container's own.
+    pub user_namespace: bool,
+    /// A kernel on which a broker can answer.
+    pub notify: bool,
+}
 
-/// The built-in profiles, by name, and what each is for.
-pub const BUILT_IN: &[(&str, &str)] = &[
-    ("ask", "programs that somebody watches: who opens a file outside the system's folders is asked about"),
-    ("default", "programs that nothing is known of"),
-    ("nested", "sandboxes and containers inside: bubblewrap, unshare, buildah, podman"),
-    ("virtualised", "programs that size themselves by what the machine has: they see the sandbox's limits"),
-];
+/// Which network there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Network {
+    /// A loopback device and nothing else.
+    None,
+    /// The host's.
+    Host,
+}
 
 impl Profile {
     /// Takes nothing away: the OCI command line, where the spec is the policy.
@@ -49,41 +103,18 @@ impl Profile {
             seccomp: false,
             nested: false,
             broker: Broker::default(),
+            calls: Choice::default(),
+            files: files::Files::default(),
+            ports: Ports::default(),
+            limits: Limits::default(),
+            network: None,
+            requirements: Requirements::default(),
+            apparmor: None,
+            selinux: None,
+            ambient: 0,
+            notes: Vec::new(),
         }
     }
-}
-
-impl Profile {
-    /// A built-in profile.
-    #[must_use]
-    pub fn built_in(name: &str) -> Option<Profile> {
-        let profile = Profile { name: name.to_owned(), ..Profile::default() };
-        match name {
-            "default" => Some(profile),
-            "ask" => {
-                let files = Files { rules: unasked(), default: Verdict::Ask };
-                let broker = Broker { files: Some(files), ask: Some(Asking::default()), ..Broker::default() };
-                Some(Profile { broker, ..profile })
-            }
-            "nested" => {
-                let broker = Broker { mounts: Some(Mounts::default()), nodes: true, ..Broker::default() };
-                Some(Profile { capabilities: MAPPING, nested: true, broker, ..profile })
-            }
-            "virtualised" => {
-                let broker = Broker { sysinfo: true, uname: Some(Uname::plain()), ..Broker::default() };
-                Some(Profile { broker, ..profile })
-            }
-            _ => None,
-        }
-    }
-}
-
-/// What every program opens, and nobody need be asked about.
-fn unasked() -> Vec<FileRule> {
-    let rule = |access| move |glob: &&str| FileRule { glob: (*glob).into(), access, verdict: Verdict::Allow };
-    let any = ["/dev/**", "/proc/**", "/tmp/**"];
-    let read = ["/", "/*", "/bin/**", "/etc/**", "/lib*/**", "/opt/**", "/sbin/**", "/sys/**", "/usr/**"];
-    any.iter().map(rule(Access::Any)).chain(read.iter().map(rule(Access::Read))).collect()
 }
 
 impl Default for Profile {
@@ -95,8 +126,7 @@ impl Default for Profile {
             no_new_privs: true,
             landlock: true,
             seccomp: true,
-            nested: false,
-            broker: Broker::default(),
+            ..Profile::none()
         }
     }
 }

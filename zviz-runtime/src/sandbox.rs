@@ -19,6 +19,7 @@ pub mod lower;
 pub mod masks;
 pub mod paths;
 pub mod probe;
+mod profiled;
 pub use zviz_profile::quantity;
 pub mod running;
 pub mod shares;
@@ -65,6 +66,7 @@ pub struct Sandbox {
     cpus: Option<u64>,
     timeout: Option<Duration>,
     network: Network,
+    network_given: bool,
     userns: Userns,
     id: Option<String>,
     rootfs: Option<String>,
@@ -195,6 +197,7 @@ impl Sandbox {
 
     /// Which network it sees.
     pub fn network(&mut self, network: Network) -> &mut Self {
+        self.network_given = true;
         self.network = network;
         self
     }

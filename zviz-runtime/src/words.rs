@@ -85,7 +85,7 @@ fn sysctl(item: usize, plan: &Plan) -> String {
 
 fn landlock(item: usize, plan: &Plan) -> String {
     let rule = plan.landlock.as_ref().and_then(|l| l.rules.get(item));
-    rule.map_or_else(|| "enforce landlock".into(), |(path, _)| format!("landlock rule for {path}"))
+    rule.map_or_else(|| "enforce landlock".into(), |rule| format!("landlock rule for {}", rule.path))
 }
 
 /// In no fixed order: which one it was the kernel's errno and the paths must tell.

@@ -4,6 +4,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use zviz_runtime::profile::built_in;
+use zviz_runtime::profile::lower::{Context, lower};
 use zviz_runtime::{Host, Plan, Profile, spec};
 
 fn cases() -> Vec<PathBuf> {
@@ -20,9 +22,15 @@ fn host(case: &Path) -> Host {
     serde_json::from_slice(&fs::read(&path).expect("host.json")).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// The profile is named by an empty file `profile-default`; without it there is none.
+/// The profile is in `profile.yaml`, or named by an empty file `profile-default`; without either there is none.
 fn profile(case: &Path) -> Profile {
-    if case.join("profile-default").exists() { Profile::default() } else { Profile::none() }
+    let Ok(text) = fs::read_to_string(case.join("profile.yaml")) else {
+        return if case.join("profile-default").exists() { Profile::default() } else { Profile::none() };
+    };
+    let text = zviz_profile::Text { file: "profile.yaml".into(), text };
+    let base = |name: &str| built_in::text(name).ok_or_else(|| format!("there is no profile {name:?}"));
+    let document = zviz_profile::read(&text, &base).unwrap_or_else(|faults| panic!("{faults}"));
+    lower(&document, &Context { home: Some("/root".into()) }).unwrap_or_else(|faults| panic!("{faults}"))
 }
 
 fn words(case: &Path) -> String {

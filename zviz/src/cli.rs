@@ -5,6 +5,7 @@
 mod broker;
 mod bundled;
 mod exec;
+pub mod profile;
 mod run;
 mod update;
 
@@ -125,6 +126,8 @@ pub enum Command {
     /// Runs in the foreground. Each container gets a broker of its own, which answers the profile's system calls with the
     /// rights of the process that makes them.
     Broker(Broker),
+    /// Show, list and check profiles
+    Profile(profile::Profile),
     /// Write a config.json to start from
     Spec(Spec),
     /// Print what this runtime can do as JSON

@@ -12,6 +12,7 @@ mod kill;
 mod list;
 mod pause;
 mod plan;
+mod profile;
 mod ps;
 mod refused;
 mod run;
@@ -68,6 +69,7 @@ pub fn run(cli: Cli, log: &Log) -> Result<u8, Failure> {
         Command::Ps(ps) => ps::run(&context, &ps)?,
         Command::Pause(one) => pause::pause(&context, &one)?,
         Command::Resume(one) => pause::resume(&context, &one)?,
+        Command::Profile(flags) => return profile::run(&flags),
         Command::Spec(spec) => spec::run(&spec)?,
         Command::Features => features::run()?,
         Command::Plan(plan) => plan::run(&context, &plan)?,

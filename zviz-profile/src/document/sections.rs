@@ -4,10 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 /// Whether a part of the host may be missing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Need {
-    #[default]
     Required,
     Optional,
 }
@@ -15,13 +14,13 @@ pub enum Need {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Requirements {
-    /// None is: as `lsm` says, which is then required; required without `lsm` is whatever the host has.
+    /// Required without `lsm` is whatever the host has.
     pub lsm: Option<Need>,
-    pub seccomp_notify: Need,
-    pub network_policy: Need,
+    pub seccomp_notify: Option<Need>,
+    pub network_policy: Option<Need>,
     pub landlock: Option<Need>,
-    pub cgroup: Need,
-    pub user_namespaces: Need,
+    pub cgroup: Option<Need>,
+    pub user_namespaces: Option<Need>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +53,7 @@ pub struct Filesystem {
     pub readonly: Vec<String>,
     pub writable: Option<Vec<String>>,
     pub tmpfs: Vec<String>,
-    /// Paths, and globs where one has a `*`, `?` or `[`.
+    /// Paths, and patterns where one has a `*`.
     pub hidden: Vec<String>,
     pub executable: Option<Vec<String>>,
     pub patterns: Patterns,
@@ -89,8 +88,8 @@ pub struct Patterns {
     pub deny_read: Vec<String>,
     pub deny_write: Vec<String>,
     pub audit: Vec<String>,
-    pub allow_read: Option<Vec<String>>,
-    pub allow_write: Option<Vec<String>>,
+    pub allow_read: Vec<String>,
+    pub allow_write: Vec<String>,
     pub ask: Vec<String>,
 }
 

@@ -37,7 +37,7 @@ pub const ROOT: &[Key] = &[
     tells("description", Kind::Text, "what it is for"),
     tells("mode", Kind::Word(&["high-density"]), "accepted for older profiles: there is one mode"),
     key("extends", Kind::Name, "profile", "another profile, whose lists come before these and whose values hold where none is here"),
-    holds("requirements", Kind::Map(REQUIREMENTS), "what the host must have; what is optional is left out with a note where it is missing"),
+    holds("requirements", Kind::Map(REQUIREMENTS), "what the host must have, and what may be left out with a note where it is missing"),
     holds("syscalls", Kind::Map(SYSCALLS), "which system calls get which answer"),
     holds("ioctl", Kind::Map(IOCTL), "driver calls, by command"),
     holds("filesystem", Kind::Map(FILESYSTEM), "which files there are, and what may be done with them"),
@@ -93,12 +93,12 @@ const FILESYSTEM: &[Key] = &[
 
 #[rustfmt::skip]
 const PATTERNS: &[Key] = &[
+    key("allow_read", GLOBS, "broker", "is read although a pattern below says otherwise"),
+    key("allow_write", GLOBS, "broker", "is written although a pattern below says otherwise"),
     key("deny_read", GLOBS, "broker", "is not read"),
     key("deny_write", GLOBS, "broker", "is not written, made, renamed or replaced"),
-    key("audit", GLOBS, "broker", "is recorded when it is opened"),
-    key("allow_read", GLOBS, "broker", "is read; with it, nothing else is"),
-    key("allow_write", GLOBS, "broker", "is written; with it, nothing else is"),
     key("ask", GLOBS, "broker", "somebody is asked about, as --ask says"),
+    key("audit", GLOBS, "broker", "is recorded when it is opened"),
 ];
 
 #[rustfmt::skip]

@@ -3,9 +3,12 @@
 use super::inroot;
 use super::mounts::place;
 use crate::failure::{Failure, Stage, at_item};
-use crate::plan::{Landlock, LandlockRights};
+use crate::plan::{Landlock, LandlockRights, LandlockRule};
 use crate::prepare::Error;
-use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, Scope,
+};
 use nix::errno::Errno;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,8 +17,14 @@ use zviz_sys::{fd, landlock as sys};
 /// A ruleset without rules, and the rules to be.
 pub(crate) struct PreparedLandlock {
     ruleset: OwnedFd,
-    rules: Vec<(CString, u64)>,
+    rules: Vec<Prepared>,
     files: u64,
+}
+
+struct Prepared {
+    path: CString,
+    access: u64,
+    optional: bool,
 }
 
 /// The crate's name for an ABI; one that it does not know yet gives the newest that it does.
@@ -40,17 +49,36 @@ pub(crate) fn prepare(plan: &Landlock) -> Result<PreparedLandlock, Error> {
     if !plan.rules.is_empty() {
         ruleset = ruleset.handle_access(AccessFs::from_all(abi)).map_err(|e| named(&e))?;
     }
+    let mut net = BitFlags::empty();
+    for (ports, access) in [(&plan.bind, AccessNet::BindTcp), (&plan.connect, AccessNet::ConnectTcp)] {
+        if ports.is_some() {
+            net |= access;
+        }
+    }
+    if !net.is_empty() {
+        ruleset = ruleset.handle_access(net).map_err(|e| named(&e))?;
+    }
     if plan.scoped {
         ruleset = ruleset.scope(Scope::from_all(abi)).map_err(|e| named(&e))?;
     }
-    let created = ruleset.create().map_err(|e| named(&e))?;
+    let mut created = ruleset.create().map_err(|e| named(&e))?;
+    for (ports, access) in [(&plan.bind, AccessNet::BindTcp), (&plan.connect, AccessNet::ConnectTcp)] {
+        for port in ports.iter().flatten() {
+            created = created.add_rule(NetPort::new(*port, access)).map_err(|e| named(&e))?;
+        }
+    }
     let ruleset: Option<OwnedFd> = created.into();
     let ruleset = ruleset.ok_or_else(|| named(&"this kernel has no Landlock"))?;
     let bits = |rights| match rights {
+        LandlockRights::Read => (AccessFs::from_read(abi) & !AccessFs::Execute).bits(),
         LandlockRights::ReadExecute => AccessFs::from_read(abi).bits(),
+        LandlockRights::ReadWrite => (AccessFs::from_all(abi) & !AccessFs::Execute).bits(),
         LandlockRights::Full => AccessFs::from_all(abi).bits(),
     };
-    let rules = plan.rules.iter().map(|(path, r)| Ok((place(path)?, bits(*r)))).collect::<Result<_, Error>>()?;
+    let prepared = |rule: &LandlockRule| {
+        Ok(Prepared { path: place(&rule.path)?, access: bits(rule.rights), optional: rule.optional })
+    };
+    let rules = plan.rules.iter().map(prepared).collect::<Result<_, Error>>()?;
     Ok(PreparedLandlock { ruleset, rules, files: AccessFs::from_file(abi).bits() })
 }
 
@@ -63,8 +91,11 @@ impl AsFd for PreparedLandlock {
 impl PreparedLandlock {
     /// Adds the rules. Inside the new root, while everything can still be reached.
     pub(crate) fn add_rules(&self, root: BorrowedFd<'_>) -> Result<(), Failure> {
-        for (i, (path, access)) in self.rules.iter().enumerate() {
-            at_item(Stage::Landlock, i, self.add(root, path, *access))?;
+        for (i, rule) in self.rules.iter().enumerate() {
+            match self.add(root, &rule.path, rule.access) {
+                Err(Errno::ENOENT | Errno::ENOTDIR) if rule.optional => {}
+                added => at_item(Stage::Landlock, i, added)?,
+            }
         }
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use super::input::{Findings, Input, Request};
 use super::{
-    Namespace, Plan, Problems, devices, filter, group, landlock, mounts, namespaces, paths, payload, programs, sysctl,
-    unsupported,
+    Namespace, Plan, Problems, brokered, devices, filter, group, landlock, mounts, namespaces, narrow, paths, payload,
+    programs, required, sysctl, unsupported,
 };
 use crate::host::Host;
 use crate::profile::Profile;
@@ -20,6 +20,10 @@ impl Plan {
         let request = request.into();
         let input = Input { spec, profile, host, request: &request };
         let mut found = Findings { notes: spec.notes.clone(), ..Findings::default() };
+        found.notes.extend(profile.notes.iter().cloned());
+        let narrowed = narrow::narrow(input, &mut found).map(|oci| Spec { oci, ..spec.clone() });
+        let spec = narrowed.as_ref().unwrap_or(spec);
+        let input = Input { spec, ..input };
         unsupported::check(input, &mut found);
         let namespaces = namespaces::plan(input, &mut found);
         let rootfs = paths::rootfs(input, &mut found);
@@ -50,7 +54,7 @@ impl Plan {
             readonly_paths,
             sysctl,
             cgroup,
-            profile: profile.clone(),
+            profile: brokered::complete(input, &mut found),
             process,
             seccomp,
             landlock,
@@ -58,6 +62,7 @@ impl Plan {
             annotations: spec.oci.annotations().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
             notes: found.notes,
         };
+        required::check(input, &plan, &mut found.problems);
         found.problems.or(plan)
     }
 }

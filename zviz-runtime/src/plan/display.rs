@@ -313,13 +313,21 @@ fn policy(f: &mut Formatter<'_>, p: &Policy) -> fmt::Result {
 
 fn landlock(f: &mut Formatter<'_>, l: &Landlock) -> fmt::Result {
     writeln!(f, "landlock: abi {}{}", l.abi, if l.scoped { ", sockets and signals kept inside" } else { "" })?;
-    l.rules.iter().try_for_each(|(path, rights)| {
-        let rights = match rights {
+    for rule in &l.rules {
+        let rights = match rule.rights {
+            LandlockRights::Read => "read",
             LandlockRights::ReadExecute => "read and execute",
+            LandlockRights::ReadWrite => "everything but execute",
             LandlockRights::Full => "everything",
         };
-        writeln!(f, "  {}: {rights}", quoted(path))
-    })
+        writeln!(f, "  {}: {rights}{}", quoted(&rule.path), if rule.optional { ", if it is there" } else { "" })?;
+    }
+    for (what, ports) in [("bound", &l.bind), ("connected to", &l.connect)] {
+        if let Some(ports) = ports {
+            writeln!(f, "  tcp ports that may be {what}: {}", list(ports.iter().map(u16::to_string)))?;
+        }
+    }
+    Ok(())
 }
 
 fn hooks(f: &mut Formatter<'_>, hooks: &Hooks) -> fmt::Result {

@@ -1,47 +1,123 @@
-//! Landlock over the same paths as the mounts: writing only where a mount is writable.
+//! Landlock over the same paths as the mounts: writing only where a mount is writable, and of that what the profile names.
 
 use super::input::{Findings, Input};
 use super::mounts::{Mount, MountKind, attr};
 use super::rootfs::Rootfs;
-use super::{Landlock, LandlockRights};
+use super::{Landlock, LandlockRights, LandlockRule};
 
 /// Scopes of abstract sockets and signals. Linux 6.12.
 const ABI_SCOPES: u32 = 6;
+/// TCP ports. Linux 6.7.
+const ABI_PORTS: u32 = 4;
+/// A rule each: what a profile names one by one, or in short ranges.
+const MOST_PORTS: usize = 4096;
 
 /// Decides the ruleset, where the profile asks for one.
 pub(super) fn plan(input: Input, rootfs: Option<&Rootfs>, mounts: &[Mount], found: &mut Findings) -> Option<Landlock> {
-    if !input.profile.landlock {
+    let profile = input.profile;
+    if !profile.landlock {
         return None;
     }
     let abi = input.host.landlock_abi;
+    let (bind, connect) = ports(input, abi, found);
     if abi == 0 {
-        found.note("landlock", "this kernel has none: the mounts alone keep the payload from writing");
+        match named(input) {
+            Some(what) => {
+                found.problem("landlock", format!("this kernel has none, and the profile {} {what}", profile.name))
+            }
+            None => found.note("landlock", "this kernel has none: the mounts alone keep the payload from writing"),
+        }
         return None;
     }
-    if input.profile.nested {
+    let scoped = abi >= ABI_SCOPES;
+    if profile.nested {
         // A rule belongs to a file of these mounts. A sandbox inside has mounts of its own and changes its root to one of
         // them, from which no way leads up to any rule: nothing could be granted there.
+        if let Some(what) = named(input).filter(|_| !profile.requirements.landlock) {
+            found.problem(
+                "landlock",
+                format!("the profile {} {what}, which sandboxes inside (nested) would escape", profile.name),
+            );
+        }
         found.note("landlock", "files are not judged by path (nested): the mounts alone keep from writing");
-        return (abi >= ABI_SCOPES).then(|| Landlock { abi, rules: Vec::new(), scoped: true });
+        let any = scoped || bind.is_some() || connect.is_some();
+        return any.then(|| Landlock { abi, rules: Vec::new(), scoped, bind, connect });
     }
+    Some(Landlock { abi, rules: rules(input, rootfs, mounts), scoped, bind, connect })
+}
+
+/// What the profile says that Landlock alone can keep.
+fn named(input: Input) -> Option<&'static str> {
+    let files = &input.profile.files;
+    if input.profile.requirements.landlock {
+        return Some("requires it");
+    }
+    let says = [
+        (files.writable.is_some(), "names what may be written"),
+        (files.executable.is_some(), "names what may be executed"),
+        (files.listed_only, "names what may be read"),
+    ];
+    says.into_iter().find_map(|(given, what)| given.then_some(what))
+}
+
+fn rules(input: Input, rootfs: Option<&Rootfs>, mounts: &[Mount]) -> Vec<LandlockRule> {
+    let files = &input.profile.files;
     // A root that is given as a directory is the container's own, to be written unless it is read-only; one that is made
     // of mounts alone has nothing of its own.
     let owned = rootfs.is_some_and(|root| !root.path.is_empty() && !root.readonly);
-    let root = if owned { LandlockRights::Full } else { LandlockRights::ReadExecute };
-    let mut rules = vec![("/".to_owned(), root)];
+    let mut places: Vec<(&str, bool, bool)> = vec![("/", owned, false)];
     for mount in mounts {
-        let rights = match mount.kind {
-            MountKind::Bind(_) | MountKind::Filesystem(_) if !is_readonly(mount) => LandlockRights::Full,
-            MountKind::Bind(_) | MountKind::Filesystem(_) => LandlockRights::ReadExecute,
+        let writable = match mount.kind {
+            MountKind::Bind(_) | MountKind::Filesystem(_) => !is_readonly(mount),
             // A changed mount keeps its rule only where it has one; nothing is granted by a change.
             MountKind::Remount | MountKind::Symlink { .. } | MountKind::Directory { .. } => continue,
         };
-        rules.retain(|(path, _)| *path != mount.destination);
-        rules.push((mount.destination.clone(), rights));
+        places.retain(|(path, ..)| *path != mount.destination);
+        places.push((&mount.destination, writable, false));
     }
-    Some(Landlock { abi, rules, scoped: abi >= ABI_SCOPES })
+    // What the profile names within a mount, with the mount's own right to write. It need not be there.
+    let made: Vec<(&str, bool, bool)> = files
+        .used()
+        .filter(|path| !places.iter().any(|(place, ..)| place == path))
+        .filter_map(|path| {
+            let around = places.iter().filter(|(place, ..)| crate::profile::files::within(path, place));
+            around.max_by_key(|(place, ..)| place.len()).map(|(_, writable, _)| (path.as_str(), *writable, true))
+        })
+        .collect();
+    let all = places.into_iter().chain(made);
+    let rule = |(path, writable, optional): (&str, bool, bool)| {
+        let rights = LandlockRights::of(files.reads(path), writable && files.writes(path), files.executes(path))?;
+        Some(LandlockRule { path: path.to_owned(), rights, optional })
+    };
+    all.filter_map(rule).collect()
 }
 
 fn is_readonly(mount: &Mount) -> bool {
     mount.late_readonly || (mount.attributes.set | mount.recursive.set) & attr::RDONLY != 0
+}
+
+type PortList = Option<Vec<u16>>;
+
+/// The ports that may be bound and connected to; none is any.
+fn ports(input: Input, abi: u32, found: &mut Findings) -> (PortList, PortList) {
+    let ports = &input.profile.ports;
+    if ports.bind.is_none() && ports.connect.is_none() {
+        return (None, None);
+    }
+    if abi < ABI_PORTS {
+        let what = format!("rules about ports need Landlock's ABI {ABI_PORTS} (Linux 6.7), this kernel has {abi}");
+        match input.profile.requirements.ports_optional {
+            true => found.note("network.ports", format!("{what}: left out (requirements.network_policy: optional)")),
+            false => found.problem("network.ports", what),
+        }
+        return (None, None);
+    }
+    let mut list = |ranges: &Option<Vec<(u16, u16)>>, key: &str| {
+        let all: Vec<u16> = ranges.as_ref()?.iter().flat_map(|(from, to)| *from..=*to).collect();
+        if all.len() > MOST_PORTS {
+            found.problem(format!("network.ports.{key}"), format!("names {} ports, {MOST_PORTS} at most", all.len()));
+        }
+        Some(all)
+    };
+    (list(&ports.bind, "allow_bind"), list(&ports.connect, "allow_connect"))
 }

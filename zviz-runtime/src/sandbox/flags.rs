@@ -2,7 +2,9 @@
 
 use super::{Network, Sandbox, Share, Tmpfs, Userns, Variable, paths, quantity};
 use crate::plan::Problems;
-use crate::profile::{BUILT_IN, Profile};
+use crate::profile::Profile;
+use crate::profile::find::Search;
+use crate::profile::lower::Context;
 use std::os::unix::fs::FileTypeExt;
 use zviz_broker::policy::Trail;
 use zviz_broker::policy::ask::Client;
@@ -77,7 +79,9 @@ impl Flags {
         sandbox.pids = parsed("--pids", &self.pids, quantity::count, &mut problems);
         sandbox.cpus = parsed("--cpus", &self.cpus, quantity::millicpus, &mut problems);
         sandbox.timeout = parsed("--timeout", &self.timeout, quantity::duration, &mut problems);
-        sandbox.network = parsed("--net", &self.net, network, &mut problems).unwrap_or_default();
+        if let Some(network) = parsed("--net", &self.net, network, &mut problems) {
+            sandbox.network(network);
+        }
         sandbox.userns = parsed("--userns", &self.userns, userns, &mut problems).unwrap_or_default();
         sandbox.hostname = parsed("--hostname", &self.hostname, hostname, &mut problems);
         sandbox.profile = parsed("--profile", &self.profile, profile, &mut problems).unwrap_or_default();
@@ -130,11 +134,10 @@ fn variable(text: &str) -> Variable {
     }
 }
 
+/// The profile of a name or a file. `~` in it is the caller's home folder, as it is inside.
 fn profile(name: &str) -> Result<Profile, String> {
-    Profile::built_in(name).ok_or_else(|| {
-        let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-        format!("is no built-in profile; there are {}", known.join(", "))
-    })
+    let home = std::env::var("HOME").ok().filter(|home| home.starts_with('/'));
+    Search::of_user().profile(name, &Context { home })
 }
 
 /// A path of a socket, or else a command of the shell.

@@ -36,6 +36,9 @@ pub(super) enum Kernel {
     Cgroup,
 }
 
+/// Where the folder comes from that the caller stands in.
+pub(super) const CURRENT: &str = "the current folder";
+
 /// The folders of a host that hold programs and what they read; those that exist are shared read-only.
 pub const SYSTEM: &[&str] = &["bin", "etc", "gnu", "lib", "lib32", "lib64", "libx32", "nix", "opt", "sbin", "usr"];
 
@@ -74,8 +77,8 @@ pub(super) fn memory_options(mode: u32, size: u64, executable: bool, owner: Opti
 
 /// What every sandbox has, before anything that was asked for. With sandboxes inside, `nested`, also /sys and cgroup v2, read-only:
 /// the kernel gives nobody a sysfs who sees none, and runtimes look for both.
-pub(super) fn base(facts: &Facts, nested: Option<Network>) -> Vec<Entry> {
-    let mut entries = root(facts);
+pub(super) fn base(facts: &Facts, nested: Option<Network>, has_system: &dyn Fn(&str) -> bool) -> Vec<Entry> {
+    let mut entries = root(facts, has_system);
     let memory = |mode, size, executable| What::Memory { mode, size, executable, owner: None };
     let link = |target: &str| What::Link { target: target.to_owned() };
     let own = [
@@ -117,7 +120,7 @@ pub(super) fn base(facts: &Facts, nested: Option<Network>) -> Vec<Entry> {
 }
 
 /// The host's system folders, or everything of `--rootfs` that the sandbox does not have of its own.
-fn root(facts: &Facts) -> Vec<Entry> {
+fn root(facts: &Facts, has_system: &dyn Fn(&str) -> bool) -> Vec<Entry> {
     let base = match &facts.rootfs {
         Some(Ok(path)) => path.as_str(),
         Some(Err(_)) => return Vec::new(),
@@ -126,7 +129,7 @@ fn root(facts: &Facts) -> Vec<Entry> {
     let image = facts.rootfs.is_some();
     let wanted = |name: &str| match image {
         true => !OWN.contains(&name) && !name.contains('/'),
-        false => SYSTEM.contains(&name),
+        false => SYSTEM.contains(&name) && has_system(name),
     };
     let found = facts.root.iter().filter(|(name, _)| wanted(name));
     let entry = |(name, entry): (&String, &RootEntry)| Entry {
@@ -160,7 +163,8 @@ pub(super) fn tmpfs(asked: &Tmpfs, owner: (u32, u32)) -> Result<Entry, String> {
 pub(super) fn home(facts: &Facts, shared: &[Entry], owner: (u32, u32)) -> (String, Option<Entry>) {
     let Some(home) = &facts.home else { return ("/tmp".to_owned(), None) };
     let path = &home.path;
-    let in_system = base(facts, None).iter().any(|entry| paths::within(path, &entry.inside) && entry.inside != "/tmp");
+    let in_system =
+        base(facts, None, &|_| true).iter().any(|entry| paths::within(path, &entry.inside) && entry.inside != "/tmp");
     let usable = !in_system || home.exists && facts.rootfs.is_none() && !kernel_owned(path);
     if path == "/" || !usable || paths::inside(path).as_deref() != Ok(path) {
         return ("/tmp".to_owned(), None);

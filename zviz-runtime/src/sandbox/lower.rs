@@ -2,8 +2,9 @@
 
 use super::facts::Facts;
 use super::folders::{self, Entry, What, Workspace};
-use super::{Network, Sandbox, environment, ids, limits, masks, paths, shares, words};
+use super::{Network, Sandbox, environment, ids, limits, masks, paths, profiled, shares, words};
 use crate::plan::{Note, Problems};
+use crate::profile::files;
 use oci_spec::runtime as oci;
 use std::time::Duration;
 
@@ -62,12 +63,18 @@ pub fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problems> {
         }
         asked.push(workspace);
     }
+    asked.extend(profiled::entries(sandbox, facts, &asked, &mut notes, &mut problems));
     let (home, private) = folders::home(facts, &asked, owner);
     if !ids.translated {
         masked.extend(facts.readable_secrets.iter().cloned());
     }
-    let entries =
-        merge(folders::base(facts, sandbox.profile.nested.then_some(sandbox.network)), private, asked, &mut problems);
+    let nested = sandbox.profile.nested.then_some(sandbox.network);
+    let entries = merge(
+        folders::base(facts, nested, &|name| profiled::has_system(&sandbox.profile, name)),
+        private,
+        asked,
+        &mut problems,
+    );
     // Whether it exists in a folder that is shared is found out there; elsewhere nothing else can be.
     let there = |entry: &Entry| paths::within(&cwd, &entry.inside) || paths::within(&entry.inside, &cwd);
     if sandbox.cwd.is_some() && !entries.iter().any(there) {
@@ -96,14 +103,18 @@ fn cwd(sandbox: &Sandbox, facts: &Facts, notes: &mut Vec<Note>, problems: &mut P
             }
         };
     }
+    if sandbox.profile.files.workspace == Some(files::Workspace::None) {
+        return ("/".to_owned(), None);
+    }
     let Some(cwd) = &facts.cwd else {
         problems.add("current folder", "was deleted, or its path is not UTF-8; --cwd starts elsewhere");
         return ("/".to_owned(), None);
     };
     match folders::workspace(cwd, sandbox) {
         Workspace::Shared => {
-            let what = What::Bind { source: cwd.clone(), writable: true, own: true };
-            let entry = Entry { inside: cwd.clone(), origin: "the current folder".to_owned(), what };
+            let writable = sandbox.profile.files.workspace != Some(files::Workspace::Readonly);
+            let what = What::Bind { source: cwd.clone(), writable, own: true };
+            let entry = Entry { inside: cwd.clone(), origin: folders::CURRENT.to_owned(), what };
             (cwd.clone(), Some(entry))
         }
         Workspace::Seen => {

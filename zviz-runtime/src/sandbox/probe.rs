@@ -24,7 +24,8 @@ pub fn probe(sandbox: &Sandbox, limits: Limits, subid_base: Option<u32>) -> Fact
         Some(Ok(path)) => path.as_str(),
         _ => "/",
     };
-    let sources = sandbox.shares.iter().map(|share| (share.host.clone(), source(&share.host))).collect();
+    let named = sandbox.shares.iter().map(|share| &share.host).chain(sandbox.named());
+    let sources = named.map(|host| (host.clone(), source(host))).collect();
     let translated = subid_base.is_some() && sandbox.userns == super::Userns::Auto;
     Facts {
         uid: geteuid().as_raw(),

@@ -116,8 +116,9 @@ impl Sandbox {
         let limits = enforceable::limits(&host, &host.cgroup);
         let ids =
             may_map_any(&host).then(|| subids::take(&store.path().join(SUBIDS))).transpose().map_err(Error::Ids)?;
-        let facts = probe(self, limits, ids.as_ref().map(subids::Range::base));
-        let lowered = lower(self, &facts)?;
+        let sandbox = self.under_profile();
+        let facts = probe(&sandbox, limits, ids.as_ref().map(subids::Range::base));
+        let lowered = lower(&sandbox, &facts)?;
         let plan = lowered.plan(&self.profile, &host, id.as_str())?;
         Ok(Decided { plan, id, host, lowered, _ids: ids })
     }

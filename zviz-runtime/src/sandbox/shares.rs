@@ -60,7 +60,7 @@ pub(super) fn entries(sandbox: &Sandbox, facts: &Facts, problems: &mut Problems)
     entries
 }
 
-fn entry(share: &Share, facts: &Facts, place: &str, problems: &mut Problems) -> Option<Entry> {
+pub(super) fn entry(share: &Share, facts: &Facts, place: &str, problems: &mut Problems) -> Option<Entry> {
     let source = match facts.sources.get(&share.host) {
         Some(Ok(source)) => source,
         Some(Err(why)) => {

@@ -6,6 +6,7 @@ use super::ids::Ids;
 use super::lower::Lowered;
 use super::{Network, Sandbox, limits, masks};
 use crate::host::Host;
+use crate::plan::capabilities;
 use crate::plan::cgroup::{Cgroup, Driver, Group};
 use crate::plan::mounts::IdmapSource;
 use crate::plan::{Attributes, IdMap, Mount, MountKind, Plan, Problems, Request};
@@ -39,16 +40,16 @@ pub(super) fn spec(sandbox: &Sandbox, facts: &Facts, ids: &Ids, entries: &[Entry
 fn process(sandbox: &Sandbox, facts: &Facts, ids: &Ids, cwd: String, env: Vec<String>) -> oci::Process {
     let mut user = oci::User::default();
     user.set_uid(ids.uid).set_gid(ids.gid).set_umask(Some(0o022));
-    let mut given = oci::Capabilities::new();
-    if sandbox.profile.nested {
-        // A root without these cannot map ids into a namespace inside, itself included (new_idmap_permitted and
-        // parent_could_setfcap of kernel/user_namespace.c).
-        given.extend([oci::Capability::Setfcap, oci::Capability::Setgid, oci::Capability::Setuid]);
-    }
-    let (given, none) = (Some(given), Some(oci::Capabilities::new()));
+    // All of them are of the sandbox's own user namespace.
+    let set = |mask: u64| -> Option<oci::Capabilities> {
+        let names = capabilities::names(mask).into_iter();
+        Some(names.filter_map(|name| oci::Capability::try_from(name.as_str()).ok()).collect())
+    };
+    let granted = if sandbox.profile.capabilities == u64::MAX { 0 } else { sandbox.profile.capabilities };
+    let (given, ambient) = (set(granted), set(granted & sandbox.profile.ambient));
     let mut capabilities = oci::LinuxCapabilities::default();
     capabilities.set_bounding(given.clone()).set_effective(given.clone()).set_permitted(given);
-    capabilities.set_inheritable(none.clone()).set_ambient(none);
+    capabilities.set_inheritable(ambient.clone()).set_ambient(ambient);
     let mut process = oci::Process::default();
     process.set_terminal(Some(sandbox.terminal)).set_user(user).set_args(Some(sandbox.args.clone()));
     process.set_env(Some(env)).set_cwd(cwd.into()).set_capabilities(Some(capabilities));
@@ -121,7 +122,8 @@ impl Lowered {
     pub fn plan(&self, profile: &Profile, host: &Host, id: &str) -> Result<Plan, Problems> {
         let spec = Spec { oci: self.spec.clone(), raw: serde_json::Value::Null, bundle: "/".into(), notes: Vec::new() };
         let request = Request { sandbox: true, ..Request::from(id) };
-        let mut plan = Plan::build(&spec, profile, host, request)?;
+        let profile = super::profiled::granted(profile, &self.entries);
+        let mut plan = Plan::build(&spec, &profile, host, request)?;
         self.finish(&mut plan);
         Ok(plan)
     }

@@ -314,7 +314,7 @@ fn the_plan_of_an_ordinary_user() {
     assert_eq!(plan.mounts.iter().find(idmapped), None);
     let rights = |path: &str| {
         let rules = &plan.landlock.as_ref().unwrap().rules;
-        rules.iter().find(|(rule, _)| rule == path).map(|(_, rights)| *rights)
+        rules.iter().find(|rule| rule.path == path).map(|rule| rule.rights)
     };
     assert_eq!(rights("/"), Some(LandlockRights::ReadExecute));
     assert_eq!(rights("/usr"), Some(LandlockRights::ReadExecute));

@@ -1,0 +1,210 @@
+//! What a profile takes away from a spec, in the spec's own words, so that one planner decides about both.
+
+use super::input::{Findings, Input};
+use crate::host::Host;
+use crate::profile::{Limits, Profile, files, limits};
+use oci_spec::runtime as oci;
+
+/// Inodes of a tmpfs of a profile: one for so many bytes.
+const BYTES_PER_INODE: u64 = 8 << 10;
+/// A tmpfs of a profile that says no size.
+const TMPFS_BYTES: u64 = 1 << 30;
+
+/// The spec within the profile; none where the profile has nothing to say that a spec has words for.
+pub(super) fn narrow(input: Input, found: &mut Findings) -> Option<oci::Spec> {
+    let profile = input.profile;
+    let plain = Profile { files: files::Files::default(), limits: Limits::default(), ..Profile::none() };
+    let says = profile.files != plain.files
+        || profile.limits != plain.limits
+        || profile.apparmor.is_some()
+        || profile.selinux.is_some();
+    if !says {
+        return None;
+    }
+    let mut spec = input.spec.oci.clone();
+    files_of(&mut spec, &profile.files, &profile.limits, input.request.sandbox);
+    labels(&mut spec, profile);
+    resources(&mut spec, &profile.limits, input.host, found);
+    rlimits(&mut spec, &profile.limits);
+    Some(spec)
+}
+
+fn files_of(spec: &mut oci::Spec, files: &files::Files, limits: &Limits, sandbox: bool) {
+    let mut linux = spec.linux().clone().unwrap_or_default();
+    let join = |given: &Option<Vec<String>>, more: &[String]| {
+        let mut all = given.clone().unwrap_or_default();
+        all.extend(more.iter().filter(|path| *path != "/").cloned());
+        Some(all)
+    };
+    linux.set_masked_paths(join(linux.masked_paths(), &files.hidden));
+    linux.set_readonly_paths(join(linux.readonly_paths(), &files.readonly));
+    spec.set_linux(Some(linux));
+    let mut mounts = spec.mounts().clone().unwrap_or_default();
+    for path in files.tmpfs.iter().filter(|_| !sandbox) {
+        if mounts.iter().any(|mount| mount.destination().to_str() == Some(path.as_str())) {
+            continue;
+        }
+        let size = limits.tmpfs.unwrap_or(TMPFS_BYTES);
+        let mut mount = oci::Mount::default();
+        let options = ["nosuid", "nodev", "mode=1777"].map(str::to_owned).into_iter();
+        let sizes = [format!("size={size}"), format!("nr_inodes={}", (size / BYTES_PER_INODE).max(1024))];
+        mount.set_destination(path.into()).set_typ(Some("tmpfs".into())).set_source(Some("tmpfs".into()));
+        mount.set_options(Some(options.chain(sizes).collect()));
+        mounts.push(mount);
+    }
+    spec.set_mounts(Some(mounts));
+}
+
+fn labels(spec: &mut oci::Spec, profile: &Profile) {
+    let Some(mut process) = spec.process().clone() else { return };
+    if let Some(name) = &profile.apparmor {
+        process.set_apparmor_profile(Some(name.clone()));
+    }
+    if let Some(label) = &profile.selinux {
+        process.set_selinux_label(Some(label.clone()));
+    }
+    spec.set_process(Some(process));
+}
+
+/// The lower of two limits, of which the spec's may say "none" by a number below 1.
+fn lower(spec: Option<i64>, profile: Option<u64>) -> Option<i64> {
+    let profile = profile.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
+    match (spec.filter(|limit| *limit > 0), profile) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (None, Some(other)) => Some(other),
+        (_, None) => spec,
+    }
+}
+
+fn resources(spec: &mut oci::Spec, limits: &Limits, host: &Host, found: &mut Findings) {
+    let process_count = spec.process().as_ref().and_then(|process| rlimit(process, oci::PosixRlimitType::RlimitNproc));
+    let mut may = |controller: &str, key: &str, wanted: bool| {
+        if !wanted || has(host, controller) {
+            return wanted;
+        }
+        let what = format!("the cgroups of this caller have no {controller} controller");
+        match limits.optional {
+            true => found.note(format!("resources.{key}"), format!("{what}: left out (requirements.cgroup: optional)")),
+            false => found.problem(format!("resources.{key}"), what),
+        }
+        false
+    };
+    let counted = process_count.zip(limits.pids).is_some_and(|(own, limit)| own <= limit);
+    let memory = may("memory", "memory_max", limits.memory.or(limits.memory_high).is_some());
+    let pids = !counted && may("pids", "pids_max", limits.pids.is_some());
+    let cpu = may("cpu", "cpu_max", limits.cpu.is_some() || limits.cpu_weight.is_some());
+    let io = may("io", "io_max", !limits.io.is_empty());
+    let mut linux = spec.linux().clone().unwrap_or_default();
+    let mut resources = linux.resources().clone().unwrap_or_default();
+    if memory {
+        resources.set_memory(Some(memory_of(resources.memory().unwrap_or_default(), limits)));
+        if let Some(high) = limits.memory_high {
+            let mut unified = resources.unified().clone().unwrap_or_default();
+            unified.insert("memory.high".to_owned(), high.to_string());
+            resources.set_unified(Some(unified));
+        }
+    }
+    if pids {
+        let given = resources.pids().as_ref().map(oci::LinuxPids::limit);
+        if let Some(limit) = lower(given, limits.pids) {
+            resources.set_pids(oci::LinuxPidsBuilder::default().limit(limit).build().ok());
+        }
+    }
+    if cpu {
+        resources.set_cpu(Some(cpu_of(resources.cpu().clone().unwrap_or_default(), limits)));
+    }
+    if io {
+        let mut block = resources.block_io().clone().unwrap_or_default();
+        throttle(&mut block, &limits.io);
+        resources.set_block_io(Some(block));
+    }
+    linux.set_resources(Some(resources));
+    spec.set_linux(Some(linux));
+}
+
+/// Whether a controller is there to be written. Version 1 calls that of block devices otherwise.
+fn has(host: &Host, controller: &str) -> bool {
+    let older = if controller == "io" { "blkio" } else { controller };
+    let v1 = host.cgroup.v1.iter().any(|group| group.writable && group.controllers.iter().any(|name| name == older));
+    let v2 =
+        host.cgroup.v2.iter().any(|group| group.writable && group.controllers.iter().any(|name| name == controller));
+    v1 || v2
+}
+
+fn memory_of(mut memory: oci::LinuxMemory, limits: &Limits) -> oci::LinuxMemory {
+    let limit = lower(memory.limit(), limits.memory);
+    memory.set_limit(limit);
+    if limits.memory_and_swap.is_some() || memory.swap().is_some() {
+        let both = lower(memory.swap(), limits.memory_and_swap);
+        // Together they are no less than the memory alone.
+        memory.set_swap(both.map(|both| both.max(limit.unwrap_or(both))));
+    }
+    memory
+}
+
+fn cpu_of(mut cpu: oci::LinuxCpu, limits: &Limits) -> oci::LinuxCpu {
+    if let Some((quota, period)) = limits.cpu {
+        let own = cpu.quota().filter(|quota| *quota > 0).zip(cpu.period().or(Some(100_000)));
+        let more = |(own_quota, own_period): (i64, u64)| {
+            u128::from(own_quota.unsigned_abs()) * u128::from(period) > u128::from(quota) * u128::from(own_period)
+        };
+        if own.is_none_or(more) {
+            cpu.set_quota(i64::try_from(quota).ok()).set_period(Some(period));
+        }
+    }
+    if let Some(weight) = limits.cpu_weight {
+        // The spec has the scale of version 1, of which cgroup v2's own is a map: 1 to 10000 from 2 to 262144.
+        let shares = 2 + ((weight.clamp(1, 10_000) - 1) * 262_142) / 9_999;
+        cpu.set_shares(Some(cpu.shares().map_or(shares, |own| own.min(shares))));
+    }
+    cpu
+}
+
+fn throttle(block: &mut oci::LinuxBlockIo, io: &[limits::Io]) {
+    let device = |io: &limits::Io, rate: Option<u64>| {
+        let (major, minor) = (i64::from(io.device.0), i64::from(io.device.1));
+        oci::LinuxThrottleDeviceBuilder::default().major(major).minor(minor).rate(rate?).build().ok()
+    };
+    let join = |given: &Option<Vec<oci::LinuxThrottleDevice>>, rate: &dyn Fn(&limits::Io) -> Option<u64>| {
+        let mut all = given.clone().unwrap_or_default();
+        for new in io.iter().filter_map(|io| device(io, rate(io))) {
+            let same = |old: &oci::LinuxThrottleDevice| old.major() == new.major() && old.minor() == new.minor();
+            match all.iter_mut().find(|old| same(old)) {
+                Some(old) if old.rate() == 0 || old.rate() > new.rate() => *old = new,
+                Some(_) => {}
+                None => all.push(new),
+            }
+        }
+        (!all.is_empty()).then_some(all)
+    };
+    block.set_throttle_read_bps_device(join(block.throttle_read_bps_device(), &|io| io.read_bytes));
+    block.set_throttle_write_bps_device(join(block.throttle_write_bps_device(), &|io| io.written_bytes));
+    block.set_throttle_read_iops_device(join(block.throttle_read_iops_device(), &|io| io.reads));
+    block.set_throttle_write_iops_device(join(block.throttle_write_iops_device(), &|io| io.writes));
+}
+
+fn rlimit(process: &oci::Process, typ: oci::PosixRlimitType) -> Option<u64> {
+    process.rlimits().iter().flatten().find(|limit| limit.typ() == typ).map(oci::PosixRlimit::hard)
+}
+
+fn rlimits(spec: &mut oci::Spec, limits: &Limits) {
+    use oci::PosixRlimitType as Type;
+    let Some(mut process) = spec.process().clone() else { return };
+    let core = (limits.core_files == Some(false)).then_some(0);
+    let wanted = [
+        (Type::RlimitNofile, limits.open_files),
+        (Type::RlimitFsize, limits.file_size),
+        (Type::RlimitCpu, limits.cpu_time),
+        (Type::RlimitCore, core),
+    ]
+    .into_iter()
+    .filter_map(|(typ, limit)| Some((typ, limit?)));
+    let mut all = process.rlimits().clone().unwrap_or_default();
+    for (typ, limit) in wanted {
+        let own = all.iter().position(|own| own.typ() == typ).map(|at| all.remove(at));
+        let (soft, hard) = own.map_or((limit, limit), |own| (own.soft().min(limit), own.hard().min(limit)));
+        all.extend(oci::PosixRlimitBuilder::default().typ(typ).soft(soft).hard(hard).build());
+    }
+    process.set_rlimits(Some(all));
+    spec.set_process(Some(process));
+}

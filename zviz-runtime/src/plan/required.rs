@@ -1,0 +1,33 @@
+//! What a profile requires of the host and of the spec, held against the plan.
+
+use super::input::Input;
+use super::{Net, Plan, Problems, User};
+use crate::profile::Network;
+
+/// SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, without which a signal loses what the broker has done.
+const NOTIFY: (u32, u32) = (5, 19);
+
+/// Every requirement that the plan does not meet.
+pub(super) fn check(input: Input, plan: &Plan, problems: &mut Problems) {
+    let profile = input.profile;
+    let asked = &profile.requirements;
+    let at = |key: &str| format!("profile {}: {key}", profile.name);
+    let kernel = (input.host.kernel.major, input.host.kernel.minor);
+    if (asked.notify || !profile.broker.is_empty()) && kernel < NOTIFY {
+        problems.add(at("broker"), format!("needs Linux 5.19, this is {}.{}", kernel.0, kernel.1));
+    }
+    if asked.lsm && plan.process.apparmor_profile.is_none() && plan.process.selinux_label.is_none() {
+        problems.add(at("requirements.lsm"), "neither an AppArmor profile nor a SELinux label would be in force");
+    }
+    if asked.user_namespace && matches!(plan.namespaces.user, User::Host) {
+        problems.add(
+            at("requirements.user_namespaces"),
+            "the container has the host's: linux.namespaces needs one of type user",
+        );
+    }
+    let alone = matches!(plan.namespaces.net, Net::New { .. });
+    if profile.network == Some(Network::None) && !alone {
+        let what = "none is required, and the container is given one: linux.namespaces needs one of type network without a path";
+        problems.add(at("network.mode"), what);
+    }
+}

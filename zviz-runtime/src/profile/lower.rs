@@ -1,0 +1,219 @@
+//! From a profile as its author wrote it to what is laid over a spec. Pure.
+
+mod broker;
+mod network;
+
+use super::{Limits, Network, Profile, Requirements, files, limits};
+use crate::plan::Note;
+use crate::plan::capabilities;
+use zviz_profile::calls::{DEFAULT, expand};
+use zviz_profile::{Document, Fault, Faults, LsmKind, NetworkMode, SocketKind};
+use zviz_seccomp::{Choice, Socket};
+
+/// What a profile is lowered with.
+#[derive(Debug, Clone, Default)]
+pub struct Context {
+    /// For `~`: the home folder inside.
+    pub home: Option<String>,
+}
+
+/// Lowers it.
+///
+/// # Errors
+/// What it says that cannot be had, each with its line.
+pub fn lower(document: &Document, context: &Context) -> Result<Profile, Faults> {
+    let mut lowering = Lowering { document, context, faults: Vec::new(), notes: Vec::new() };
+    let nested = document.nested == Some(true);
+    let files = lowering.files();
+    let calls = lowering.calls();
+    let broker = lowering.broker();
+    let keep = lowering.mask(&document.capabilities.keep);
+    let dropped = lowering.mask(&document.capabilities.bounding.drop);
+    let all = if document.capabilities.drop_all == Some(false) { u64::MAX } else { keep };
+    let profile = Profile {
+        name: document.name.clone().unwrap_or_else(|| "unnamed".to_owned()),
+        capabilities: all & !dropped,
+        ambient: lowering.mask(&document.capabilities.ambient),
+        no_new_privs: true,
+        landlock: true,
+        seccomp: true,
+        nested,
+        broker,
+        calls,
+        files,
+        ports: super::Ports {
+            bind: document.network.ports.allow_bind.clone(),
+            connect: document.network.ports.allow_connect.clone(),
+        },
+        limits: lowering.limits(),
+        network: document.network.mode.map(|mode| match mode {
+            NetworkMode::None => Network::None,
+            NetworkMode::Host | NetworkMode::AllowCidr => Network::Host,
+        }),
+        requirements: lowering.requirements(),
+        apparmor: document.lsm.profile.clone().filter(|_| document.lsm.kind == Some(LsmKind::Apparmor)),
+        selinux: document.lsm.profile.clone().filter(|_| document.lsm.kind == Some(LsmKind::Selinux)),
+        notes: lowering.notes,
+    };
+    if lowering.faults.is_empty() { Ok(profile) } else { Err(Faults(lowering.faults)) }
+}
+
+struct Lowering<'d> {
+    document: &'d Document,
+    context: &'d Context,
+    faults: Vec<Fault>,
+    notes: Vec<Note>,
+}
+
+impl Lowering<'_> {
+    fn fault(&mut self, key: &str, what: impl Into<String>) {
+        let place = self.document.place(key).or_else(|| self.document.start()).cloned();
+        if let Some(place) = place {
+            self.faults.push(Fault { place, key: key.to_owned(), what: what.into(), help: None });
+        }
+    }
+
+    fn note(&mut self, key: &str, what: &str) {
+        let place = self.document.place(key).map(ToString::to_string).unwrap_or_default();
+        self.notes.push(Note(format!("{place}: {key}: {what}")));
+    }
+
+    /// Paths with the home folder in place of `~`.
+    fn paths(&mut self, key: &str, paths: &[String]) -> Vec<String> {
+        let mut found = Vec::new();
+        for (i, path) in paths.iter().enumerate() {
+            match (path.strip_prefix('~'), &self.context.home) {
+                (None, _) => found.push(path.clone()),
+                (Some(rest), Some(home)) => found.push(format!("{}{rest}", home.trim_end_matches('/'))),
+                (Some(_), None) => self.fault(&format!("{key}[{i}]"), "there is no home folder that ~ could stand for"),
+            }
+        }
+        found
+    }
+
+    fn files(&mut self) -> files::Files {
+        let given = &self.document.filesystem;
+        let readonly = self.paths("filesystem.readonly", &given.readonly);
+        let tmpfs = self.paths("filesystem.tmpfs", &given.tmpfs);
+        let mut writable = given.writable.as_ref().map(|paths| self.paths("filesystem.writable", paths));
+        if given.rootfs == Some(zviz_profile::Rootfs::Readonly) {
+            writable.get_or_insert_default();
+        }
+        if let (Some(writable), Some(zviz_profile::Rootfs::Writable)) = (&mut writable, given.rootfs) {
+            writable.push("/".to_owned());
+        }
+        let executable = given.executable.as_ref().map(|paths| self.paths("filesystem.executable", paths));
+        let literal: Vec<String> = given.hidden.iter().filter(|path| !is_pattern(path)).cloned().collect();
+        files::Files {
+            listed_only: given.base == Some(zviz_profile::Base::None),
+            readonly,
+            writable,
+            tmpfs,
+            hidden: self.paths("filesystem.hidden", &literal),
+            executable,
+            workspace: given.workspace.map(|workspace| match workspace {
+                zviz_profile::Workspace::Writable => files::Workspace::Writable,
+                zviz_profile::Workspace::Readonly => files::Workspace::Readonly,
+                zviz_profile::Workspace::None => files::Workspace::None,
+            }),
+        }
+    }
+
+    fn calls(&mut self) -> Choice {
+        let calls = &self.document.syscalls;
+        let names = |list: &[String]| {
+            let mut names: Vec<String> = list.iter().flat_map(|name| expand(name)).map(str::to_owned).collect();
+            names.sort();
+            names.dedup();
+            names
+        };
+        let listed = calls.allow.as_deref().unwrap_or_default();
+        let commands = self.document.ioctl.allowlists.iter().flat_map(|list| &list.commands).copied();
+        let choice = Choice {
+            listed_only: calls.allow.is_some() && !listed.iter().any(|name| name == DEFAULT),
+            allow: names(listed),
+            deny: names(&calls.deny),
+            sockets: self.sockets(),
+            ioctls: (!self.document.ioctl.allowlists.is_empty()).then(|| commands.collect()),
+        };
+        let beyond: Vec<String> =
+            choice.beyond_default().iter().map(|(name, about)| format!("{name} ({about})")).collect();
+        if !beyond.is_empty() {
+            let what = format!("allows what the default profile refuses: {}", beyond.join("; "));
+            self.note("syscalls.allow", &what);
+        }
+        choice
+    }
+
+    fn sockets(&self) -> Option<Vec<Socket>> {
+        let sockets = &self.document.network.sockets;
+        const DEFAULT: &[SocketKind] = &[SocketKind::Tcp, SocketKind::Udp, SocketKind::Unix, SocketKind::Netlink];
+        if sockets.allow.is_none() && !sockets.deny.iter().any(|kind| DEFAULT.contains(kind)) {
+            return None;
+        }
+        let kinds = sockets.allow.as_deref().unwrap_or(DEFAULT).iter().filter(|kind| !sockets.deny.contains(kind));
+        let kind = |kind: &SocketKind| match kind {
+            SocketKind::Tcp => Some(Socket::Tcp),
+            SocketKind::Udp => Some(Socket::Udp),
+            SocketKind::Unix => Some(Socket::Unix),
+            SocketKind::Netlink => Some(Socket::Netlink),
+            SocketKind::Icmp => Some(Socket::Icmp),
+            SocketKind::Raw | SocketKind::Packet | SocketKind::Vsock => None,
+        };
+        Some(kinds.filter_map(kind).collect())
+    }
+
+    fn mask(&self, names: &[String]) -> u64 {
+        names.iter().filter_map(|name| capabilities::number(name)).fold(0, |mask, number| mask | 1 << number)
+    }
+
+    fn limits(&self) -> Limits {
+        let given = &self.document.resources;
+        let io = |io: &zviz_profile::Io| limits::Io {
+            device: io.device.unwrap_or_default(),
+            read_bytes: io.rbps,
+            written_bytes: io.wbps,
+            reads: io.riops,
+            writes: io.wiops,
+        };
+        Limits {
+            memory: given.memory_max,
+            memory_and_swap: given.memory_swap_max,
+            memory_high: given.memory_high,
+            cpu: given.cpu_max,
+            cpu_weight: given.cpu_weight,
+            pids: given.pids_max,
+            io: given.io_max.iter().map(io).collect(),
+            open_files: given.open_files,
+            file_size: given.file_size,
+            tmpfs: given.tmpfs_max,
+            // A process has whole seconds; it gets no less than was written.
+            cpu_time: given.cpu_time.map(|milliseconds| milliseconds.div_ceil(1000)),
+            wall_time: given.wall_time,
+            core_files: given.core_dumps,
+            optional: self.document.requirements.cgroup == Some(zviz_profile::Need::Optional),
+        }
+    }
+
+    fn requirements(&mut self) -> Requirements {
+        let given = &self.document.requirements;
+        let required = |need: Option<zviz_profile::Need>| need == Some(zviz_profile::Need::Required);
+        match (self.document.lsm.kind, &self.document.lsm.profile) {
+            (Some(LsmKind::Apparmor | LsmKind::Selinux), None) => {
+                self.fault("lsm.type", "needs lsm.profile, the name of one that is loaded");
+            }
+            _ => {}
+        }
+        Requirements {
+            lsm: required(given.lsm),
+            landlock: required(given.landlock) || self.document.lsm.kind == Some(LsmKind::Landlock),
+            ports_optional: given.network_policy == Some(zviz_profile::Need::Optional),
+            user_namespace: required(given.user_namespaces),
+            notify: required(given.seccomp_notify),
+        }
+    }
+}
+
+fn is_pattern(path: &str) -> bool {
+    path.contains('*')
+}

@@ -1,0 +1,140 @@
+//! What the broker does for a profile.
+
+use super::{Lowering, is_pattern};
+use zviz_broker::policy::ask::Asking;
+use zviz_broker::policy::files::{Access, FileRule, Files, Reason, Verdict};
+use zviz_broker::policy::sockets::Sockets;
+use zviz_broker::policy::{Death, Mounts, Pace, Policy, Uname};
+use zviz_profile::calls::expand;
+use zviz_profile::{AuditLevel, Patterns};
+
+/// Calls that no broker decides, and what decides them. docs/broker.md has the reasons.
+const KERNEL: &[(&[&str], &str)] = &[
+    (
+        &["execve", "execveat"],
+        "is decided by the kernel, by filesystem.executable: nobody can execute a program for another",
+    ),
+    (
+        &["clone", "clone3", "fork", "vfork", "unshare", "setns"],
+        "is decided by the filter, by flags in a register: nobody can make a process for another",
+    ),
+    (
+        &["socket", "socketpair", "ioctl", "prctl", "personality", "setsockopt"],
+        "is decided by the filter: registers say all about it",
+    ),
+];
+
+impl Lowering<'_> {
+    pub(super) fn broker(&mut self) -> Policy {
+        let asked = self.asked();
+        let has = |names: &[&str]| asked.iter().any(|name| names.contains(name));
+        let given = self.document.broker.clone();
+        let mut policy = Policy {
+            nodes: has(&["mknod", "mknodat"]),
+            sysinfo: has(&["sysinfo"]),
+            files: self.rules(has(&["open", "openat", "openat2", "creat"])),
+            sockets: self.ways(has(&["connect", "bind", "sendto", "sendmsg", "sendmmsg"])),
+            pace: self.pace(),
+            ..Policy::default()
+        };
+        if has(&["uname"]) {
+            let plain = Uname::plain();
+            let (release, version) = (given.uname.release, given.uname.version);
+            policy.uname =
+                Some(Uname { release: release.unwrap_or(plain.release), version: version.unwrap_or(plain.version) });
+        }
+        if has(&["mount", "umount2", "pivot_root"]) {
+            if self.document.nested != Some(true) {
+                self.fault("syscalls.broker", "mounts are for sandboxes inside: nested: true goes with them");
+            }
+            let plain = Mounts::default();
+            policy.mounts = Some(Mounts {
+                types: given.mount_types.unwrap_or(plain.types),
+                tmpfs_bytes: given.tmpfs_max.unwrap_or(plain.tmpfs_bytes),
+                ..Mounts::default()
+            });
+        } else if self.document.nested == Some(true) {
+            self.fault("nested", "needs mount, umount2 and pivot_root among syscalls.broker");
+        }
+        if !self.document.filesystem.patterns.ask.is_empty() {
+            let timeout = given.ask_timeout.and_then(|timeout| u32::try_from(timeout).ok());
+            let plain = Asking::default();
+            policy.ask = Some(Asking { timeout_ms: timeout.unwrap_or(plain.timeout_ms), ..plain });
+        }
+        policy.death = match given.death {
+            Some(zviz_profile::Death::Degrade) => Death::Degrade,
+            _ => Death::Kill,
+        };
+        policy
+    }
+
+    /// The calls of `syscalls.broker` that a broker can answer; the others are told of.
+    fn asked(&mut self) -> Vec<&'static str> {
+        let listed = self.document.syscalls.broker.clone();
+        let mut asked = Vec::new();
+        for (i, name) in listed.iter().enumerate() {
+            let key = format!("syscalls.broker[{i}]");
+            for call in expand(name) {
+                if let Some((_, why)) = KERNEL.iter().find(|(calls, _)| calls.contains(&call)) {
+                    self.note(&key, &format!("{call} {why}"));
+                } else if zviz_seccomp::NOTIFIABLE.contains(&call) {
+                    asked.push(call);
+                } else {
+                    let what =
+                        format!("the broker cannot answer {call}; it can {}", zviz_seccomp::NOTIFIABLE.join(", "));
+                    self.fault(&key, what);
+                }
+            }
+        }
+        asked
+    }
+
+    /// Rules for opening files.
+    fn rules(&mut self, asked: bool) -> Option<Files> {
+        let Patterns { deny_read, deny_write, audit, allow_read, allow_write, ask } =
+            self.document.filesystem.patterns.clone();
+        let hidden: Vec<String> =
+            self.document.filesystem.hidden.iter().filter(|path| is_pattern(path)).cloned().collect();
+        let denied = Verdict::Deny(Reason::Eacces);
+        let mut rules = Vec::new();
+        for (key, globs, access, verdict) in [
+            ("hidden", hidden, Access::Any, Verdict::Deny(Reason::Enoent)),
+            ("patterns.allow_read", allow_read, Access::Read, Verdict::Allow),
+            ("patterns.allow_write", allow_write, Access::Write, Verdict::Allow),
+            ("patterns.deny_read", deny_read, Access::Read, denied),
+            ("patterns.deny_write", deny_write, Access::Write, denied),
+            ("patterns.ask", ask, Access::Any, Verdict::Ask),
+            ("patterns.audit", audit, Access::Any, Verdict::Audit),
+        ] {
+            let globs = self.paths(&format!("filesystem.{key}"), &globs);
+            rules.extend(globs.into_iter().map(|glob| FileRule { glob, access, verdict }));
+        }
+        let full = self.document.audit.level == Some(AuditLevel::Full);
+        let default = if full { Verdict::Audit } else { Verdict::Allow };
+        let only_allows = rules.iter().all(|rule| rule.verdict == Verdict::Allow);
+        (asked || !only_allows).then_some(Files { rules, default })
+    }
+
+    fn pace(&self) -> Pace {
+        let (given, plain) = (&self.document.broker, Pace::default());
+        Pace {
+            calls_per_second: given.rate.unwrap_or(plain.calls_per_second),
+            burst: given.max_inflight.unwrap_or(plain.burst),
+            deadline_ms: given.timeout_ms.and_then(|time| u32::try_from(time).ok()).unwrap_or(plain.deadline_ms),
+        }
+    }
+
+    /// Rules for addresses of sockets: those of `network`, or none but that sockets of Docker and the like stay shut.
+    fn ways(&mut self, asked: bool) -> Option<Sockets> {
+        let named = self.paths("broker.unix_sockets", &self.document.broker.unix_sockets.clone());
+        let ways = super::network::ways(&self.document.network, &named);
+        match ways {
+            Err((key, what)) => {
+                self.fault(key, what);
+                None
+            }
+            Ok(None) if asked || !named.is_empty() => Some(super::network::open(&named)),
+            Ok(ways) => ways,
+        }
+    }
+}

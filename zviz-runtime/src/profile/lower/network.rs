@@ -1,0 +1,121 @@
+//! Where may be connected to: `network` as rules for the broker.
+
+use zviz_broker::policy::network::{Network as Range, Ports};
+use zviz_broker::policy::sockets::{Internet, Place, Rule, Sockets, Verdict};
+use zviz_profile::{Network, NetworkMode};
+
+/// What is wrong, and where.
+type Fault = (&'static str, String);
+
+/// Ranges that mean everything.
+const ALL: &[&str] = &["0.0.0.0/0", "::/0"];
+const DNS: &str = "53";
+
+/// The rules, if the profile has any that matter.
+pub(super) fn ways(given: &Network, named: &[String]) -> Result<Option<Sockets>, Fault> {
+    if given.mode == Some(NetworkMode::None) {
+        // There is nowhere to go.
+        return Ok(None);
+    }
+    if given.ingress.deny_all == Some(true) {
+        let what = "who listens can only be kept from being reached where there is no network: network.mode none";
+        return Err(("network.ingress.deny_all", what.into()));
+    }
+    let lists = [&given.allow_cidrs, &given.egress.allow];
+    let allowed: Option<Vec<String>> =
+        lists.iter().any(|list| list.is_some()).then(|| lists.into_iter().flatten().flatten().cloned().collect());
+    let says = allowed.is_some() || !given.egress.deny.is_empty() || !given.ports.deny_connect.is_empty();
+    if !says && given.dns.allow.is_none() {
+        return Ok(None);
+    }
+    let mut connect = Vec::new();
+    let net = |ranges: &[String], ports: Vec<Ports>, key: &'static str| -> Result<Place, Fault> {
+        let within = ranges.iter().map(|range| Range::try_from(range.clone())).collect::<Result<_, _>>();
+        Ok(Place::Net(Internet { within: within.map_err(|what| (key, what))?, ports }))
+    };
+    // Beside a list of what is allowed, that all else is denied goes without saying.
+    let denied = given.egress.deny.iter().filter(|range| allowed.is_none() || !ALL.contains(&range.as_str()));
+    let denied: Vec<String> = denied.cloned().collect();
+    if !denied.is_empty() {
+        connect.push(Rule::Deny(net(&denied, Vec::new(), "network.egress.deny")?));
+    }
+    let ports =
+        |(from, to): &(u16, u16)| Ports::try_from(if from == to { from.to_string() } else { format!("{from}-{to}") });
+    let shut: Vec<Ports> = given.ports.deny_connect.iter().filter_map(|range| ports(range).ok()).collect();
+    if !shut.is_empty() {
+        connect.push(Rule::Deny(net(&[], shut, "network.ports.deny_connect")?));
+    }
+    if let Some(may) = given.dns.allow {
+        let port = Ports::try_from(DNS.to_owned()).map_err(|what| ("network.dns.allow", what))?;
+        let place = net(&[], vec![port], "network.dns.allow")?;
+        connect.push(if may { Rule::Allow(place) } else { Rule::Deny(place) });
+    }
+    let key = if given.allow_cidrs.is_some() { "network.allow_cidrs" } else { "network.egress.allow" };
+    match &allowed {
+        // No range is any: an empty list allows nothing.
+        Some(ranges) if ranges.is_empty() => {}
+        Some(ranges) => connect.push(Rule::Allow(net(ranges, Vec::new(), key)?)),
+        None => connect.push(Rule::Allow(Place::Net(Internet::default()))),
+    }
+    let open = open(named);
+    let unix = open.connect.into_iter().filter(|rule| !matches!(rule.place(), Place::Net(_)));
+    connect.extend(unix);
+    Ok(Some(Sockets { connect, bind: open.bind, otherwise: Verdict::Deny }))
+}
+
+/// All may be reached but what only a rule of its own opens: sockets of Docker, of message buses, of agents.
+pub(super) fn open(named: &[String]) -> Sockets {
+    let anywhere = || vec![Rule::Allow(Place::Net(Internet::default())), Rule::Allow(Place::Below("/".into()))];
+    let mut connect: Vec<Rule> = named.iter().map(|path| Rule::Allow(Place::Path(path.clone()))).collect();
+    connect.extend(anywhere());
+    Sockets { connect, bind: anywhere(), otherwise: Verdict::Deny }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(edit: impl FnOnce(&mut Network)) -> Network {
+        let mut network = Network { mode: Some(NetworkMode::Host), ..Network::default() };
+        edit(&mut network);
+        network
+    }
+
+    #[test]
+    fn what_says_nothing_needs_no_rules() {
+        assert_eq!(ways(&given(|_| {}), &[]), Ok(None));
+        let none = given(|network| {
+            network.mode = Some(NetworkMode::None);
+            network.egress.deny = vec!["0.0.0.0/0".into()];
+        });
+        assert_eq!(ways(&none, &[]), Ok(None));
+    }
+
+    #[test]
+    fn denials_come_first_and_all_else_is_denied_beside_a_list() {
+        let network = given(|network| {
+            network.egress.allow = Some(vec!["10.0.0.0/8".into()]);
+            network.egress.deny = vec!["0.0.0.0/0".into(), "10.1.0.0/16".into()];
+            network.ports.deny_connect = vec![(22, 23)];
+            network.dns.allow = Some(true);
+        });
+        let sockets = ways(&network, &["/run/a.sock".into()]).unwrap().unwrap();
+        assert_eq!(sockets.otherwise, Verdict::Deny);
+        let text: Vec<String> = sockets.connect.iter().map(|rule| serde_json::to_string(rule).unwrap()).collect();
+        let expected = [
+            r#"{"deny":{"net":{"in":["10.1.0.0/16"],"ports":[]}}}"#,
+            r#"{"deny":{"net":{"in":[],"ports":["22-23"]}}}"#,
+            r#"{"allow":{"net":{"in":[],"ports":["53"]}}}"#,
+            r#"{"allow":{"net":{"in":["10.0.0.0/8"],"ports":[]}}}"#,
+            r#"{"allow":{"path":"/run/a.sock"}}"#,
+            r#"{"allow":{"below":"/"}}"#,
+        ];
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn an_empty_list_allows_nothing() {
+        let sockets = ways(&given(|network| network.allow_cidrs = Some(Vec::new())), &[]).unwrap().unwrap();
+        assert!(!sockets.connect.iter().any(|rule| matches!(rule, Rule::Allow(Place::Net(_)))));
+    }
+}
