@@ -198,11 +198,9 @@ impl Lowering<'_> {
     fn requirements(&mut self) -> Requirements {
         let given = &self.document.requirements;
         let required = |need: Option<zviz_profile::Need>| need == Some(zviz_profile::Need::Required);
-        match (self.document.lsm.kind, &self.document.lsm.profile) {
-            (Some(LsmKind::Apparmor | LsmKind::Selinux), None) => {
-                self.fault("lsm.type", "needs lsm.profile, the name of one that is loaded");
-            }
-            _ => {}
+        if let (Some(LsmKind::Apparmor | LsmKind::Selinux), None) = (self.document.lsm.kind, &self.document.lsm.profile)
+        {
+            self.fault("lsm.type", "needs lsm.profile, the name of one that is loaded");
         }
         Requirements {
             lsm: required(given.lsm),

@@ -76,7 +76,7 @@ pub(super) fn entries(
     for path in sandbox.named() {
         let there = |entry: &Entry| entry.inside == *path;
         let is_home = facts.home.as_ref().is_some_and(|home| home.path == *path);
-        let whole = path.strip_prefix('/').is_some_and(|name| has_system(&sandbox.profile, name));
+        let whole = path.split('/').nth(1).is_some_and(|name| has_system(&sandbox.profile, name));
         let covered = is_system(path) && (!files.listed_only || whole);
         if is_home || covered || taken.iter().chain(&entries).any(there) {
             continue;

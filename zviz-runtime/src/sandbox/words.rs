@@ -43,7 +43,7 @@ fn process(sandbox: &Sandbox, facts: &Facts, ids: &Ids, cwd: String, env: Vec<St
     // All of them are of the sandbox's own user namespace.
     let set = |mask: u64| -> Option<oci::Capabilities> {
         let names = capabilities::names(mask).into_iter();
-        Some(names.filter_map(|name| oci::Capability::try_from(name.as_str()).ok()).collect())
+        Some(names.filter_map(|name| name.trim_start_matches("CAP_").parse().ok()).collect())
     };
     let granted = if sandbox.profile.capabilities == u64::MAX { 0 } else { sandbox.profile.capabilities };
     let (given, ambient) = (set(granted), set(granted & sandbox.profile.ambient));

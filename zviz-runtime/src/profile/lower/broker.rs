@@ -32,6 +32,7 @@ impl Lowering<'_> {
         let mut policy = Policy {
             nodes: has(&["mknod", "mknodat"]),
             sysinfo: has(&["sysinfo"]),
+            bpf_devices: has(&["bpf"]),
             files: self.rules(has(&["open", "openat", "openat2", "creat"])),
             sockets: self.ways(has(&["connect", "bind", "sendto", "sendmsg", "sendmmsg"])),
             pace: self.pace(),
