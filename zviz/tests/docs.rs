@@ -95,6 +95,8 @@ fn examples_work() {
             ("json", None) => {
                 serde_json::from_str::<serde_json::Value>(&text).unwrap_or_else(|error| panic!("{place}: {error}"));
             }
+            // Of profiles; they are checked below.
+            ("yaml", None) => {}
             ("toml" | "ini" | "text" | "rust,no_run", None) => {}
             _ => panic!("{place}: what is to be done with a block of {info:?}?"),
         }
@@ -167,4 +169,20 @@ fn every_flag_of_the_broker_is_told() {
     let told: BTreeSet<String> = rows.flat_map(|cell| flags(&format!("--{cell}"))).collect();
     assert!(there.len() > 3);
     assert_eq!(there, told);
+}
+
+#[test]
+fn the_table_of_keys_is_the_programs() {
+    let document = fs::read_to_string(root().join("docs/profiles.md")).unwrap();
+    let table = Command::new(ZVIZ).args(["profile", "keys"]).output().unwrap().stdout;
+    let table = String::from_utf8(table).unwrap();
+    assert!(document.ends_with(&table), "docs/profiles.md ends with this table:\n{table}");
+    let examples = document.split("```yaml\n").skip(1).filter_map(|rest| rest.split("\n```").next());
+    let folder = tempfile::tempdir().unwrap();
+    for (i, example) in examples.enumerate() {
+        let file = folder.path().join(format!("{i}.yaml"));
+        fs::write(&file, example).unwrap();
+        let checked = Command::new(ZVIZ).args(["profile", "check"]).arg(&file).output().unwrap();
+        assert!(checked.status.success(), "{example}\n{checked:?}");
+    }
 }
