@@ -125,6 +125,19 @@ fn faults_are_said_in_one_order() {
 }
 
 #[test]
+fn programs_about_devices_go_with_a_cgroup_to_divide() {
+    let mut config = good();
+    change(&mut config, "/linux/namespaces/-", r#"{ "type": "cgroup" }"#);
+    let spec = spec::parse(config.to_string().as_bytes(), "/bundle").expect("a spec");
+    let owner = |bpf_devices| {
+        let mut profile = Profile::default();
+        profile.broker.bpf_devices = bpf_devices;
+        Plan::build(&spec, &profile, &host(), "devices").expect("a plan").cgroup.owner
+    };
+    assert_eq!((owner(false), owner(true)), (None, Some(0)));
+}
+
+#[test]
 fn programs_about_devices_take_root_of_the_machine() {
     let mut profile = Profile { name: "devices".into(), ..Profile::default() };
     profile.broker.bpf_devices = true;

@@ -33,12 +33,13 @@ pub(super) fn plan(input: Input, namespaces: &Namespaces, found: &mut Findings) 
 }
 
 /// A container that sees its own cgroup as the root of a writable tree may divide it: its directory then belongs to the
-/// payload's user. config-linux.md, "Cgroup ownership".
+/// payload's user. config-linux.md, "Cgroup ownership". So may one whose profile lets it attach programs below its own
+/// cgroup: there is nothing below before it has made it, and it can mount the tree by way of the broker.
 fn owner(input: Input, namespaces: &Namespaces) -> Option<u32> {
     // Never in version 1: whoever may write there may leave it.
     let delegated = input.host.cgroup.mode == Mode::V2
         && namespaces.cgroup == Namespace::New
-        && input.spec.oci.mounts().iter().flatten().any(is_writable_tree);
+        && (input.profile.broker.bpf_devices || input.spec.oci.mounts().iter().flatten().any(is_writable_tree));
     let uid = input.spec.oci.process().as_ref().map_or(0, |process| process.user().uid());
     match &namespaces.user {
         _ if !delegated => None,
