@@ -78,6 +78,7 @@ pub const HANDS: &[&str] = &[
     "futex",
     "getcwd",
     "getpid",
+    "getppid",
     "getrandom",
     "getsockopt",
     "gettid",

@@ -35,6 +35,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use watch::Waits;
 use zviz_seccomp::Arch;
 use zviz_sys::process::{exit, pidfd_open_thread, pidfd_send_signal};
 use zviz_sys::{notify, wait};
@@ -77,6 +78,7 @@ pub(crate) struct Eyes {
     loading: Loading,
     pause: Pause,
     log: Log,
+    waits: Waits,
 }
 
 /// What a hand that waits for somebody is interrupted by, and the first thread of the eyes.
@@ -128,7 +130,7 @@ impl Eyes {
         let Orders { policy, one_identity, client, loader, pause } = orders;
         let asker = Asker::new(policy.ask.as_ref(), client);
         let (listener, hands_pid) = (Arc::new(listener), Arc::new(hands.1));
-        watch.over(&listener, &hands_pid);
+        let waits = watch.over(&listener, &hands_pid);
         let started = Instant::now();
         // Before Linux 6.6 there is no such thing; it is only faster with it.
         let _ = notify::wake_synchronously(listener.as_fd());
@@ -157,6 +159,7 @@ impl Eyes {
             loading: Loading::new(loader),
             pause,
             log,
+            waits,
         }
     }
 
@@ -271,6 +274,13 @@ impl Eyes {
             }
         }
         let _ = wait::wait(self.hands_pid.as_fd());
+    }
+
+    /// Whether the hands have closed their end.
+    fn hands_are_gone(&self) -> bool {
+        let Some(hands) = &self.hands else { return false };
+        let mut fds = [PollFd::new(hands.as_fd(), PollFlags::empty())];
+        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count > 0)
     }
 
     /// The hands have died: nothing that needs them can be done any more.

@@ -237,6 +237,7 @@ impl Inside {
         }
         self.forget();
         let (ours, theirs) = fd::packet_pair()?;
+        let own = std::process::id();
         // A number must not become another's before there is a descriptor; and a hand waits for children of its own.
         process::keep_ended_children(true);
         let forked = process::fork();
@@ -261,7 +262,7 @@ impl Inside {
             }
             Cloned::Child => {
                 drop(ours);
-                hand::run(&self.proc, (self.rules.as_ref(), self.sockets.as_ref()), thread, identity, &theirs)
+                hand::run(&self.proc, (self.rules.as_ref(), self.sockets.as_ref()), thread, identity, &theirs, own)
             }
         }
     }

@@ -63,7 +63,7 @@ impl Eyes {
     /// Takes the next call, and waits for one. When it came, if there was one.
     pub(super) fn take(&mut self) -> Option<Instant> {
         // It may be gone already: killed, or told to others by a spurious wake-up.
-        let Ok(call) = notify::receive(self.listener.as_fd()) else { return None };
+        let Ok(call) = self.waits.during(|| notify::receive(self.listener.as_fd())) else { return None };
         let received = Instant::now();
         let known = self.calls.iter().find(|(arch, number, _)| (*arch, *number) == (call.arch, call.nr));
         let Some((_, _, entry)) = known.copied() else {
@@ -316,7 +316,11 @@ impl Eyes {
     /// The hand that worked on a call is of no use any more.
     pub(super) fn failed(&mut self, id: u64) {
         let _ = self.crew.end(id);
-        self.finish(id, Err(Errno::EPERM));
+        if self.hands_are_gone() {
+            // It has ended with whoever made it.
+            return self.hands_died();
+        }
+        self.finish(id, Err(if self.hands.is_some() { Errno::EPERM } else { Errno::ENOSYS }));
     }
 
     /// Answers a call that the hands were asked about.

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -20,10 +21,25 @@ const AGAIN: Duration = Duration::from_millis(20);
 const ENOUGH: u32 = 50;
 
 /// The listener, and the hands as a process.
-type Watched = (Arc<OwnedFd>, Arc<OwnedFd>);
+type Watched = (Arc<OwnedFd>, Arc<OwnedFd>, Waits);
 
 /// The thread; it waits for something to watch.
 pub(crate) struct Watch(Sender<Watched>);
+
+/// Whether the first thread waits for a call. At any other time it must not be interrupted: an answer with a descriptor that a
+/// signal cuts off lets the call return 0 (seccomp_notify_addfd of kernel/seccomp.c).
+#[derive(Clone, Default)]
+pub(super) struct Waits(Arc<AtomicBool>);
+
+impl Waits {
+    /// Waits for it.
+    pub(super) fn during<T>(&self, wait: impl FnOnce() -> T) -> T {
+        self.0.store(true, Ordering::SeqCst);
+        let got = wait();
+        self.0.store(false, Ordering::SeqCst);
+        got
+    }
+}
 
 impl Watch {
     /// Makes the thread: before the filter, which lets nobody make one.
@@ -45,10 +61,12 @@ impl Watch {
         Ok(Watch(give))
     }
 
-    /// From now on the first thread is interrupted, again and again, once one of these has come to its end.
-    pub(super) fn over(self, listener: &Arc<OwnedFd>, hands: &Arc<OwnedFd>) {
+    /// From now on the first thread is interrupted where it waits, again and again, once one of these has come to its end.
+    pub(super) fn over(self, listener: &Arc<OwnedFd>, hands: &Arc<OwnedFd>) -> Waits {
+        let waits = Waits::default();
         // The thread waits for nothing else.
-        let _ = self.0.send((Arc::clone(listener), Arc::clone(hands)));
+        let _ = self.0.send((Arc::clone(listener), Arc::clone(hands), waits.clone()));
+        waits
     }
 }
 
@@ -56,14 +74,16 @@ impl Watch {
 const STACK: usize = 64 << 10;
 
 fn watch(take: &Receiver<Watched>) {
-    let Ok((listener, hands)) = take.recv() else { return };
+    let Ok((listener, hands, waits)) = take.recv() else { return };
     let mut told = 0;
     loop {
         // Without POLLIN the listener tells its end alone. Once the first thread must know of the hands, they are left out.
         let hands = (told < ENOUGH).then(|| PollFd::new(hands.as_fd(), PollFlags::POLLIN));
         let mut fds: Vec<_> = [PollFd::new(listener.as_fd(), PollFlags::empty())].into_iter().chain(hands).collect();
         if poll(&mut fds, PollTimeout::NONE).is_ok_and(|count| count > 0) {
-            let _ = signal_first_thread(WAKE);
+            if waits.0.load(Ordering::SeqCst) {
+                let _ = signal_first_thread(WAKE);
+            }
             told += 1;
             thread::sleep(AGAIN);
         }

@@ -15,13 +15,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use zviz_sys::process::{self, Cloned};
 use zviz_sys::{fd, ids, path, rights, wait};
 
-/// Works until the eyes are gone. In a process of its own.
+/// Works until the eyes are gone, or `parent`, which has forked it. In a process of its own.
 pub(super) fn run(
     proc: &Proc,
     (rules, sockets): (Option<&Rules>, Option<&Sockets>),
     thread: i32,
     identity: &Identity,
     eyes: &OwnedFd,
+    parent: u32,
 ) -> ! {
     let names = rules.is_some() || sockets.is_some();
     // The other hands' sockets, and the eyes' to all of them, are not this one's.
@@ -31,6 +32,11 @@ pub(super) fn run(
         process::interrupt_by(WAKE)?;
         let pids = identity::assume(proc, thread, identity)?;
         forget(proc)?;
+        // It ends with whoever made it, even while it waits for the other end of a FIFO. Changing ids would have undone this.
+        ids::set_parent_death_signal(libc::SIGKILL)?;
+        if nix::unistd::getppid().as_raw().cast_unsigned() != parent {
+            return Err(Errno::ESRCH);
+        }
         if !names {
             // From here on it holds nothing of the host that could be got out of it, but what it names files with.
             fd::close_all_but(0, &[Some(eyes.as_fd()), pids.as_ref().map(AsFd::as_fd)])?;

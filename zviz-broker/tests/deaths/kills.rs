@@ -1,6 +1,6 @@
 //! Parts of a broker are killed at any moment. `ZVIZ_DEATHS` says how often; 2000 is the proof.
 
-use super::stage::{Calls, Stage, Word, children, has_ended, policy, state, until};
+use super::stage::{Calls, Stage, Word, children, files, has_ended, policy, state, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::os::fd::AsFd;
@@ -35,20 +35,30 @@ fn times() -> u64 {
 }
 
 pub fn whoever_dies(test: &str) {
+    each(test, Calls::All);
+}
+
+/// The same while files are opened, and with a hand that waits for a FIFO's other end.
+pub fn whoever_dies_while_files_are_opened(test: &str) {
+    each(test, Calls::Opens);
+}
+
+fn each(test: &str, calls: Calls) {
     let seed = u64::from(std::process::id()) << 20 | 0x5bd1_e995;
     let (mut chance, mut slowest, started) = (Chance(seed), Duration::ZERO, Instant::now());
     for i in 0..times() {
         let who = [Who::Eyes, Who::Hands, Who::Both, Who::Hand][usize::try_from(i % 4).unwrap()];
         let death = if chance.below(2) == 0 { Death::Kill } else { Death::Degrade };
-        slowest = slowest.max(one(who, death, &mut chance));
+        slowest = slowest.max(one(who, death, calls, &mut chance));
     }
     println!("{test}: {} deaths in {:?}, the slowest end of a container {slowest:?}", times(), started.elapsed());
 }
 
 /// One death. How long the container lived after it, where it had to end.
-fn one(who: Who, death: Death, chance: &mut Chance) -> Duration {
+fn one(who: Who, death: Death, calls: Calls, chance: &mut Chance) -> Duration {
     let what = format!("{who:?}, {death:?}");
-    let stage = Stage::new(policy(death, Pace::default()), Calls::All);
+    let policy = if calls == Calls::Opens { files } else { policy };
+    let stage = Stage::new(policy(death, Pace::default()), calls);
     std::thread::sleep(Duration::from_micros(chance.below(8_000)));
     let hands = children(stage.eyes());
     let [hands] = hands[..] else { panic!("{what}: {hands:?}") };
@@ -60,7 +70,7 @@ fn one(who: Who, death: Death, chance: &mut Chance) -> Duration {
         crew().into_iter().for_each(end);
         let before = stage.board.get(Word::Done);
         until(&format!("{what}: calls are served again"), || stage.board.get(Word::Done) > before + 3);
-        assert_eq!(stage.board.get(Word::Forbidden), 0, "{what}");
+        assert_eq!([Word::Forbidden, Word::Half].map(|word| stage.board.get(word)), [0, 0], "{what}");
         return finish(stage, &parts, &what);
     }
     // What was killed may have been the last process that could see it; a pidfd tells its end.
@@ -89,11 +99,15 @@ fn one(who: Who, death: Death, chance: &mut Chance) -> Duration {
         let ended = || has_ended(stage.victim.as_fd(), Duration::ZERO);
         until(&format!("{what}: calls fail"), || stage.board.get(Word::Refused) > before + 20 || may_end && ended());
         assert!(may_end || !ended(), "{what}: the container was to live");
+        let released = || stage.board.get(Word::Released) > 0;
+        until(&format!("{what}: nobody waits"), || calls != Calls::Opens || released() || may_end && ended());
     }
     let lived = killed.elapsed();
     for word in [Word::Forbidden, Word::Served, Word::Other] {
         assert_eq!(stage.board.get(word), 0, "{what}: {word:?}");
     }
+    // An answer that is cut off with the eyes is the kernel's doing.
+    assert!(who != Who::Hands || stage.board.get(Word::Half) == 0, "{what}: half an answer");
     finish(stage, &parts, &what);
     lived
 }

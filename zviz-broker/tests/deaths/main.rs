@@ -12,6 +12,7 @@ type Test = fn(&str);
 
 const TESTS: &[(&str, Test)] = &[
     ("whoever_dies", kills::whoever_dies),
+    ("whoever_dies_while_files_are_opened", kills::whoever_dies_while_files_are_opened),
     ("a_frozen_container_has_no_held_calls", load::a_frozen_container_has_no_held_calls),
     ("a_call_that_waits_for_an_answer_is_no_obstacle", load::a_call_that_waits_for_an_answer_is_no_obstacle),
     ("a_hand_that_hangs_is_ended", load::a_hand_that_hangs_is_ended),

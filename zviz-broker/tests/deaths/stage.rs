@@ -4,16 +4,18 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::{self, File};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 use zviz_broker::eyes::Facts;
+use zviz_broker::policy::files::{Files, Verdict};
 use zviz_broker::policy::{Death, Mounts, Pace, Policy, Uname};
 use zviz_broker::start::{Serving, Settings, Starting, Way, start};
 use zviz_sys::process::{self, Cloned, pidfd_send_signal};
 use zviz_sys::seccomp::{Instruction, flag, load};
-use zviz_sys::{fd, rights, wait};
+use zviz_sys::{fd, path, rights, wait};
 
+const HERE: BorrowedFd<'static> = nix::fcntl::AT_FDCWD;
 /// CAP_SYS_PTRACE, and CAP_KILL.
 const EYES: u64 = 1 << 19 | 1 << 5;
 
@@ -21,10 +23,19 @@ pub fn policy(death: Death, pace: Pace) -> Policy {
     Policy { mounts: Some(Mounts::default()), uname: Some(Uname::plain()), death, pace, ..Policy::default() }
 }
 
-/// mount, umount2 and uname are asked about, all others allowed.
-fn filter() -> Vec<Instruction> {
+/// With rules about files, and nothing else.
+pub fn files(death: Death, pace: Pace) -> Policy {
+    Policy { files: Some(Files { rules: Vec::new(), default: Verdict::Allow }), death, pace, ..Policy::default() }
+}
+
+/// mount, umount2 and uname are asked about, or openat; all others are allowed.
+fn filter(calls: Calls) -> Vec<Instruction> {
+    let asked: &[i64] = match calls {
+        Calls::Opens => &[libc::SYS_openat],
+        Calls::All | Calls::Names => &[libc::SYS_mount, libc::SYS_umount2, libc::SYS_uname],
+    };
     let mut program = vec![Instruction { code: 0x20, jt: 0, jf: 0, k: 0 }];
-    for number in [libc::SYS_mount, libc::SYS_umount2, libc::SYS_uname] {
+    for number in asked.iter().copied() {
         program.push(Instruction { code: 0x15, jt: 0, jf: 1, k: u32::try_from(number).unwrap() });
         program.push(Instruction { code: 0x06, jt: 0, jf: 0, k: 0x7fc0_0000 });
     }
@@ -56,6 +67,10 @@ pub enum Word {
     Longest,
     /// Set by the test: call no more.
     Enough,
+    /// A call succeeded that has opened nothing: its answer was cut off.
+    Half,
+    /// An open that waited for the other end of a FIFO has failed.
+    Released,
 }
 
 impl Board {
@@ -86,6 +101,8 @@ pub enum Calls {
     All,
     /// uname only.
     Names,
+    /// openat of a file, by two threads, and of a FIFO that nobody opens, by a third. All are one identity.
+    Opens,
 }
 
 /// A process with a broker.
@@ -109,7 +126,7 @@ impl Stage {
             policy,
             facts: Facts::default(),
             capabilities: EYES,
-            one_identity: false,
+            one_identity: calls == Calls::Opens,
             container: "deaths".into(),
             patient: false,
             way: Way { freezer, ..Way::default() },
@@ -173,12 +190,28 @@ fn serve(starting: Starting, ours: &OwnedFd, pidfd: &OwnedFd) -> Serving {
 fn live(board: &Board, calls: Calls, parent: OwnedFd) -> ! {
     let none: Option<&str> = None;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+    if calls == Calls::Opens {
+        mount(Some("none"), "/tmp", Some("tmpfs"), MsFlags::empty(), none).unwrap();
+        fs::write("/tmp/file", "").unwrap();
+        nix::unistd::mkfifo("/tmp/fifo", nix::sys::stat::Mode::S_IRUSR).unwrap();
+    }
     zviz_sys::ids::set_no_new_privs().unwrap();
-    let listener = load(&filter(), flag::NEW_LISTENER | flag::WAIT_KILLABLE_RECV).unwrap().unwrap();
+    let listener = load(&filter(calls), flag::NEW_LISTENER | flag::WAIT_KILLABLE_RECV).unwrap().unwrap();
     rights::send(parent.as_fd(), &[1], listener.as_fd()).unwrap();
     drop(listener);
     let mut word = [0u8; 1];
     rights::receive(parent.as_fd(), &mut word).unwrap();
+    if calls == Calls::Opens {
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                if path::openat(HERE, c"/tmp/fifo", libc::O_RDONLY, 0).is_err() {
+                    board.more(Word::Released);
+                }
+            });
+            threads.spawn(|| opens(board));
+            opens(board)
+        })
+    }
     loop {
         if board.get(Word::Enough) != 0 {
             std::thread::sleep(Duration::from_millis(1));
@@ -195,6 +228,19 @@ fn live(board: &Board, calls: Calls, parent: OwnedFd) -> ! {
         if call(board, || mount(Some("none"), "/tmp", Some("tmpfs"), MsFlags::empty(), options)) {
             call(board, || umount2("/tmp", MntFlags::MNT_DETACH));
         }
+    }
+}
+
+fn opens(board: &Board) -> ! {
+    loop {
+        call(board, || {
+            let file = path::openat(HERE, c"/tmp/file", libc::O_RDONLY, 0)?;
+            if file.as_raw_fd() <= 2 {
+                board.more(Word::Half);
+                std::mem::forget(file);
+            }
+            Ok(())
+        });
     }
 }
 
