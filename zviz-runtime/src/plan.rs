@@ -93,6 +93,9 @@ pub struct Seccomp {
     pub listener_path: Option<String>,
     /// Sent with it, as given.
     pub listener_metadata: Option<String>,
+    /// What the policy was compiled to beforehand. It is not remembered.
+    #[serde(skip)]
+    pub program: Option<zviz_seccomp::Program>,
 }
 
 /// A Landlock ruleset: everything handled is denied but what a rule grants.

@@ -1,5 +1,6 @@
 //! The policy that is laid over a spec: it takes away, never adds. [`lower`](lower::lower) makes one of a file.
 
+pub mod artefacts;
 pub mod built_in;
 pub mod files;
 pub mod find;
@@ -64,6 +65,9 @@ pub struct Profile {
     /// What its author should know of it.
     #[serde(default)]
     pub notes: Vec<Note>,
+    /// Its own filter, where it was compiled beforehand.
+    #[serde(skip)]
+    pub program: Option<zviz_seccomp::Program>,
 }
 
 /// What the host must have; what is not required and missing is left out with a note.
@@ -113,6 +117,7 @@ impl Profile {
             selinux: None,
             ambient: 0,
             notes: Vec::new(),
+            program: None,
         }
     }
 }

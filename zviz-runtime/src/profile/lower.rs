@@ -54,6 +54,7 @@ pub fn lower(document: &Document, context: &Context) -> Result<Profile, Faults> 
         apparmor: document.lsm.profile.clone().filter(|_| document.lsm.kind == Some(LsmKind::Apparmor)),
         selinux: document.lsm.profile.clone().filter(|_| document.lsm.kind == Some(LsmKind::Selinux)),
         notes: lowering.notes,
+        program: None,
     };
     if lowering.faults.is_empty() { Ok(profile) } else { Err(Faults(lowering.faults)) }
 }
