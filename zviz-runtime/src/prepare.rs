@@ -175,10 +175,7 @@ pub(crate) fn prepare(
 }
 
 pub(crate) fn filter(plan: &Seccomp, cache: &Cache) -> Result<Filter, Error> {
-    let compiled = match &plan.program {
-        Some(program) => program.clone(),
-        None => cache.load_or_compile(&plan.policy)?.program,
-    };
+    let compiled = cache.load_or_compile(&plan.policy)?;
     let wanted = &plan.policy.flags;
     let notifies = plan.policy.notifies();
     let mut flags = 0;
@@ -194,7 +191,7 @@ pub(crate) fn filter(plan: &Seccomp, cache: &Cache) -> Result<Filter, Error> {
             flags |= bit;
         }
     }
-    let instructions = compiled.instructions().iter();
+    let instructions = compiled.program.instructions().iter();
     Ok(Filter {
         program: instructions.map(|i| Instruction { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect(),
         flags,
