@@ -247,3 +247,54 @@ pub(crate) fn load(filter: &[Instruction]) -> Result<(), Errno> {
     // Of all threads, or of none.
     seccomp::load(filter, seccomp::flag::TSYNC | seccomp::flag::TSYNC_ESRCH).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::uio::{RemoteIoVec, process_vm_writev};
+    use nix::unistd::{Pid, getpid};
+    use std::io::IoSlice;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use zviz_sys::process::Cloned;
+    use zviz_sys::wait;
+
+    /// Forks, and says how it ended.
+    fn in_child(act: impl FnOnce() -> Result<(), Errno>) -> wait::Exit {
+        match process::fork().unwrap() {
+            Cloned::Child => process::exit(act().err().map_or(0, |errno| errno as i32)),
+            Cloned::Parent { pidfd, .. } => wait::wait(pidfd.as_fd()).unwrap(),
+        }
+    }
+
+    /// As the eyes write the answer to sysinfo: by a number, which could be anybody's by then. Who has more rights is out of
+    /// reach, also for who has the same user id, and who is in a user namespace that this user owns is not.
+    #[test]
+    fn nobody_outside_is_written_to() {
+        let users = u64::from(libc::CLONE_NEWUSER.cast_unsigned());
+        if !nix::unistd::geteuid().is_root() {
+            return println!("SKIP nobody_outside_is_written_to: needs root, who has rights to lose");
+        }
+        let Ok(Cloned::Parent { pid, pidfd: inside }) = process::clone(users, None).map(|cloned| match cloned {
+            Cloned::Child => loop {
+                nix::unistd::pause();
+            },
+            parent => parent,
+        }) else {
+            return println!("SKIP nobody_outside_is_written_to: no user namespace can be made");
+        };
+        let word = AtomicU64::new(0);
+        let write = |to: i32| {
+            let remote = RemoteIoVec { base: word.as_ptr().addr(), len: size_of::<u64>() };
+            process_vm_writev(Pid::from_raw(to), &[IoSlice::new(&[1; 8])], &[remote]).map(drop)
+        };
+        let own = getpid().as_raw();
+        let without_rights = |to: i32| in_child(|| drop_rights(0).and_then(|()| write(to)));
+        let errno = |errno: Errno| wait::Exit::Code(errno as i32);
+        let ends = (in_child(|| write(own)), without_rights(own), without_rights(pid));
+        let _ = process::pidfd_send_signal(inside.as_fd(), libc::SIGKILL);
+        let _ = wait::wait(inside.as_fd());
+        // The control: with its rights it does.
+        assert_eq!((ends.0, word.load(Ordering::Relaxed)), (wait::Exit::Code(0), u64::from_ne_bytes([1; 8])));
+        assert_eq!((ends.1, ends.2), (errno(Errno::EPERM), wait::Exit::Code(0)));
+    }
+}

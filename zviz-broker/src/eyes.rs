@@ -1,13 +1,16 @@
 //! The part of the broker that sees: it holds the listener, reads what waiting calls point to, and decides. It has no
 //! right over the host, opens no file, and does nothing itself: what has to be done goes to the hands.
 
+mod answer;
 mod asking;
 mod crew;
+mod delegate;
 mod devices;
 mod facts;
 mod files;
 mod log;
 mod pace;
+mod patience;
 mod pause;
 mod serve;
 mod target;

@@ -64,15 +64,33 @@ impl Document {
         Some(&node.place)
     }
 
-    /// Leaves nothing but what is said of the network, and who says it.
-    pub fn keep_network(&mut self) {
-        let (name, network, tree) = (self.name.take(), std::mem::take(&mut self.network), self.tree.take());
-        *self = Document { name, network, tree, ..Document::default() };
+    /// Every value that is written, its own or inherited: its key, as [`Document::place`] takes it, and where it is.
+    #[must_use]
+    pub fn written(&self) -> Vec<(String, &Place)> {
+        let mut found = Vec::new();
+        if let Some(tree) = &self.tree {
+            collect(tree, "", &mut found);
+        }
+        found
     }
 
     /// Where the profile itself begins.
     #[must_use]
     pub fn start(&self) -> Option<&Place> {
         self.tree.as_deref().map(|tree| &tree.place)
+    }
+}
+
+fn collect<'n>(node: &'n Node, key: &str, found: &mut Vec<(String, &'n Place)>) {
+    match &node.value {
+        Value::Map(entries) => entries.iter().for_each(|entry| {
+            let key = if key.is_empty() { entry.key.clone() } else { format!("{key}.{}", entry.key) };
+            collect(&entry.node, &key, found);
+        }),
+        Value::List(items) => {
+            items.iter().enumerate().for_each(|(i, item)| collect(item, &format!("{key}[{i}]"), found));
+        }
+        Value::Scalar(_) => found.push((key.to_owned(), &node.place)),
+        Value::Nothing => {}
     }
 }

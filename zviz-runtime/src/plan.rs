@@ -78,7 +78,7 @@ pub struct Plan {
     pub landlock: Option<Landlock>,
     /// Programs to run around the container's life.
     pub hooks: Hooks,
-    /// Annotations as given. Those of ours have chosen the profile; here they change nothing.
+    /// Annotations as given; they never change the plan.
     pub annotations: BTreeMap<String, String>,
     /// What was weakened or left to the host, and why.
     pub notes: Vec<Note>,
@@ -93,6 +93,9 @@ pub struct Seccomp {
     pub listener_path: Option<String>,
     /// Sent with it, as given.
     pub listener_metadata: Option<String>,
+    /// What the policy was compiled to beforehand. It is not remembered.
+    #[serde(skip)]
+    pub program: Option<zviz_seccomp::Program>,
 }
 
 /// A Landlock ruleset: everything handled is denied but what a rule grants.

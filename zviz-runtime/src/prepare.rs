@@ -175,7 +175,10 @@ pub(crate) fn prepare(
 }
 
 pub(crate) fn filter(plan: &Seccomp, cache: &Cache) -> Result<Filter, Error> {
-    let compiled = cache.load_or_compile(&plan.policy)?;
+    let compiled = match &plan.program {
+        Some(program) => program.clone(),
+        None => cache.load_or_compile(&plan.policy)?.program,
+    };
     let wanted = &plan.policy.flags;
     let notifies = plan.policy.notifies();
     let mut flags = 0;
@@ -191,7 +194,7 @@ pub(crate) fn filter(plan: &Seccomp, cache: &Cache) -> Result<Filter, Error> {
             flags |= bit;
         }
     }
-    let instructions = compiled.program.instructions().iter();
+    let instructions = compiled.instructions().iter();
     Ok(Filter {
         program: instructions.map(|i| Instruction { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect(),
         flags,

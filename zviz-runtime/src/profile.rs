@@ -1,15 +1,13 @@
 //! The policy that is laid over a spec: it takes away, never adds. [`lower`](lower::lower) makes one of a file.
 
-pub mod annotations;
+pub mod artefacts;
 pub mod built_in;
-pub mod bundle;
 pub mod files;
 pub mod find;
 pub mod limits;
 pub mod lower;
 
 pub use built_in::BUILT_IN;
-pub use bundle::Rules;
 pub use files::{Files as FileRules, Ports};
 pub use limits::Limits;
 
@@ -67,6 +65,9 @@ pub struct Profile {
     /// What its author should know of it.
     #[serde(default)]
     pub notes: Vec<Note>,
+    /// Its own filter, where it was compiled beforehand.
+    #[serde(skip)]
+    pub program: Option<zviz_seccomp::Program>,
 }
 
 /// What the host must have; what is not required and missing is left out with a note.
@@ -83,8 +84,6 @@ pub struct Requirements {
     pub user_namespace: bool,
     /// A kernel on which a broker can answer.
     pub notify: bool,
-    /// A seccomp filter, the container's own or the profile's.
-    pub seccomp: bool,
 }
 
 /// Which network there may be.
@@ -118,6 +117,7 @@ impl Profile {
             selinux: None,
             ambient: 0,
             notes: Vec::new(),
+            program: None,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod broker;
 mod bundled;
+mod compile;
 mod exec;
 pub mod profile;
 mod run;
@@ -11,6 +12,7 @@ mod update;
 
 pub use broker::Broker;
 pub use bundled::{Bundled, Create};
+pub use compile::Compile;
 pub use exec::Exec;
 pub use run::{Network, Run, Sandbox, Target, Userns};
 pub use update::Update;
@@ -56,9 +58,6 @@ pub struct Global {
     /// Go on without cgroups that may not be made
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     pub rootless: Rootless,
-    /// What the host says of bundles [default: /etc/zviz/config.yaml, if it is there]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
     /// Accepted for callers of runc; nothing is checkpointed
     #[arg(long, value_name = "PATH", hide = true)]
     pub criu: Option<PathBuf>,
@@ -129,6 +128,11 @@ pub enum Command {
     /// Runs in the foreground. Each container gets a broker of its own, which answers the profile's system calls with the
     /// rights of the process that makes them.
     Broker(Broker),
+    /// Compile a profile into the files that its layers take
+    ///
+    /// Writes the seccomp program, what the broker is told, and a manifest that says which rule is where: the same bytes for
+    /// the same text. `run --compiled` uses them.
+    Compile(Compile),
     /// Show, list and check profiles
     Profile(profile::Profile),
     /// Write a config.json to start from

@@ -2,6 +2,7 @@
 
 mod broker;
 mod bundle;
+mod compile;
 mod create;
 mod delete;
 mod doctor;
@@ -69,6 +70,7 @@ pub fn run(cli: Cli, log: &Log) -> Result<u8, Failure> {
         Command::Ps(ps) => ps::run(&context, &ps)?,
         Command::Pause(one) => pause::pause(&context, &one)?,
         Command::Resume(one) => pause::resume(&context, &one)?,
+        Command::Compile(flags) => compile::run(&context, &flags)?,
         Command::Profile(flags) => return profile::run(&flags),
         Command::Spec(spec) => spec::run(&spec)?,
         Command::Features => features::run()?,

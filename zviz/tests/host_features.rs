@@ -6,7 +6,7 @@ mod support;
 use serde_json::json;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use support::{Bundle, bundle, missing, skip};
+use support::{Bundle, ZVIZ, bundle, missing, skip};
 
 const SHELL: &str = "/proc/self/attr/current";
 
@@ -141,4 +141,51 @@ fn a_memory_limit_of_cgroup_v2_ends_what_exceeds_it() {
     let killed = !limited.status.success() || !String::from_utf8_lossy(&limited.stderr).contains("No space left");
     assert!(killed, "{limited:?}");
     bundle.leaves_nothing();
+}
+
+/// Inside a sandbox inside: makes a cgroup below its own, loads a program that denies every device, and attaches it there and to
+/// its own. Says what came of each, and whether a process in there can read a device.
+const FILTER_DEVICES: &str = r#"
+mkdir /tmp/tree && mount -t cgroup2 none /tmp/tree || exit 1
+mkdir /tmp/tree/a 2>/tmp/words
+perl -e '
+    my ($bpf, $open) = map { $_ + 0 } @ARGV;
+    my $code = pack("CCsl", 0xb7, 0, 0, 0) . pack("CCsl", 0x95, 0, 0, 0);
+    my $load = pack("LLQQ", 15, 2, unpack("Q", pack("p", $code)), unpack("Q", pack("p", "GPL")));
+    my $program = syscall($bpf, 5, $load, 24);
+    print $program < 0 ? "refused" : "loaded";
+    for my $cgroup ("/tmp/tree/a", "/tmp/tree") {
+        my $path = $cgroup;
+        my $attach = pack("L4", syscall($open, -100, $path, 0), $program, 6, 2);
+        print syscall($bpf, 8, $attach, 16) < 0 ? " refused" : " attached";
+    }' "$1" "$2"
+echo 0 >/tmp/tree/a/cgroup.procs && head -c 1 /dev/zero >/tmp/byte 2>/tmp/words && echo " read" || echo " denied"
+"#;
+
+#[test]
+fn a_sandbox_filters_devices_where_its_profile_lets_it() {
+    let test = "devices";
+    if !nix::unistd::geteuid().is_root() {
+        return skip(test, "needs root");
+    }
+    let controllers = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+    if !controllers.split_ascii_whitespace().any(|controller| controller == "pids") {
+        return skip(test, "the sandbox's cgroup is not one of version 2");
+    }
+    if let Some(program) = missing(&["perl", "unshare"]) {
+        return skip(test, &format!("{program} is not installed"));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("devices.yaml");
+    std::fs::write(&file, "name: devices\nextends: nested\nsyscalls:\n  broker: [bpf]\n").unwrap();
+    let said = |profile: &str| {
+        let numbers = [libc::SYS_bpf, libc::SYS_openat].map(|number| number.to_string());
+        let mut command = Command::new(ZVIZ);
+        command.args(["run", "--profile", profile, "--", "unshare", "-UrmC", "sh", "-c", FILTER_DEVICES, "sh"]);
+        let output = command.args(numbers).current_dir(folder.path()).stdin(Stdio::null()).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    assert_eq!(said(file.to_str().unwrap()), "loaded attached refused denied");
+    // Nothing can be made below its cgroup, nor be loaded.
+    assert!(said("nested").starts_with("refused refused refused"));
 }

@@ -188,3 +188,44 @@ fn profiles_are_found_by_name() {
         assert!(String::from_utf8_lossy(&output.stderr).contains("can be written by others"), "{output:?}");
     }
 }
+
+#[test]
+fn compiled_profiles_are_the_same_bytes_and_the_same_policy() {
+    requires!(root);
+    for caller in Caller::both() {
+        let text = "name: own\nextends: default\nsyscalls: {deny: [\"@debug\"]}\nfilesystem: {patterns: {deny_read: ['*.secret']}}\nresources: {open_files: 77}\n";
+        let own = write(&caller, "own.yaml", text);
+        fs::write(caller.work.join("it.secret"), "secret\n").unwrap();
+        let zviz = |args: &[&str]| {
+            let mut zviz = caller.program(caller.place.path().join("zviz"));
+            zviz.arg("--root").arg(caller.state()).args(args).output().unwrap()
+        };
+        let folders = [caller.work.join("one"), caller.work.join("other")];
+        for folder in &folders {
+            let done = zviz(&["compile", own.to_str().unwrap(), "--output", folder.to_str().unwrap()]);
+            assert!(done.status.success(), "{done:?}");
+        }
+        let files = ["own.bpf", "own.broker.json", "own.manifest.json"];
+        for file in files {
+            let [one, other] = folders.each_ref().map(|folder| fs::read(folder.join(file)).unwrap());
+            assert!(one == other && !one.is_empty(), "{file}");
+        }
+        assert_eq!(fs::read_dir(&folders[0]).unwrap().count(), files.len());
+        let folder = folders[0].to_str().unwrap();
+        let script = "ulimit -n; cat it.secret 2>/dev/null || echo denied";
+        for flags in [["--compiled", folder], ["--profile", own.to_str().unwrap()]] {
+            assert_eq!(caller.says(&flags, script), "77\ndenied", "as {}: {flags:?}", caller.name());
+        }
+        let shown = zviz(&["compile", own.to_str().unwrap(), "--show"]);
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        assert!(shown.contains("own.yaml:4: filesystem.patterns.deny_read[0]: broker in own.broker.json"), "{shown}");
+        assert!(zviz(&["compile", own.to_str().unwrap(), "--check-host"]).status.success());
+        let listed = zviz(&["compile", "--list", "--output", folder]);
+        assert_eq!(String::from_utf8_lossy(&listed.stdout), "own\n");
+        // What was changed since is not used.
+        fs::write(folders[0].join("own.bpf"), &fs::read(folders[0].join("own.bpf")).unwrap()[8..]).unwrap();
+        let output = caller.run(&["--compiled", folder], &["true"]);
+        assert_eq!(output.status.code(), Some(125));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("is not what was compiled"), "{output:?}");
+    }
+}

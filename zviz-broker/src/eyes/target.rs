@@ -25,7 +25,14 @@ impl Memory for Target {
 }
 
 impl Target {
-    /// Writes what the call returns by pointer.
+    /// Writes what the call returns by pointer, by the number of a thread that still waited a moment ago.
+    ///
+    /// It may be killed in that moment, and its number be another's: of all numbers that the host has, each is given out
+    /// once before one comes again (pid_max), so all of them would have to be in between the two system calls. What is written
+    /// then is what `sysinfo` and `uname` say, which nobody chooses, at an address that the dead caller did choose. Whom it
+    /// would hit is whom these eyes may write to at all (__ptrace_may_access): processes of the container; beside them, as root, none
+    /// that has any capability on the host, and, as an ordinary user, that user's own. A descriptor of /proc/PID/mem would
+    /// be bound to the memory, but costs three times the whole write.
     ///
     /// # Errors
     /// EFAULT.

@@ -28,10 +28,13 @@ pub(super) fn plan(input: Input, no_new_privs: bool, found: &mut Findings) -> Op
             }
             let mut policy = own.policy.within(default);
             policy.flags.wait_killable_recv |= policy.within.iter().any(|outer| outer.flags.wait_killable_recv);
-            Seccomp { policy, ..own }
+            Seccomp { policy, program: None, ..own }
         }
         (Some(own), None) => own,
-        (None, Some(policy)) => Seccomp { policy, listener_path: None, listener_metadata: None },
+        (None, Some(policy)) => {
+            let program = input.profile.program.clone();
+            Seccomp { policy, listener_path: None, listener_metadata: None, program }
+        }
         (None, None) => return None,
     };
     lets_init_finish(&seccomp.policy, no_new_privs, found);
@@ -90,6 +93,7 @@ fn of_spec(input: Input, found: &mut Findings) -> Option<Seccomp> {
         policy,
         listener_path,
         listener_metadata: given.listener_metadata().clone().filter(|m| !m.is_empty()),
+        program: None,
     })
 }
 

@@ -54,6 +54,7 @@ pub fn lower(document: &Document, context: &Context) -> Result<Profile, Faults> 
         apparmor: document.lsm.profile.clone().filter(|_| document.lsm.kind == Some(LsmKind::Apparmor)),
         selinux: document.lsm.profile.clone().filter(|_| document.lsm.kind == Some(LsmKind::Selinux)),
         notes: lowering.notes,
+        program: None,
     };
     if lowering.faults.is_empty() { Ok(profile) } else { Err(Faults(lowering.faults)) }
 }
@@ -208,7 +209,6 @@ impl Lowering<'_> {
             ports_optional: given.network_policy == Some(zviz_profile::Need::Optional),
             user_namespace: required(given.user_namespaces),
             notify: required(given.seccomp_notify),
-            seccomp: false,
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::{Network, Sandbox, Share, Tmpfs, Userns, Variable, paths, quantity};
 use crate::plan::Problems;
 use crate::profile::Profile;
+use crate::profile::artefacts;
 use crate::profile::find::Search;
 use crate::profile::lower::Context;
 use std::os::unix::fs::FileTypeExt;
@@ -46,8 +47,10 @@ pub struct Flags {
     pub ask: Option<String>,
     /// `--audit FILE|fd:N|journald`.
     pub audit: Option<String>,
-    /// `--profile NAME`.
+    /// `--profile NAME|FILE`.
     pub profile: Option<String>,
+    /// `--compiled DIR`.
+    pub compiled: Option<String>,
     /// Whether the command is given a pseudo-terminal.
     pub terminal: bool,
 }
@@ -84,7 +87,13 @@ impl Flags {
         }
         sandbox.userns = parsed("--userns", &self.userns, userns, &mut problems).unwrap_or_default();
         sandbox.hostname = parsed("--hostname", &self.hostname, hostname, &mut problems);
-        sandbox.profile = parsed("--profile", &self.profile, profile, &mut problems).unwrap_or_default();
+        let name = self.profile.as_deref();
+        let loaded = parsed("--compiled", &self.compiled, |dir| artefacts::load(dir.as_ref(), name), &mut problems);
+        sandbox.profile = match (loaded, &self.compiled) {
+            (Some(profile), _) => profile,
+            (None, Some(_)) => Profile::default(),
+            (None, None) => parsed("--profile", &self.profile, profile, &mut problems).unwrap_or_default(),
+        };
         let client = parsed("--ask", &self.ask, client, &mut problems);
         match &mut sandbox.profile.broker.ask {
             Some(asking) => asking.client = client,

@@ -90,9 +90,12 @@ pub struct Sandbox {
     /// Record what the broker decides: a file, fd:N, or journald
     #[arg(long, value_name = "WHERE", help_heading = "Sandbox")]
     pub audit: Option<String>,
-    /// Policy: default, ask, nested, virtualised
-    #[arg(long, value_name = "NAME", help_heading = "Sandbox")]
+    /// Policy: a name (zviz profile list), or the path of a file
+    #[arg(long, value_name = "PROFILE", help_heading = "Sandbox")]
     pub profile: Option<String>,
+    /// Policy that zviz compile has written into this directory
+    #[arg(long, value_name = "DIR", help_heading = "Sandbox")]
+    pub compiled: Option<PathBuf>,
     /// Print what would be done as JSON, and do nothing
     #[arg(long, help_heading = "Sandbox")]
     pub json: bool,
@@ -187,6 +190,7 @@ impl Sandbox {
             ask,
             audit,
             profile,
+            compiled,
             json,
         } = self;
         first(&[
@@ -208,6 +212,7 @@ impl Sandbox {
             (ask.is_some(), "--ask"),
             (audit.is_some(), "--audit"),
             (profile.is_some(), "--profile"),
+            (compiled.is_some(), "--compiled"),
             (*json, "--json"),
         ])
     }

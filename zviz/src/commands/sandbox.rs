@@ -67,6 +67,7 @@ fn asked(flags: &cli::Sandbox, terminal: bool) -> Flags {
         ask: flags.ask.clone(),
         audit: flags.audit.clone(),
         profile: flags.profile.clone(),
+        compiled: flags.compiled.as_ref().map(|path| path.to_string_lossy().into_owned()),
         terminal,
     }
 }

@@ -62,7 +62,10 @@ fn the_death_of_the_eyes_is_recorded_and_ends_the_sandbox() {
     each("the_death_of_the_eyes_is_recorded_and_ends_the_sandbox", &[], |caller| {
         let file = caller.work.join("audit.jsonl");
         let flags = ["--profile", "nested", "--audit", file.to_str().unwrap()];
-        let mut sandbox = caller.sandbox(&flags, &["sleep", "60"]).spawn().unwrap();
+        // Before the program runs, the end of its broker is a start that has failed.
+        let runs = caller.work.join("runs");
+        let _ = fs::remove_file(&runs);
+        let mut sandbox = caller.sandbox(&flags, &["sh", "-c", "echo > runs; exec sleep 60"]).spawn().unwrap();
         let records = || -> Vec<Value> {
             let text = fs::read_to_string(&file).unwrap_or_default();
             text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
@@ -70,7 +73,7 @@ fn the_death_of_the_eyes_is_recorded_and_ends_the_sandbox() {
         let begin = Instant::now();
         let eyes = loop {
             assert!(begin.elapsed() < Duration::from_secs(20), "no broker has started");
-            match records().first().and_then(|record| record["broker"].as_i64()) {
+            match records().first().and_then(|record| record["broker"].as_i64()).filter(|_| runs.exists()) {
                 Some(pid) => break i32::try_from(pid).unwrap(),
                 None => sleep(Duration::from_millis(20)),
             }

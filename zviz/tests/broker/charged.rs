@@ -15,7 +15,7 @@ fn waiting(caller: &Caller, id: &str) -> Sandbox {
     let command = ["unshare", "-Urm", "sh", "-c", script];
     let mut sandbox = caller.sandbox(&["--profile", "nested", "--id", id], &command);
     let sandbox = Sandbox(sandbox.stdout(Stdio::null()).spawn().unwrap());
-    until("the sandbox has called", Duration::from_secs(10), || caller.work.join("ready").exists().then_some(()));
+    until("the sandbox has called", Duration::from_secs(60), || caller.work.join("ready").exists().then_some(()));
     sandbox
 }
 

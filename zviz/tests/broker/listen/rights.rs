@@ -83,6 +83,12 @@ fn hands_have_what_their_caller_has_and_no_more() {
                 let [eyes] = place.brokers()[..] else { panic!("{:?}", place.brokers()) };
                 let [hands] = children(eyes)[..] else { panic!("{:?}", children(eyes)) };
                 let [hand] = children(hands)[..] else { panic!("{:?}", children(hands)) };
+                // It has its name when it has become who it is.
+                let named = || fs::read_to_string(format!("/proc/{hand}/comm")).is_ok_and(|name| name == "zviz-hand\n");
+                while !named() {
+                    assert!(!container.is_finished(), "{}", place.log());
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                }
                 for name in ["Uid", "Gid", "Groups", "CapEff", "CapAmb"] {
                     assert_eq!(status(hand, name), field(&caller, name), "{runtime:?}, {user}: {name}");
                 }
