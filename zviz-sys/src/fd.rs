@@ -21,6 +21,17 @@ pub fn dup_onto_stdio(from: BorrowedFd<'_>, to: i32) -> Result<()> {
     ret(unsafe { libc::dup3(from.as_raw_fd(), to, 0) }.into()).map(drop)
 }
 
+/// Leaves a copy of a descriptor to whoever is executed next, under a number from `first` on, which is returned. Nobody owns
+/// it. fcntl(2) F_DUPFD.
+///
+/// # Errors
+/// EMFILE.
+pub fn leave(from: BorrowedFd<'_>, first: u16) -> Result<i32> {
+    // SAFETY: integers only; the result is a new descriptor.
+    let number = ret(unsafe { libc::fcntl(from.as_raw_fd(), libc::F_DUPFD, i32::from(first)) }.into())?;
+    i32::try_from(number).map_err(|_| Errno::EBADF)
+}
+
 /// Lets a descriptor survive execve(2). fcntl(2) F_SETFD.
 pub fn keep_over_exec(fd: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: F_SETFD takes an integer and changes a flag of a descriptor that is open, since it is borrowed.

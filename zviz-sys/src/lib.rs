@@ -14,6 +14,7 @@ pub mod mount;
 pub mod net;
 pub mod notify;
 pub mod path;
+pub mod probe;
 pub mod process;
 pub mod pty;
 pub mod rights;

@@ -8,6 +8,7 @@ mod compile;
 mod exec;
 pub mod profile;
 mod run;
+pub mod selftest;
 mod update;
 
 pub use broker::Broker;
@@ -135,6 +136,11 @@ pub enum Command {
     Compile(Compile),
     /// Show, list and check profiles
     Profile(profile::Profile),
+    /// Attempt to escape from a sandbox of a profile on this host, and say what came of each attempt
+    Selftest(selftest::Selftest),
+    /// A part of `selftest`
+    #[command(hide = true)]
+    SelftestPart(selftest::Part),
     /// Write a config.json to start from
     Spec(Spec),
     /// Print what this runtime can do as JSON

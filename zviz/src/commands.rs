@@ -18,6 +18,7 @@ mod ps;
 mod refused;
 mod run;
 mod sandbox;
+mod selftest;
 mod spec;
 mod start;
 mod state;
@@ -72,6 +73,8 @@ pub fn run(cli: Cli, log: &Log) -> Result<u8, Failure> {
         Command::Resume(one) => pause::resume(&context, &one)?,
         Command::Compile(flags) => compile::run(&context, &flags)?,
         Command::Profile(flags) => return profile::run(&flags),
+        Command::Selftest(flags) => return selftest::run(&context, &flags),
+        Command::SelftestPart(flags) => return selftest::run_part(&context, &flags),
         Command::Spec(spec) => spec::run(&spec)?,
         Command::Features => features::run()?,
         Command::Plan(plan) => plan::run(&context, &plan)?,

@@ -1,0 +1,37 @@
+//! The corpus.
+
+mod calls;
+mod namespaces;
+
+use crate::probe::{Group, Probe};
+
+/// Every group, in the order in which they are printed.
+pub const GROUPS: &[Group] = &[
+    Group { name: "namespaces", about: "namespaces, mounts and capabilities", probes: namespaces::PROBES },
+    Group { name: "calls", about: "system calls that most programs never make", probes: calls::PROBES },
+];
+
+/// A probe by name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Probe> {
+    GROUPS.iter().flat_map(|group| group.probes).find(|probe| probe.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_everything_has_a_source() {
+        let all = || GROUPS.iter().flat_map(|group| group.probes);
+        let names: BTreeSet<&str> = all().map(|probe| probe.name).collect();
+        assert_eq!(names.len(), all().count());
+        for probe in all() {
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            assert!(probe.name.chars().all(plain) && probe.name.len() <= 28, "{}", probe.name);
+            let told = ["CVE-", "(2)", "(4)", "(5)", "(7)", "(8)", "Documentation/"];
+            assert!(told.iter().any(|form| probe.source.contains(form)), "{}: {}", probe.name, probe.source);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! `zviz selftest`: no profile lets anything through that it does not say, and every attempt is one.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod callers;
+mod support;
+
+use callers::Caller;
+use serde_json::Value;
+use support::requires;
+use zviz_runtime::profile::BUILT_IN;
+
+fn report(caller: &Caller, flags: &[&str]) -> (i32, Value) {
+    let mut zviz = caller.program(caller.place.path().join("zviz"));
+    zviz.arg("--root").arg(caller.state()).args(["selftest", "--json"]).args(flags);
+    let output = zviz.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{flags:?}: {error}: {said}"));
+    (output.status.code().unwrap(), report)
+}
+
+fn lines<'r>(report: &'r Value, verdicts: &[&str]) -> Vec<&'r Value> {
+    let of = |line: &&Value| verdicts.contains(&line["verdict"].as_str().unwrap());
+    report["lines"].as_array().unwrap().iter().filter(of).collect()
+}
+
+#[test]
+fn no_profile_lets_through_what_it_does_not_say() {
+    requires!(root, program "useradd");
+    for caller in Caller::both() {
+        for (profile, _) in BUILT_IN {
+            let (code, report) = report(&caller, &["--profile", profile]);
+            let open = lines(&report, &["open", "unknown"]);
+            assert!(code == 0 && open.is_empty(), "{profile}, as {}: {open:#?}", caller.name());
+            for line in lines(&report, &["allowed"]) {
+                println!("{profile}, as {}: {} is allowed: {}", caller.name(), line["probe"], line["how"]);
+            }
+        }
+        assert_eq!(caller.left(), [""; 0]);
+    }
+}
+
+#[test]
+fn attempts_succeed_where_nothing_is_in_their_way() {
+    requires!(root);
+    let caller = Caller::new(true);
+    let (code, report) = report(&caller, &["--controls"]);
+    assert_eq!(code, 0, "{:#?}", lines(&report, &["open", "unknown"]));
+    for line in lines(&report, &["no-control"]) {
+        println!("no control of {}: {}", line["probe"], line["how"]);
+    }
+    let (all, work) = (report["probes"].as_u64().unwrap(), report["as_expected"].as_u64().unwrap());
+    // A kernel without modules and I/O ports, in a container, shows this much.
+    assert!(work * 4 >= all * 3, "only {work} of {all} attempts work anywhere");
+}
+
+#[test]
+fn what_a_profile_gives_is_seen_and_told() {
+    requires!(root);
+    for caller in Caller::both() {
+        let file = caller.place.path().join("wide.yaml");
+        std::fs::write(&file, "name: wide\nextends: default\nsyscalls: {allow: [io_uring_setup]}\n").unwrap();
+        let (code, report) = report(&caller, &["--profile", file.to_str().unwrap(), "--group", "calls"]);
+        let allowed = lines(&report, &["allowed"]);
+        assert_eq!((code, allowed.len()), (0, 1), "{report:#}");
+        assert_eq!(allowed[0]["probe"], "io-uring-setup");
+        assert!(allowed[0]["how"].as_str().unwrap().contains("syscalls.allow"));
+    }
+}
