@@ -74,6 +74,12 @@ impl Document {
         found
     }
 
+    /// Leaves nothing but what is said of the network, and who says it.
+    pub fn keep_network(&mut self) {
+        let (name, network, tree) = (self.name.take(), std::mem::take(&mut self.network), self.tree.take());
+        *self = Document { name, network, tree, ..Document::default() };
+    }
+
     /// Where the profile itself begins.
     #[must_use]
     pub fn start(&self) -> Option<&Place> {

@@ -12,7 +12,9 @@
 pub mod calls;
 mod check;
 mod document;
+pub mod host;
 mod inherit;
+mod intersect;
 pub mod ioctls;
 mod json_schema;
 mod nearest;
@@ -24,6 +26,8 @@ pub mod schema;
 mod sense;
 
 pub use document::*;
+pub use host::{HostPolicy, read_host};
 pub use inherit::{Source, Text, read};
 pub use json_schema::json_schema;
+pub use nearest::nearest;
 pub use place::{Fault, Faults, Place};

@@ -6,7 +6,8 @@ fn bound(word: &str) -> usize {
 }
 
 /// Of `known`, the word that is nearest to `word`, if one is near.
-pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+#[must_use]
+pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let apart = known.into_iter().map(|other| (distance(word, other), other));
     apart.filter(|(edits, _)| *edits <= bound(word)).min_by_key(|(edits, _)| *edits).map(|(_, other)| other)
 }

@@ -1,7 +1,7 @@
 //! Every key that a profile can have. The checker, the JSON Schema, the manual and the test that none is ignored read this
 //! table.
 
-mod sections;
+pub(crate) mod sections;
 
 pub use sections::ROOT;
 
@@ -112,8 +112,14 @@ impl Kind {
 /// Every key that holds no others, with its path: `filesystem.patterns.deny_write`.
 #[must_use]
 pub fn leaves() -> Vec<(String, &'static Key)> {
+    leaves_of(ROOT)
+}
+
+/// The same of another table, such as the host's policy.
+#[must_use]
+pub fn leaves_of(keys: &'static [Key]) -> Vec<(String, &'static Key)> {
     let mut found = Vec::new();
-    collect(ROOT, "", &mut found);
+    collect(keys, "", &mut found);
     found
 }
 

@@ -78,7 +78,7 @@ pub struct Plan {
     pub landlock: Option<Landlock>,
     /// Programs to run around the container's life.
     pub hooks: Hooks,
-    /// Annotations as given; they never change the plan.
+    /// Annotations as given. Those of ours have chosen the profile; here they change nothing.
     pub annotations: BTreeMap<String, String>,
     /// What was weakened or left to the host, and why.
     pub notes: Vec<Note>,

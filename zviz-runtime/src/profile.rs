@@ -1,13 +1,16 @@
 //! The policy that is laid over a spec: it takes away, never adds. [`lower`](lower::lower) makes one of a file.
 
+pub mod annotations;
 pub mod artefacts;
 pub mod built_in;
+pub mod bundle;
 pub mod files;
 pub mod find;
 pub mod limits;
 pub mod lower;
 
 pub use built_in::BUILT_IN;
+pub use bundle::Rules;
 pub use files::{Files as FileRules, Ports};
 pub use limits::Limits;
 
@@ -84,6 +87,8 @@ pub struct Requirements {
     pub user_namespace: bool,
     /// A kernel on which a broker can answer.
     pub notify: bool,
+    /// A seccomp filter, the container's own or the profile's.
+    pub seccomp: bool,
 }
 
 /// Which network there may be.

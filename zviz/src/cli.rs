@@ -59,6 +59,9 @@ pub struct Global {
     /// Go on without cgroups that may not be made
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     pub rootless: Rootless,
+    /// What the host says of bundles [default: /etc/zviz/config.yaml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Accepted for callers of runc; nothing is checkpointed
     #[arg(long, value_name = "PATH", hide = true)]
     pub criu: Option<PathBuf>,

@@ -2,19 +2,19 @@
 
 use super::{Does, Key, Kind};
 
-const fn holds(name: &'static str, kind: Kind, about: &'static str) -> Key {
+pub(crate) const fn holds(name: &'static str, kind: Kind, about: &'static str) -> Key {
     Key { name, kind, about, does: Does::Holds }
 }
 
-const fn tells(name: &'static str, kind: Kind, about: &'static str) -> Key {
+pub(crate) const fn tells(name: &'static str, kind: Kind, about: &'static str) -> Key {
     Key { name, kind, about, does: Does::Describes }
 }
 
-const fn key(name: &'static str, kind: Kind, by: &'static str, about: &'static str) -> Key {
+pub(crate) const fn key(name: &'static str, kind: Kind, by: &'static str, about: &'static str) -> Key {
     Key { name, kind, about, does: Does::Enforced(by) }
 }
 
-const fn refused(name: &'static str, kind: Kind, why: &'static str, about: &'static str) -> Key {
+pub(crate) const fn refused(name: &'static str, kind: Kind, why: &'static str, about: &'static str) -> Key {
     Key { name, kind, about, does: Does::Refused(why) }
 }
 
@@ -26,7 +26,7 @@ const CAPABILITIES: Kind = Kind::List(&Kind::Capability);
 const NETWORKS: Kind = Kind::List(&Kind::Network);
 const PORTS: Kind = Kind::List(&Kind::Port);
 /// What is written in a file of ten years ago is still read then.
-const VERSIONS: Kind = Kind::Word(&["1.0", "1", "0.1"]);
+pub(crate) const VERSIONS: Kind = Kind::Word(&["1.0", "1", "0.1"]);
 
 /// The keys of a profile.
 #[rustfmt::skip]

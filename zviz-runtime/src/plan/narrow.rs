@@ -23,7 +23,7 @@ pub(super) fn narrow(input: Input, found: &mut Findings) -> Option<oci::Spec> {
     }
     let mut spec = input.spec.oci.clone();
     files_of(&mut spec, &profile.files, &profile.limits, input.request.sandbox);
-    labels(&mut spec, profile);
+    labels(&mut spec, profile, found);
     resources(&mut spec, &profile.limits, input.host, found);
     rlimits(&mut spec, &profile.limits);
     Some(spec)
@@ -55,12 +55,22 @@ fn files_of(spec: &mut oci::Spec, files: &files::Files, limits: &Limits, sandbox
     spec.set_mounts(Some(mounts));
 }
 
-fn labels(spec: &mut oci::Spec, profile: &Profile) {
+/// A label stands for rules that nobody here can compare: one that the spec has is not replaced by another.
+fn labels(spec: &mut oci::Spec, profile: &Profile, found: &mut Findings) {
     let Some(mut process) = spec.process().clone() else { return };
+    let mut clash = |place: &str, own: &Option<String>, other: &str| {
+        let own = own.as_deref().filter(|own| !own.is_empty() && *own != other);
+        if let Some(own) = own {
+            let what = format!("is {own:?}, and the profile {} has {other:?}: leave one of them out", profile.name);
+            found.problem(place, what);
+        }
+    };
     if let Some(name) = &profile.apparmor {
+        clash("process.apparmorProfile", process.apparmor_profile(), name);
         process.set_apparmor_profile(Some(name.clone()));
     }
     if let Some(label) = &profile.selinux {
+        clash("process.selinuxLabel", process.selinux_label(), label);
         process.set_selinux_label(Some(label.clone()));
     }
     spec.set_process(Some(process));

@@ -19,6 +19,9 @@ pub(super) fn check(input: Input, plan: &Plan, problems: &mut Problems) {
     if asked.lsm && plan.process.apparmor_profile.is_none() && plan.process.selinux_label.is_none() {
         problems.add(at("requirements.lsm"), "neither an AppArmor profile nor a SELinux label would be in force");
     }
+    if asked.seccomp && plan.seccomp.is_none() {
+        problems.add("linux.seccomp", "is required of every container on this host (security.require_seccomp)");
+    }
     if asked.user_namespace && matches!(plan.namespaces.user, User::Host) {
         problems.add(
             at("requirements.user_namespaces"),

@@ -33,7 +33,13 @@ impl Search {
     /// An annotation: the host's and the built-in ones alone, by name.
     #[must_use]
     pub fn of_host() -> Search {
-        Search { folders: vec![HOST.into()], paths: false }
+        Search::in_folder(HOST)
+    }
+
+    /// A folder of the host's choice, and the built-in ones, by name.
+    #[must_use]
+    pub fn in_folder(folder: impl Into<PathBuf>) -> Search {
+        Search { folders: vec![folder.into()], paths: false }
     }
 
     /// Finds a profile, and lowers it.
@@ -63,7 +69,7 @@ impl Search {
     /// That there is none, or that it cannot be trusted.
     pub fn text(&self, name: &str) -> Result<Text, String> {
         if self.paths && is_path(name) {
-            return read(Path::new(name))?.ok_or_else(|| format!("{name}: there is no such file"));
+            return read(Path::new(name), OTHERS)?.ok_or_else(|| format!("{name}: there is no such file"));
         }
         self.base(name)
     }
@@ -86,7 +92,7 @@ impl Search {
             return Err(format!("{name:?} is no name of a profile: letters, digits, '.', '_' and '-'"));
         }
         for folder in &self.folders {
-            if let Some(found) = read(&folder.join(format!("{name}.yaml")))? {
+            if let Some(found) = read(&folder.join(format!("{name}.yaml")), OTHERS)? {
                 return Ok(Some(found));
             }
         }
@@ -126,8 +132,12 @@ fn is_path(name: &str) -> bool {
     name.contains('/') || name.ends_with(".yaml") || name.ends_with(".yml")
 }
 
-/// Reads a file, if it is there. One that others than root and the caller can write says what they like.
-fn read(path: &Path) -> Result<Option<Text>, String> {
+/// Who is not to write: whoever has nothing to do with it.
+const OTHERS: u32 = 0o002;
+
+/// Reads a file, if it is there. One that others than root and the caller can write says what they like: `writers` are the
+/// bits of its mode that may not be set.
+pub(super) fn read(path: &Path, writers: u32) -> Result<Option<Text>, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
     let file = match File::open(path) {
         Ok(file) => file,
@@ -141,7 +151,7 @@ fn read(path: &Path) -> Result<Option<Text>, String> {
         return Err(format!("{}: is no file", path.display()));
     }
     let trusted = [0, nix::unistd::geteuid().as_raw()].contains(&about.uid());
-    if !trusted || about.mode() & 0o002 != 0 {
+    if !trusted || about.mode() & writers != 0 {
         let what = "can be written by others: it must belong to root or to you, and not be writable for everybody";
         return Err(format!("{}: {what}", path.display()));
     }

@@ -209,6 +209,7 @@ impl Lowering<'_> {
             ports_optional: given.network_policy == Some(zviz_profile::Need::Optional),
             user_namespace: required(given.user_namespaces),
             notify: required(given.seccomp_notify),
+            seccomp: false,
         }
     }
 }

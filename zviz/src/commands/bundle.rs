@@ -5,13 +5,14 @@ use crate::cli::Bundled;
 use anyhow::Context as _;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use zviz_runtime::console::{self, ConsoleSocket};
 use zviz_runtime::container::Id;
 use zviz_runtime::descriptors::Descriptors;
 use zviz_runtime::plan::Request;
 use zviz_runtime::start::{self, Container, TakeMaster};
 use zviz_runtime::store::Store;
-use zviz_runtime::{Host, Plan, Profile, pidfile, spec};
+use zviz_runtime::{Host, Plan, pidfile, spec};
 
 /// A bundle, and what will be done with it.
 pub struct Bundle<'a> {
@@ -34,7 +35,7 @@ impl<'a> Bundle<'a> {
         let spec = spec::load(&path)?;
         let host = Host::probe()?;
         let request = Request { pivot: !flags.no_pivot, new_keyring: !flags.no_new_keyring, ..context.request(&id) };
-        let mut plan = Plan::build(&spec, &Profile::none(), &host, request)?;
+        let mut plan = Plan::build(&spec, &context.profile(&spec)?, &host, request)?;
         for note in &plan.notes {
             if spec.notes.contains(note) {
                 // What could not even be read. config.md has a warning of unknown capabilities.
@@ -58,6 +59,11 @@ impl<'a> Bundle<'a> {
     /// Whether the payload gets a terminal.
     pub fn terminal(&self) -> bool {
         self.plan.process.terminal
+    }
+
+    /// How long the payload may run.
+    pub fn wall_time(&self) -> Option<Duration> {
+        self.plan.profile.limits.wall_time.map(Duration::from_millis)
     }
 
     /// The kernel's highest capability.

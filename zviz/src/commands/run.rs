@@ -5,9 +5,10 @@ use super::{Context, Failure, sandbox};
 use crate::cli::{Run, Target};
 use std::io::{stdin, stdout};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
 use zviz_runtime::console::{Relay, Terminal};
-use zviz_runtime::foreground::{Payload, Watch};
-use zviz_runtime::start;
+use zviz_runtime::foreground::{Deadline, Payload, Watch};
+use zviz_runtime::{start, teardown};
 
 pub fn run(context: &Context, run: &Run) -> Result<u8, Failure> {
     let mixed = |what| Failure { error: anyhow::Error::msg(what), code: if run.command.is_empty() { 1 } else { 125 } };
@@ -25,6 +26,10 @@ fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
         true => Some(Terminal::find()?),
         false => None,
     };
+    let wall_time = bundle.wall_time();
+    if run.detach && wall_time.is_some() {
+        anyhow::bail!("a wall time needs somebody who waits: run in the foreground");
+    }
     let mut watch = Watch::start(!run.no_subreaper)?;
     let mut container = bundle.create(context, &store)?;
     let (input, output) = (stdin(), stdout());
@@ -38,6 +43,7 @@ fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
             return Err(error.into());
         }
     };
+    let deadline = wall_time.map(|after| Instant::now() + after);
     if let Err(error) = start::start_created(&store, &container, last_capability) {
         abandon(context, container);
         return Err(error.into());
@@ -49,7 +55,9 @@ fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
     if run.detach {
         return Ok(0);
     }
+    let mut kill = || teardown::signal(&container.state, libc::SIGKILL).map_err(|_| nix::errno::Errno::ESRCH);
     let mut payload = Payload::new(container.pid, container.pidfd.as_fd());
+    payload.deadline = deadline.map(|at| Deadline { at, kill: &mut kill });
     payload.relay = relay;
     payload.broker = container.vital_broker();
     let outcome = watch.until_end(payload);
