@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::{Scratch, ZVIZ, missing, run, skip};
 use zviz_broker::table::{Entry, TABLE};
-use zviz_runtime::profile::{BUILT_IN, Profile};
+use zviz_runtime::profile::{BUILT_IN, Profile, built_in};
 
 /// A fenced block.
 struct Block {
@@ -148,8 +148,10 @@ fn filters_for_other_runtimes_name_what_their_profile_mediates() {
     let blocks = blocks(&root().join("docs/broker.md"));
     let filters: Vec<serde_json::Value> =
         blocks.iter().filter(|block| block.info == "json").map(|b| serde_json::from_str(&b.text).unwrap()).collect();
-    // Opening files is for containers of zviz alone.
-    for (profile, calls) in brokered().into_iter().filter(|(_, calls)| !calls.contains(&"openat")) {
+    // Opening files is for containers of zviz alone. Who is named for where they connect to keeps most of what they say by
+    // other layers, which other runtimes would leave out.
+    let alone = |calls: &[&str]| ["openat", "connect"].iter().any(|call| calls.contains(call));
+    for (profile, calls) in brokered().into_iter().filter(|(_, calls)| !alone(calls)) {
         let socket = format!("/run/zviz-{profile}.sock");
         let filter = filters.iter().find(|filter| filter["listenerPath"] == socket);
         let filter = filter.unwrap_or_else(|| panic!("docs/broker.md has no filter for {profile}: {calls:?}"));
@@ -184,5 +186,15 @@ fn the_table_of_keys_is_the_programs() {
         fs::write(&file, example).unwrap();
         let checked = Command::new(ZVIZ).args(["profile", "check"]).arg(&file).output().unwrap();
         assert!(checked.status.success(), "{example}\n{checked:?}");
+    }
+}
+
+#[test]
+fn every_built_in_profile_is_told_by_its_own_words() {
+    let document = fs::read_to_string(root().join("docs/profiles.md")).unwrap();
+    for (name, _) in BUILT_IN {
+        let about = built_in::document(name).unwrap().unwrap().description.unwrap();
+        let row = format!("\n| `{name}` | {about} | ");
+        assert!(document.contains(&row), "docs/profiles.md needs a row{row}");
     }
 }

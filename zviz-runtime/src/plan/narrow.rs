@@ -1,14 +1,11 @@
 //! What a profile takes away from a spec, in the spec's own words, so that one planner decides about both.
 
+mod folders;
+
 use super::input::{Findings, Input};
 use crate::host::Host;
 use crate::profile::{Limits, Profile, files, limits};
 use oci_spec::runtime as oci;
-
-/// Inodes of a tmpfs of a profile: one for so many bytes.
-const BYTES_PER_INODE: u64 = 8 << 10;
-/// A tmpfs of a profile that says no size.
-const TMPFS_BYTES: u64 = 1 << 30;
 
 /// The spec within the profile; none where the profile has nothing to say that a spec has words for.
 pub(super) fn narrow(input: Input, found: &mut Findings) -> Option<oci::Spec> {
@@ -40,18 +37,7 @@ fn files_of(spec: &mut oci::Spec, files: &files::Files, limits: &Limits, sandbox
     linux.set_readonly_paths(join(linux.readonly_paths(), &files.readonly));
     spec.set_linux(Some(linux));
     let mut mounts = spec.mounts().clone().unwrap_or_default();
-    for path in files.tmpfs.iter().filter(|_| !sandbox) {
-        if mounts.iter().any(|mount| mount.destination().to_str() == Some(path.as_str())) {
-            continue;
-        }
-        let size = limits.tmpfs.unwrap_or(TMPFS_BYTES);
-        let mut mount = oci::Mount::default();
-        let options = ["nosuid", "nodev", "mode=1777"].map(str::to_owned).into_iter();
-        let sizes = [format!("size={size}"), format!("nr_inodes={}", (size / BYTES_PER_INODE).max(1024))];
-        mount.set_destination(path.into()).set_typ(Some("tmpfs".into())).set_source(Some("tmpfs".into()));
-        mount.set_options(Some(options.chain(sizes).collect()));
-        mounts.push(mount);
-    }
+    folders::narrow(&mut mounts, files, limits, sandbox);
     spec.set_mounts(Some(mounts));
 }
 

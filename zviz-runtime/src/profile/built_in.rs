@@ -7,9 +7,13 @@ use zviz_profile::{Document, Faults, Text};
 /// The text of each, by name.
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("ask", include_str!("../../../profiles/ask.yaml")),
+    ("ci-runner", include_str!("../../../profiles/ci-runner.yaml")),
     ("default", include_str!("../../../profiles/default.yaml")),
+    ("hostile-tenant", include_str!("../../../profiles/hostile-tenant.yaml")),
+    ("minimal", include_str!("../../../profiles/minimal.yaml")),
     ("nested", include_str!("../../../profiles/nested.yaml")),
     ("virtualised", include_str!("../../../profiles/virtualised.yaml")),
+    ("web-server", include_str!("../../../profiles/web-server.yaml")),
 ];
 
 /// The text of one.

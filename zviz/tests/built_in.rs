@@ -1,0 +1,157 @@
+//! The built-in profiles: each runs the programs that it is named for, and takes away what it says, as root and as an
+//! ordinary user. The scripts are in `built_in/` and `programs/`.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+#[path = "built_in/attack.rs"]
+mod attack;
+mod callers;
+#[path = "built_in/program.rs"]
+mod program;
+mod support;
+
+use attack::{Attack, all_fail};
+use program::{AS_SOMEBODY, Program, all_run, cargo};
+
+#[test]
+fn minimal() {
+    all_run(
+        "minimal",
+        &[
+            Program("shell", &["sh"], include_str!("built_in/shell.sh"), &[]),
+            Program(
+                "static",
+                &["busybox"],
+                "/bin/busybox sh -c 'echo $((6 * 7)) | /bin/busybox grep -qx 42'; echo done",
+                &[],
+            ),
+            Program("coreutils", &["tar", "flock", "mkfifo"], include_str!("programs/coreutils.sh"), &[]),
+        ],
+    );
+    all_fail(
+        "minimal",
+        &[
+            Attack::SOCKET,
+            Attack::OTHER_PROCESS,
+            Attack::HOST_SETTINGS,
+            Attack::NO_FOLDER,
+            Attack("become somebody", &[], "python3 -c 'import os; os.setuid(os.getuid())'"),
+            Attack("write elsewhere", &[], "echo > /var/tmp/a"),
+            Attack("many open files", &[], "python3 -c 'import os; [os.dup(0) for i in range(1100)]'"),
+            Attack("fill memory by files", &[], "head -c 300M /dev/zero > /tmp/a"),
+        ],
+    );
+}
+
+#[test]
+fn ci_runner() {
+    all_run(
+        "ci-runner",
+        &[
+            Program("npm", &["npm"], include_str!("built_in/npm.sh"), &[]),
+            Program("node", &["node"], include_str!("built_in/node_package.sh"), &[]),
+            Program("pip", &["python3"], include_str!("built_in/pip.sh"), &[]),
+            Program("go", &["go"], include_str!("built_in/go.sh"), &[]),
+            Program("make", &["gcc", "make"], include_str!("programs/gcc.sh"), &[]),
+            Program("git", &["git"], include_str!("programs/git.sh"), &[]),
+            Program("python", &["python3"], include_str!("programs/python.sh"), &[]),
+            Program("redis", &["redis-server"], include_str!("programs/redis.sh"), &[]),
+        ],
+    );
+    cargo("ci-runner");
+    all_fail(
+        "ci-runner",
+        &[
+            Attack::OTHER_PROCESS,
+            Attack::OTHER_MEMORY,
+            Attack::CREDENTIALS,
+            Attack::MAIL,
+            Attack("a file beyond all bounds", &[], "truncate -s 40G f"),
+        ],
+    );
+}
+
+#[test]
+fn web_server() {
+    all_run("web-server", &[
+        Program("nginx", &["nginx", "python3"], include_str!("built_in/nginx_load.sh"), AS_SOMEBODY),
+        Program("node", &["node", "python3"], include_str!("built_in/node_load.sh"), &[]),
+        Program("python", &["python3"], "python3 -m http.server -b 127.0.0.1 7014 2> /dev/null &
+            for try in $(seq 100); do python3 -c 'import urllib.request as u; u.urlopen(\"http://127.0.0.1:7014/\")' 2> /dev/null && break; sleep 0.1; done
+            kill $!; [ $try != 100 ]; echo done", &[]),
+    ]);
+    all_fail(
+        "web-server",
+        &[
+            Attack::OTHER_PROCESS,
+            Attack::CREDENTIALS,
+            Attack::MAIL,
+            Attack::UPLOADED,
+            Attack::UPLOADED_MAPPED,
+            Attack::KERNEL_TALK,
+            Attack(
+                "shared memory of other programs",
+                &[],
+                "python3 -c 'import ctypes; exit(ctypes.CDLL(None).shmget(0, 4096, 0o1600) < 0)'",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn hostile_tenant() {
+    let compiled =
+        "printf '#include <stdio.h>\\nint main(void) { puts(\"hello\"); return 0; }\\n' > m.c; gcc -O2 -o m m.c";
+    all_run(
+        "hostile-tenant",
+        &[
+            Program("python", &["python3"], include_str!("built_in/compute.sh"), &[]),
+            Program(
+                "perl",
+                &["perl"],
+                "perl -we 'my $n = 0; $n += $_ for 1 .. 1000; die unless $n == 500500; open my $f, \">\", \"f\" or die; print $f $n; close $f; print \"done\\n\"'",
+                &[],
+            ),
+            Program("shell", &["sh"], include_str!("built_in/shell.sh"), &[]),
+            Program(
+                "node",
+                &["node"],
+                "node -e 'let n = 0; for (let i = 0; i < 1e6; i++) n += i; if (n !== 499999500000) throw 1; console.log(\"done\")'",
+                &[],
+            ),
+        ],
+    );
+    program::compiled("hostile-tenant", compiled);
+    all_fail(
+        "hostile-tenant",
+        &[
+            Attack::INTERNET_SOCKET,
+            Attack::KERNEL_TALK,
+            Attack::OTHER_PROCESS,
+            Attack::OTHER_MEMORY,
+            Attack::HOST_SETTINGS,
+            Attack::UPLOADED,
+            Attack::UPLOADED_MAPPED,
+            Attack::NO_FOLDER,
+            Attack("become somebody", &[], "python3 -c 'import os; os.setuid(os.getuid())'"),
+            Attack(
+                "lock memory",
+                &[],
+                "python3 -c 'import ctypes; exit(ctypes.CDLL(None).mlock(ctypes.create_string_buffer(9), 9) < 0)'",
+            ),
+            Attack(
+                "write out everybody's files",
+                &[],
+                "python3 -c 'import os, ctypes; exit(ctypes.CDLL(None, use_errno=True).syncfs(0) < 0)'",
+            ),
+            Attack("fill the disk", &[], "head -c 300M /dev/zero > f"),
+            Attack("fill memory by files", &[], "head -c 100M /dev/zero > /tmp/a"),
+            Attack("many open files", &[], "python3 -c 'import os; [os.dup(0) for i in range(300)]'"),
+            Attack("fill memory", &[], "python3 -c 'bytearray(700 << 20)'"),
+            Attack(
+                "fork",
+                &[],
+                "python3 -c 'import os, time\nfor i in range(100):\n  if os.fork() == 0: time.sleep(3); os._exit(0)'",
+            ),
+        ],
+    );
+}
