@@ -10,6 +10,7 @@ use ask::Asking;
 use files::Files;
 use serde::{Deserialize, Serialize};
 use sockets::Sockets;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// The rules of one container's broker.
@@ -39,6 +40,9 @@ pub struct Policy {
     pub pace: Pace,
     /// Where each decision is recorded.
     pub audit: Option<Trail>,
+    /// What the author of a rule calls it, by its name here (`files.rules[3]`): file, line and key.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub origins: BTreeMap<String, String>,
 }
 
 /// An audit log.

@@ -279,8 +279,9 @@ fn serve(
         let _ = loader.map(Loader::end);
         exit(1)
     }
+    let log = Log::new(container, audit, policy.origins.clone());
     let orders = Orders { policy, one_identity, client, loader, pause };
-    Eyes::new(orders, facts, Log::new(container, audit), listener, init, (to_hands, hands), watch).run()
+    Eyes::new(orders, facts, log, listener, init, (to_hands, hands), watch).run()
 }
 
 impl Starting {

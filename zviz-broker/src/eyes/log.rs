@@ -9,12 +9,14 @@ use crate::handlers::sockets::messages::NO_ADDRESS;
 use crate::policy::Death;
 use nix::errno::Errno;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// The log of one container's broker.
 pub(crate) struct Log {
     container: String,
     audit: Audit,
+    origins: BTreeMap<String, String>,
 }
 
 /// What is remembered of a call until it is answered.
@@ -61,8 +63,14 @@ pub(super) enum Answered {
 const PATIENCE: Duration = Duration::from_millis(200);
 
 impl Log {
-    pub(crate) fn new(container: String, audit: Audit) -> Self {
-        Log { container, audit }
+    /// `origins` are those of the policy.
+    pub(crate) fn new(container: String, audit: Audit, origins: BTreeMap<String, String>) -> Self {
+        Log { container, audit, origins }
+    }
+
+    /// What the author of the policy calls a rule.
+    fn rule<'a>(&'a self, call: &'a Call) -> Option<&'a str> {
+        Some(self.origins.get(&*call.rule).map_or(&*call.rule, String::as_str))
     }
 
     pub(super) fn started(&self) {
@@ -70,7 +78,7 @@ impl Log {
     }
 
     pub(super) fn ended(self) {
-        let Log { container, audit } = self;
+        let Log { container, audit, .. } = self;
         let broker = std::process::id();
         audit.record(&Event::BrokerEnded { container: &container, broker, why: "the container has ended" });
         audit.finish(PATIENCE);
@@ -112,7 +120,7 @@ impl Log {
 
     fn question<'a>(&'a self, call: &'a Call, id: u64, arguments: &'a [(&'a str, Told<'a>)]) -> Ask<'a> {
         let (container, pid, syscall) = (self.container.as_str(), call.thread, call.name);
-        Ask { container, id, pid, syscall, arguments, rule: Some(&call.rule) }
+        Ask { container, id, pid, syscall, arguments, rule: self.rule(call) }
     }
 
     pub(super) fn answered(&self, call: &Call, answered: Answered) {
@@ -134,7 +142,7 @@ impl Log {
             syscall: call.name,
             arguments: &arguments,
             verdict,
-            rule: Some(&call.rule),
+            rule: self.rule(call),
             latency: call.received.elapsed(),
         }));
     }

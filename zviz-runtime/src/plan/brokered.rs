@@ -14,7 +14,11 @@ pub(super) fn complete(input: Input, found: &mut Findings) -> Profile {
     let says = files.listed_only || files.writable.is_some();
     if let Some(policy) = profile.broker.files.as_mut().filter(|_| says) {
         let otherwise = policy.default;
+        let own = policy.rules.len();
         policy.rules.extend(rules(&files, otherwise));
+        let lists = "filesystem.readonly, writable, tmpfs or base";
+        let names = (own..policy.rules.len()).map(|i| (format!("files.rules[{i}]"), lists.to_owned()));
+        profile.broker.origins.extend(names);
     }
     if let Some(sockets) = &mut profile.broker.sockets {
         if let Some(writable) = files.writable.as_ref() {

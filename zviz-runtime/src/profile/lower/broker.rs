@@ -1,6 +1,7 @@
 //! What the broker does for a profile.
 
 use super::{Lowering, is_pattern};
+use std::collections::BTreeMap;
 use zviz_broker::policy::ask::Asking;
 use zviz_broker::policy::files::{Access, FileRule, Files, Reason, Verdict};
 use zviz_broker::policy::sockets::Sockets;
@@ -24,7 +25,16 @@ const KERNEL: &[(&[&str], &str)] = &[
     ),
 ];
 
+/// What rules are called by their author, by their names in the policy.
+type Origins = BTreeMap<String, String>;
+
 impl Lowering<'_> {
+    /// A key with its file and line.
+    fn origin(&self, key: &str) -> String {
+        let place = self.document.place(key).map(ToString::to_string).unwrap_or_default();
+        format!("{place}: {key}")
+    }
+
     pub(super) fn broker(&mut self) -> Policy {
         let asked = self.asked();
         let has = |names: &[&str]| asked.iter().any(|name| names.contains(name));
@@ -33,11 +43,11 @@ impl Lowering<'_> {
             nodes: has(&["mknod", "mknodat"]),
             sysinfo: has(&["sysinfo"]),
             bpf_devices: has(&["bpf"]),
-            files: self.rules(has(&["open", "openat", "openat2", "creat"])),
-            sockets: self.ways(has(&["connect", "bind", "sendto", "sendmsg", "sendmmsg"])),
             pace: self.pace(),
             ..Policy::default()
         };
+        policy.files = self.rules(has(&["open", "openat", "openat2", "creat"]), &mut policy.origins);
+        policy.sockets = self.ways(has(&["connect", "bind", "sendto", "sendmsg", "sendmmsg"]), &mut policy.origins);
         if has(&["uname"]) {
             let plain = Uname::plain();
             let (release, version) = (given.uname.release, given.uname.version);
@@ -91,11 +101,10 @@ impl Lowering<'_> {
     }
 
     /// Rules for opening files.
-    fn rules(&mut self, asked: bool) -> Option<Files> {
+    fn rules(&mut self, asked: bool, origins: &mut Origins) -> Option<Files> {
         let Patterns { deny_read, deny_write, audit, allow_read, allow_write, ask } =
             self.document.filesystem.patterns.clone();
-        let hidden: Vec<String> =
-            self.document.filesystem.hidden.iter().filter(|path| is_pattern(path)).cloned().collect();
+        let hidden = self.document.filesystem.hidden.clone();
         let denied = Verdict::Deny(Reason::Eacces);
         let mut rules = Vec::new();
         for (key, globs, access, verdict) in [
@@ -107,8 +116,14 @@ impl Lowering<'_> {
             ("patterns.ask", ask, Access::Any, Verdict::Ask),
             ("patterns.audit", audit, Access::Any, Verdict::Audit),
         ] {
-            let globs = self.paths(&format!("filesystem.{key}"), &globs);
-            rules.extend(globs.into_iter().map(|glob| FileRule { glob, access, verdict }));
+            let key = format!("filesystem.{key}");
+            for (i, glob) in self.paths(&key, &globs).into_iter().enumerate() {
+                // A path that is hidden is no pattern, and not there.
+                if key != "filesystem.hidden" || is_pattern(&glob) {
+                    origins.insert(format!("files.rules[{}]", rules.len()), self.origin(&format!("{key}[{i}]")));
+                    rules.push(FileRule { glob, access, verdict });
+                }
+            }
         }
         let full = self.document.audit.level == Some(AuditLevel::Full);
         let default = if full { Verdict::Audit } else { Verdict::Allow };
@@ -126,7 +141,7 @@ impl Lowering<'_> {
     }
 
     /// Rules for addresses of sockets: those of `network`, or none but that sockets of Docker and the like stay shut.
-    fn ways(&mut self, asked: bool) -> Option<Sockets> {
+    fn ways(&mut self, asked: bool, origins: &mut Origins) -> Option<Sockets> {
         let named = self.paths("broker.unix_sockets", &self.document.broker.unix_sockets.clone());
         let ways = super::network::ways(&self.document.network, &named);
         match ways {
@@ -135,7 +150,16 @@ impl Lowering<'_> {
                 None
             }
             Ok(None) if asked || !named.is_empty() => Some(super::network::open(&named)),
-            Ok(ways) => ways,
+            Ok(None) => None,
+            Ok(Some((sockets, keys))) => {
+                for (i, key) in keys.into_iter().enumerate() {
+                    origins.insert(format!("sockets.connect[{i}]"), self.origin(key));
+                }
+                if let Some(key) = super::network::list(&self.document.network) {
+                    origins.insert("sockets.otherwise".into(), self.origin(key));
+                }
+                Some(sockets)
+            }
         }
     }
 }

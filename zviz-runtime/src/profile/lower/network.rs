@@ -12,7 +12,7 @@ const ALL: &[&str] = &["0.0.0.0/0", "::/0"];
 const DNS: &str = "53";
 
 /// The rules, if the profile has any that matter.
-pub(super) fn ways(given: &Network, named: &[String]) -> Result<Option<Sockets>, Fault> {
+pub(super) fn ways(given: &Network, named: &[String]) -> Result<Option<(Sockets, Vec<&'static str>)>, Fault> {
     if given.mode == Some(NetworkMode::None) {
         // There is nowhere to go.
         return Ok(None);
@@ -28,7 +28,7 @@ pub(super) fn ways(given: &Network, named: &[String]) -> Result<Option<Sockets>,
     if !says && given.dns.allow.is_none() {
         return Ok(None);
     }
-    let mut connect = Vec::new();
+    let (mut connect, mut keys) = (Vec::new(), Vec::new());
     let net = |ranges: &[String], ports: Vec<Ports>, key: &'static str| -> Result<Place, Fault> {
         let within = ranges.iter().map(|range| Range::try_from(range.clone())).collect::<Result<_, _>>();
         Ok(Place::Net(Internet { within: within.map_err(|what| (key, what))?, ports }))
@@ -38,29 +38,41 @@ pub(super) fn ways(given: &Network, named: &[String]) -> Result<Option<Sockets>,
     let denied: Vec<String> = denied.cloned().collect();
     if !denied.is_empty() {
         connect.push(Rule::Deny(net(&denied, Vec::new(), "network.egress.deny")?));
+        keys.push("network.egress.deny");
     }
     let ports =
         |(from, to): &(u16, u16)| Ports::try_from(if from == to { from.to_string() } else { format!("{from}-{to}") });
     let shut: Vec<Ports> = given.ports.deny_connect.iter().filter_map(|range| ports(range).ok()).collect();
     if !shut.is_empty() {
         connect.push(Rule::Deny(net(&[], shut, "network.ports.deny_connect")?));
+        keys.push("network.ports.deny_connect");
     }
     if let Some(may) = given.dns.allow {
         let port = Ports::try_from(DNS.to_owned()).map_err(|what| ("network.dns.allow", what))?;
         let place = net(&[], vec![port], "network.dns.allow")?;
         connect.push(if may { Rule::Allow(place) } else { Rule::Deny(place) });
+        keys.push("network.dns.allow");
     }
-    let key = if given.allow_cidrs.is_some() { "network.allow_cidrs" } else { "network.egress.allow" };
+    let key = list(given).unwrap_or("network.egress.allow");
     match &allowed {
         // No range is any: an empty list allows nothing.
         Some(ranges) if ranges.is_empty() => {}
-        Some(ranges) => connect.push(Rule::Allow(net(ranges, Vec::new(), key)?)),
+        Some(ranges) => {
+            connect.push(Rule::Allow(net(ranges, Vec::new(), key)?));
+            keys.push(key);
+        }
         None => connect.push(Rule::Allow(Place::Net(Internet::default()))),
     }
     let open = open(named);
     let unix = open.connect.into_iter().filter(|rule| !matches!(rule.place(), Place::Net(_)));
     connect.extend(unix);
-    Ok(Some(Sockets { connect, bind: open.bind, otherwise: Verdict::Deny }))
+    Ok(Some((Sockets { connect, bind: open.bind, otherwise: Verdict::Deny }, keys)))
+}
+
+/// The key of the list beside which all else is denied.
+pub(super) fn list(given: &Network) -> Option<&'static str> {
+    let lists = [(&given.allow_cidrs, "network.allow_cidrs"), (&given.egress.allow, "network.egress.allow")];
+    lists.into_iter().find_map(|(list, key)| list.as_ref().map(|_| key))
 }
 
 /// All may be reached but what only a rule of its own opens: sockets of Docker, of message buses, of agents.
@@ -99,7 +111,10 @@ mod tests {
             network.ports.deny_connect = vec![(22, 23)];
             network.dns.allow = Some(true);
         });
-        let sockets = ways(&network, &["/run/a.sock".into()]).unwrap().unwrap();
+        let (sockets, keys) = ways(&network, &["/run/a.sock".into()]).unwrap().unwrap();
+        let expected =
+            ["network.egress.deny", "network.ports.deny_connect", "network.dns.allow", "network.egress.allow"];
+        assert_eq!(keys, expected);
         assert_eq!(sockets.otherwise, Verdict::Deny);
         let text: Vec<String> = sockets.connect.iter().map(|rule| serde_json::to_string(rule).unwrap()).collect();
         let expected = [
@@ -115,7 +130,7 @@ mod tests {
 
     #[test]
     fn an_empty_list_allows_nothing() {
-        let sockets = ways(&given(|network| network.allow_cidrs = Some(Vec::new())), &[]).unwrap().unwrap();
+        let (sockets, _) = ways(&given(|network| network.allow_cidrs = Some(Vec::new())), &[]).unwrap().unwrap();
         assert!(!sockets.connect.iter().any(|rule| matches!(rule, Rule::Allow(Place::Net(_)))));
     }
 }
