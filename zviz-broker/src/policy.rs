@@ -38,11 +38,26 @@ pub struct Policy {
     pub death: Death,
     /// How fast calls are served, and for how long one is.
     pub pace: Pace,
-    /// Where each decision is recorded.
+    /// Where decisions are recorded.
     pub audit: Option<Trail>,
+    /// Which of them are.
+    pub record: Record,
     /// What the author of a rule calls it, by its name here (`files.rules[3]`): file, line and key.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub origins: BTreeMap<String, String>,
+}
+
+/// Which decisions are recorded, where any are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Record {
+    /// Every one that the broker makes.
+    #[default]
+    All,
+    /// Those that refuse something. What becomes of the broker itself is recorded too.
+    Denials,
+    /// None.
+    Nothing,
 }
 
 /// An audit log.

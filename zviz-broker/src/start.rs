@@ -14,7 +14,7 @@ use crate::hands::{self, Asked, Hands};
 use crate::loader::{self, Loader};
 use crate::policy::ask::Client;
 use crate::policy::files::Rules;
-use crate::policy::{Policy, Trail};
+use crate::policy::{Policy, Record, Trail};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::File;
@@ -132,7 +132,8 @@ pub fn start(settings: Settings) -> Result<Starting, Error> {
         return Err(fault.into());
     }
     let call = |what| move |errno| Error::Call { what, errno };
-    let audit = settings.policy.audit.as_ref().map(Trail::open).transpose().map_err(Error::Audit)?;
+    let audit = settings.policy.audit.as_ref().filter(|_| settings.policy.record != Record::Nothing);
+    let audit = audit.map(Trail::open).transpose().map_err(Error::Audit)?;
     let client = settings.policy.ask.as_ref().and_then(|asking| asking.client.as_ref());
     let client = client.map(Client::connect).transpose().map_err(Error::Ask)?;
     let loads = settings.policy.bpf_devices;
@@ -279,7 +280,7 @@ fn serve(
         let _ = loader.map(Loader::end);
         exit(1)
     }
-    let log = Log::new(container, audit, policy.origins.clone());
+    let log = Log::new(container, audit, policy.record, policy.origins.clone());
     let orders = Orders { policy, one_identity, client, loader, pause };
     Eyes::new(orders, facts, log, listener, init, (to_hands, hands), watch).run()
 }

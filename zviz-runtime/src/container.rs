@@ -67,6 +67,9 @@ pub struct State {
     /// The root, where it is attached in the host's own mount namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attached: Option<Attached>,
+    /// Who ends it when its time is up, where nobody waits for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watcher: Option<Init>,
     /// Everything that was decided, annotations, hooks and cgroup among it.
     pub plan: Plan,
 }
@@ -83,6 +86,7 @@ impl State {
             owner: nix::unistd::geteuid().as_raw(),
             creating: true,
             attached: None,
+            watcher: None,
             plan,
         }
     }

@@ -4,11 +4,12 @@ pub(crate) mod broker;
 mod create;
 mod held;
 mod release;
+mod watcher;
 
 pub use create::{create, run};
 pub use held::{Container, abandon, finish, start_created};
 pub(crate) use release::container_namespaces;
-pub use release::start;
+pub use release::{Waiting, start};
 
 use crate::apply::cgroup;
 use crate::apply::hooks::{self, HookError};
@@ -93,6 +94,7 @@ pub(crate) fn cache(store: &Store) -> Cache {
 }
 
 const FIFO: &str = store::EXEC_FIFO;
+const WATCHER_LEAVES: &str = store::ENDED;
 
 impl Error {
     /// What a shell answers where it is the program itself that cannot be run: 127 if it is not there, else 126.

@@ -13,7 +13,7 @@ mod entry;
 mod lock;
 mod root;
 
-pub use entry::{EXEC_FIFO, Entry, Left, Locked};
+pub use entry::{ENDED, EXEC_FIFO, Entry, Left, Locked};
 pub use root::Root;
 
 use crate::container::Id;

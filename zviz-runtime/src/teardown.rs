@@ -154,6 +154,7 @@ pub fn remove(locked: Locked, state: &State, kill_leftovers: bool) -> Result<Vec
     if let Some(root) = &state.attached {
         root.detach().map_err(|errno| Error::Root { id: state.id.clone(), errno })?;
     }
+    unwatch(state);
     locked.remove()?;
     Ok(poststop(state))
 }
@@ -163,9 +164,18 @@ pub fn remove(locked: Locked, state: &State, kill_leftovers: bool) -> Result<Vec
 /// take away (runtime.md, "Lifecycle", steps 12 and 13).
 pub(crate) fn undo(locked: Locked, state: &State) -> Vec<hooks::HookError> {
     let _ = cgroup::kill(&state.plan.cgroup, Signal::SIGKILL);
+    unwatch(state);
     let detached = state.attached.as_ref().is_none_or(|root| root.detach().is_ok());
     let removed = cgroup::remove(&state.plan.cgroup).is_ok() && detached && locked.remove().is_ok();
     if removed && state.init.is_some() { poststop(state) } else { Vec::new() }
+}
+
+/// Ends who looks after its time: there is nothing left to look after. It ends by itself too, a little later.
+fn unwatch(state: &State) {
+    if let Some(Ok(Some(watcher))) = state.watcher.map(Init::open) {
+        let _ = pidfd_send_signal(watcher.as_fd(), libc::SIGKILL);
+        let _ = ended(watcher.as_fd(), PATIENCE);
+    }
 }
 
 /// Forgets a container of which there is no state: `create` died before there was anything else.

@@ -178,6 +178,102 @@ fn time_is_up_for_those_who_wait() {
 }
 
 #[test]
+fn time_is_up_where_nobody_waits() {
+    requires!(root);
+    let Some(bundle) = with_profiles("watched", &[], "") else { return };
+    let make = |time: &str| {
+        bundle.edit(|spec| {
+            spec["annotations"] = json!({"zviz.io/timeout": time});
+            spec["process"]["args"] = json!(["sleep", "100"]);
+        });
+        bundle.create();
+    };
+    let watchers = || {
+        let named = |entry: &fs::DirEntry| {
+            fs::read_to_string(entry.path().join("comm")).is_ok_and(|name| name == "zviz-watcher\n")
+                && fs::read_to_string(entry.path().join("status")).is_ok_and(|status| !status.contains("State:\tZ"))
+        };
+        let ours = |entry: fs::DirEntry| entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
+        fs::read_dir("/proc").unwrap().flatten().filter(named).filter_map(ours).collect::<Vec<i32>>()
+    };
+    make("500ms");
+    // Time begins with the program.
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    assert_eq!(bundle.state()["status"], "created");
+    bundle.ok(&["start", &bundle.name]);
+    assert_eq!(bundle.state()["status"], "running");
+    assert_eq!(bundle.state()["ended"], Value::Null);
+    bundle.wait_for("stopped");
+    assert_eq!(bundle.state()["ended"], "wall_time");
+    bundle.ok(&["delete", &bundle.name]);
+    bundle.leaves_nothing();
+
+    make("1h");
+    let before = watchers();
+    bundle.ok(&["start", &bundle.name]);
+    let watcher = *watchers().iter().find(|pid| !before.contains(pid)).unwrap();
+    let of = |file: &str| fs::read_to_string(format!("/proc/{watcher}/{file}")).unwrap();
+    let status = of("status");
+    for line in ["CapEff:\t0000000000000020", "CapPrm:\t0000000000000020", "NoNewPrivs:\t1", "Threads:\t1"] {
+        assert!(status.contains(line), "{line} not in {status}");
+    }
+    // What it has of its own: the rest is the runtime's file, which all share.
+    let own = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    let kilobytes: u32 = own.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kilobytes < 2048, "{kilobytes} kB");
+    // Null thrice, init, the reason; and a moment longer the socket over which it has said that it is ready.
+    let descriptors = || fs::read_dir(format!("/proc/{watcher}/fd")).unwrap().count();
+    let closed = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        descriptors() == 5
+    });
+    assert!(closed, "{} descriptors", descriptors());
+    bundle.ok(&["delete", "--force", &bundle.name]);
+    assert!(!watchers().contains(&watcher));
+    bundle.leaves_nothing();
+
+    // It goes with a container that ends by itself.
+    make("1h");
+    bundle.ok(&["start", &bundle.name]);
+    bundle.ok(&["kill", &bundle.name, "KILL"]);
+    bundle.wait_for("stopped");
+    assert_eq!(bundle.state()["ended"], Value::Null);
+    bundle.ok(&["delete", &bundle.name]);
+    assert!(watchers().iter().all(|pid| before.contains(pid)));
+    bundle.leaves_nothing();
+}
+
+#[test]
+fn what_is_recorded_is_what_the_profile_says() {
+    requires!(root);
+    let level = |name: &str, level: &str| format!("{}{level}", OWN.replace("own", name));
+    let (none, denials, full) = (
+        level("none", "audit: {level: none}\n"),
+        level("denials", "audit: {level: denials}\n"),
+        level("full", "audit: {level: full}\n"),
+    );
+    let profiles = [("none", &*none), ("denials", &*denials), ("full", &*full), ("own", OWN)];
+    let Some(bundle) = with_profiles("levels", &profiles, "") else { return };
+    fs::write(bundle.rootfs("a.key"), "read\n").unwrap();
+    fs::write(bundle.rootfs("a.text"), "read\n").unwrap();
+    let log = bundle.file("audit.jsonl");
+    let plain = fs::read_to_string(bundle.file("config.yaml")).unwrap();
+    let records = |name: &str| {
+        fs::write(bundle.file("config.yaml"), format!("{plain}audit: {{file: {log}}}\n")).unwrap();
+        script(&bundle, &[("profile", name), ("audit", "true")], "cat /a.key /a.text; true");
+        let text = fs::read_to_string(&log).unwrap();
+        fs::remove_file(&log).unwrap();
+        (text.contains("/a.key"), text.contains("/a.text"))
+    };
+    assert_eq!(records("full"), (true, true));
+    assert_eq!(records("denials"), (true, false));
+    // Asked for by an annotation, a profile cannot have it left out.
+    assert!(records("none").0);
+    assert!(records("own").0);
+    bundle.leaves_nothing();
+}
+
+#[test]
 fn the_manual_has_every_key_of_the_hosts_policy() {
     let manual = include_str!("../../docs/profiles.md");
     for (path, key) in zviz_profile::schema::leaves_of(zviz_profile::host::ROOT) {

@@ -6,7 +6,7 @@ use crate::audit::{self, Argument as Told, Ask, Audit, Decision, Event, Part, Ve
 use crate::decision::Argument;
 use crate::handlers::sockets::address::{Address, Way, parse};
 use crate::handlers::sockets::messages::NO_ADDRESS;
-use crate::policy::Death;
+use crate::policy::{Death, Record};
 use nix::errno::Errno;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ pub(crate) struct Log {
     container: String,
     audit: Audit,
     origins: BTreeMap<String, String>,
+    record: Record,
 }
 
 /// What is remembered of a call until it is answered.
@@ -64,8 +65,8 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 impl Log {
     /// `origins` are those of the policy.
-    pub(crate) fn new(container: String, audit: Audit, origins: BTreeMap<String, String>) -> Self {
-        Log { container, audit, origins }
+    pub(crate) fn new(container: String, audit: Audit, record: Record, origins: BTreeMap<String, String>) -> Self {
+        Log { container, audit, record, origins }
     }
 
     /// What the author of the policy calls a rule.
@@ -106,12 +107,17 @@ impl Log {
     pub(super) fn asked(&self, call: &Call, id: u64) -> Vec<u8> {
         let arguments = call.told();
         let ask = self.question(call, id, &arguments);
-        self.audit.record(&Event::Asked(ask));
+        if self.record == Record::All {
+            self.audit.record(&Event::Asked(ask));
+        }
         question(&ask)
     }
 
     /// What became of a question.
     pub(super) fn decided(&self, call: &Call, id: u64, verdict: Result<(), Errno>, by: &str) {
+        if self.record == Record::Denials && verdict.is_ok() {
+            return;
+        }
         let arguments = call.told();
         let ask = self.question(call, id, &arguments);
         let verdict = verdict.map_or_else(Verdict::Errno, |()| Verdict::Allow);
@@ -126,7 +132,8 @@ impl Log {
     pub(super) fn answered(&self, call: &Call, answered: Answered) {
         // What goes over a connection is no decision.
         let is_data = call.rule == NO_ADDRESS && !matches!(answered, Answered::Result(Err(_)));
-        if self.audit.is_none() || is_data {
+        let refuses = matches!(answered, Answered::Result(Err(_)));
+        if self.audit.is_none() || is_data || self.record == Record::Denials && !refuses {
             return;
         }
         let verdict = match answered {

@@ -48,6 +48,9 @@ pub struct Report<'a> {
     pub annotations: &'a BTreeMap<String, String>,
     /// A user's name or `#uid`: `list` says it, `state` leaves it empty.
     pub owner: String,
+    /// The limit that ended it: `wall_time`. zviz's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
 }
 
 impl State {
@@ -75,6 +78,7 @@ impl State {
             created: &self.created,
             annotations: &self.plan.annotations,
             owner,
+            ended: None,
         }
     }
 }

@@ -4,12 +4,17 @@
 
 use super::input::{Findings, Input};
 use crate::profile::{FileRules, Profile, files};
+use zviz_broker::policy::Record;
 use zviz_broker::policy::files::{Access, FileRule, Reason, Verdict};
 use zviz_broker::policy::sockets::{Place, Rule};
 
 /// The profile, with all that its broker has to know.
 pub(super) fn complete(input: Input, found: &mut Findings) -> Profile {
     let mut profile = input.profile.clone();
+    if profile.broker.audit.is_some() && profile.broker.record == Record::Nothing {
+        profile.broker.audit = None;
+        found.note(format!("profile {}: audit.level", profile.name), "is none: nothing is recorded");
+    }
     let files = profile.files.clone();
     let says = files.listed_only || files.writable.is_some();
     if let Some(policy) = profile.broker.files.as_mut().filter(|_| says) {

@@ -9,7 +9,7 @@ use crate::plan::Problems;
 use crate::spec::Spec;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use zviz_broker::policy::Trail;
+use zviz_broker::policy::{Record, Trail};
 use zviz_profile::{Document, HostPolicy, NetworkMode, Text, read_host};
 
 /// Where the host's policy is.
@@ -182,6 +182,10 @@ impl Rules {
         }
         match &policy.audit.file {
             Some(file) => {
+                if broker.record == Record::Nothing {
+                    // Whoever is recorded does not decide whether.
+                    broker.record = Record::All;
+                }
                 broker.audit =
                     Some(Trail::File { path: PathBuf::from(file), max_bytes: AUDIT_BYTES, keep: AUDIT_KEPT });
             }

@@ -1,6 +1,6 @@
 //! A container that was created here, until its end.
 
-use super::{Error, broker, start};
+use super::{Error, Waiting, broker, start};
 use crate::apply::hooks::HookError;
 use crate::container::{State, Status};
 use crate::store::{self, Left, Locked, Store};
@@ -66,9 +66,14 @@ impl Held {
 ///
 /// # Errors
 /// As `start`; the container is still there then.
-pub fn start_created(store: &Store, container: &Container, last_capability: u32) -> Result<(), Error> {
+pub fn start_created(
+    store: &Store,
+    container: &Container,
+    last_capability: u32,
+    waiting: Waiting,
+) -> Result<(), Error> {
     match &container.held {
-        Held::Locked(locked) => start(store, locked, &container.state, last_capability),
+        Held::Locked(locked) => start(store, locked, &container.state, last_capability, waiting),
         Held::Left(_) => Err(Error::Status(Status::Running)),
     }
 }

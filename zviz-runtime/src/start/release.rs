@@ -1,6 +1,6 @@
 //! `start`: a container that was created becomes its payload.
 
-use super::{Error, FIFO, cache};
+use super::{Error, FIFO, cache, watcher};
 use crate::apply::cgroup;
 use crate::apply::confine;
 use crate::apply::hooks::{self, Inside, Kind, Within};
@@ -15,6 +15,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use zviz_seccomp::Cache;
 use zviz_sys::ids;
 
@@ -37,11 +38,26 @@ pub(crate) fn container_namespaces(plan: &Plan) -> u64 {
     .fold(0, |flags, (_, flag)| flags | u64::from(flag.cast_unsigned()))
 }
 
+/// Who looks after the wall time of a container's profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiting {
+    /// The caller, who waits for the container's end.
+    Caller,
+    /// Nobody: a process of its own does.
+    Nobody,
+}
+
 /// Lets a created container run: its startContainer hooks, then the payload, then its poststart hooks.
 ///
 /// # Errors
 /// The container is not created; a hook failed: it is killed then.
-pub fn start(store: &Store, locked: &Locked, state: &State, last_capability: u32) -> Result<(), Error> {
+pub fn start(
+    store: &Store,
+    locked: &Locked,
+    state: &State,
+    last_capability: u32,
+    waiting: Waiting,
+) -> Result<(), Error> {
     match locked.status(state)? {
         Status::Created => {}
         other => return Err(Error::Status(other)),
@@ -51,7 +67,11 @@ pub fn start(store: &Store, locked: &Locked, state: &State, last_capability: u32
     }
     let init = state.live_init().ok_or(Error::Status(Status::Stopped))?;
     let pidfd = call("pidfd_open", zviz_sys::process::pidfd_open(init.pid))?;
-    if let Err(error) = release(locked, state, pidfd.as_fd(), &cache(store), last_capability) {
+    let wall_time = state.plan.profile.limits.wall_time.filter(|_| waiting == Waiting::Nobody);
+    let watched = wall_time.map(Duration::from_millis).map(|after| watcher::start(locked, state, pidfd.as_fd(), after));
+    let released =
+        watched.unwrap_or(Ok(())).and_then(|()| release(locked, state, pidfd.as_fd(), &cache(store), last_capability));
+    if let Err(error) = released {
         // To its end, so that who asks next is not told that it could be started.
         let _ = teardown::kill(state);
         return Err(error);

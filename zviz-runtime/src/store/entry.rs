@@ -19,6 +19,8 @@ const NEW_STATE: &str = "state.json.new";
 const CREATING: &str = "creating.json";
 /// Init waits on it until `start`, which takes it away.
 pub const EXEC_FIFO: &str = "exec.fifo";
+/// Which limit has ended the container, in a word; there only where one could.
+pub const ENDED: &str = "ended";
 /// Far above any plan that config.json can ask for.
 const MAX_STATE: u64 = 64 << 20;
 
@@ -63,6 +65,15 @@ impl Entry {
             return Err(Error::State { id: self.id.clone(), source });
         }
         Ok(state)
+    }
+
+    /// Which limit has ended the container, if one has.
+    #[must_use]
+    pub fn ended(&self) -> Option<String> {
+        let file = openat(&self.dir, ENDED, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty());
+        let mut text = String::new();
+        File::from(file.ok()?).take(64).read_to_string(&mut text).ok()?;
+        Some(text).filter(|text| !text.is_empty())
     }
 
     /// The newest file. It is looked for again at last: the first may have come while the second went.

@@ -118,6 +118,7 @@ mod tests {
             created: "2026-11-21T00:38:15Z",
             annotations: &annotations,
             owner: "root".into(),
+            ended: None,
         };
         assert_eq!(
             table(&[report]),

@@ -8,7 +8,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 use zviz_runtime::console::{Relay, Terminal};
 use zviz_runtime::foreground::{Deadline, Payload, Watch};
-use zviz_runtime::{start, teardown};
+use zviz_runtime::start::{self, Waiting};
+use zviz_runtime::teardown;
 
 pub fn run(context: &Context, run: &Run) -> Result<u8, Failure> {
     let mixed = |what| Failure { error: anyhow::Error::msg(what), code: if run.command.is_empty() { 1 } else { 125 } };
@@ -27,9 +28,7 @@ fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
         false => None,
     };
     let wall_time = bundle.wall_time();
-    if run.detach && wall_time.is_some() {
-        anyhow::bail!("a wall time needs somebody who waits: run in the foreground");
-    }
+    let waiting = if run.detach { Waiting::Nobody } else { Waiting::Caller };
     let mut watch = Watch::start(!run.no_subreaper)?;
     let mut container = bundle.create(context, &store)?;
     let (input, output) = (stdin(), stdout());
@@ -44,7 +43,7 @@ fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
         }
     };
     let deadline = wall_time.map(|after| Instant::now() + after);
-    if let Err(error) = start::start_created(&store, &container, last_capability) {
+    if let Err(error) = start::start_created(&store, &container, last_capability, waiting) {
         abandon(context, container);
         return Err(error.into());
     }

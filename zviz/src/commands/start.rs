@@ -13,5 +13,5 @@ pub fn run(context: &Context, one: &One) -> anyhow::Result<()> {
         sealed::ensure().context("seal the runtime's binary")?;
     }
     let host = Host::probe()?;
-    Ok(start::start(&store, &locked, &state, host.last_capability)?)
+    Ok(start::start(&store, &locked, &state, host.last_capability, start::Waiting::Nobody)?)
 }

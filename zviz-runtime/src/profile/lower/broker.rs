@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use zviz_broker::policy::ask::Asking;
 use zviz_broker::policy::files::{Access, FileRule, Files, Reason, Verdict};
 use zviz_broker::policy::sockets::Sockets;
-use zviz_broker::policy::{Death, Mounts, Pace, Policy, Uname};
+use zviz_broker::policy::{Death, Mounts, Pace, Policy, Record, Uname};
 use zviz_profile::calls::expand;
 use zviz_profile::{AuditLevel, Patterns};
 
@@ -44,6 +44,11 @@ impl Lowering<'_> {
             sysinfo: has(&["sysinfo"]),
             bpf_devices: has(&["bpf"]),
             pace: self.pace(),
+            record: match self.document.audit.level {
+                Some(AuditLevel::None) => Record::Nothing,
+                Some(AuditLevel::Denials) => Record::Denials,
+                Some(AuditLevel::Full) | None => Record::All,
+            },
             ..Policy::default()
         };
         policy.files = self.rules(has(&["open", "openat", "openat2", "creat"]), &mut policy.origins);
