@@ -53,10 +53,11 @@ pub fn run((policy, one_identity): (Policy, bool), victim: impl FnOnce()) -> Opt
     ended
 }
 
-/// Runs it with another supervisor, in this process.
-pub fn supervised(victim: impl FnOnce(), supervise: impl FnOnce(OwnedFd)) -> Option<i32> {
+/// Runs it with another supervisor, in this process, which is given the listener and the victim.
+pub fn supervised(victim: impl FnOnce(), supervise: impl FnOnce(OwnedFd, OwnedFd)) -> Option<i32> {
     let given = std::cell::Cell::new(None);
-    held(&opens(), victim, |listener, _| given.set(Some(listener)), || supervise(given.take().unwrap()))
+    let serve = |listener, victim: BorrowedFd<'_>| given.set(Some((listener, victim.try_clone_to_owned().unwrap())));
+    held(&opens(), victim, serve, || given.take().map(|(listener, victim)| supervise(listener, victim)).unwrap())
 }
 
 /// Runs it with the filter; `serve` is given the listener before, and `meanwhile` is called when it runs.

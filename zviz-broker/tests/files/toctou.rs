@@ -124,9 +124,10 @@ pub fn nothing_forbidden_is_opened_in_a_race(test: &str) {
 }
 
 /// What no supervisor should do: look at what the call names, and let the kernel look again.
-fn look_and_let_run(listener: OwnedFd) {
+fn look_and_let_run(listener: OwnedFd, victim: OwnedFd) {
     loop {
-        let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+        // Older kernels (6.1) tell the end of the listener when the victim is reaped, which is done after this.
+        let mut fds = [&listener, &victim].map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN));
         poll(&mut fds, PollTimeout::NONE).unwrap();
         if !fds[0].revents().unwrap().contains(PollFlags::POLLIN) {
             return;

@@ -138,7 +138,7 @@ fn runtime<T>(
         }
         (None, Supervisor::Unsafe(permits)) => {
             to_victim.write_all(&[1]).unwrap();
-            look_then_let_run(&listener, *permits);
+            look_then_let_run(&listener, &victim, *permits);
             None
         }
         (None, Supervisor::Broker { .. }) => unreachable!(),
@@ -150,9 +150,10 @@ fn runtime<T>(
     assert_eq!(ended, Exit::Code(0), "the victim");
 }
 
-fn look_then_let_run(listener: &OwnedFd, permits: fn(&Notification) -> bool) {
+fn look_then_let_run(listener: &OwnedFd, victim: &OwnedFd, permits: fn(&Notification) -> bool) {
     loop {
-        let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+        // Older kernels (6.1) tell the end of the listener when the victim is reaped, which is done after this.
+        let mut fds = [listener, victim].map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN));
         poll(&mut fds, PollTimeout::NONE).unwrap();
         if fds[0].revents() != Some(PollFlags::POLLIN) {
             return;
