@@ -155,3 +155,91 @@ fn hostile_tenant() {
         ],
     );
 }
+
+#[test]
+fn database() {
+    all_run(
+        "database",
+        &[
+            Program("postgres", needs_postgres(), include_str!("programs/postgres.sh"), AS_SOMEBODY),
+            Program("redis", &["redis-server"], include_str!("programs/redis.sh"), &[]),
+            Program("sqlite", &["python3"], include_str!("built_in/sqlite.sh"), &[]),
+        ],
+    );
+    all_fail(
+        "database",
+        &[
+            Attack::OTHER_PROCESS,
+            Attack::UPLOADED,
+            Attack::UPLOADED_MAPPED,
+            Attack::NO_FOLDER,
+            Attack::KERNEL_TALK,
+            Attack(
+                "call somebody",
+                &[],
+                "python3 -c '
+import errno, socket
+way = socket.socket(); way.settimeout(2)
+try: way.connect((\"192.0.2.1\", 80))
+except TimeoutError: pass
+except OSError as e: exit(e.errno in [errno.EACCES, errno.EPERM])'",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn batch_job() {
+    all_run(
+        "batch-job",
+        &[
+            Program("python", &["python3"], include_str!("built_in/compute.sh"), &[]),
+            Program("convert", &["identify"], include_str!("built_in/convert.sh"), &[]),
+            Program("ffmpeg", &["ffmpeg"], include_str!("built_in/ffmpeg.sh"), &[]),
+        ],
+    );
+    all_fail(
+        "batch-job",
+        &[
+            Attack("the host's network", &["--net", "host"], "test $(grep -c : /proc/net/dev) -gt 1"),
+            Attack::INTERNET_SOCKET,
+            Attack::OTHER_PROCESS,
+            Attack::UPLOADED,
+            Attack::UPLOADED_MAPPED,
+            Attack("a file beyond all bounds", &[], "truncate -s 80G f"),
+        ],
+    );
+}
+
+#[test]
+fn development() {
+    all_run(
+        "development",
+        &[
+            Program("gcc", &["gcc", "make"], include_str!("programs/gcc.sh"), &[]),
+            Program("gdb", &["gdb", "gcc"], include_str!("built_in/gdb.sh"), &[]),
+            Program("strace", &["strace"], "strace -f -o log sh -c 'true | cat'; grep -q execve log; echo done", &[]),
+            Program("git", &["git"], include_str!("programs/git.sh"), &[]),
+            Program("python", &["python3"], include_str!("programs/python.sh"), &[]),
+            Program("perl", &["perl"], include_str!("programs/perl.sh"), &[]),
+            Program("node", &["node"], include_str!("programs/node.sh"), &[]),
+            Program("go", &["go"], include_str!("built_in/go.sh"), &[]),
+            Program("postgres", needs_postgres(), include_str!("programs/postgres.sh"), AS_SOMEBODY),
+        ],
+    );
+    cargo("development");
+    all_fail(
+        "development",
+        &[
+            Attack::CREDENTIALS,
+            Attack::MAIL,
+            Attack("a file beyond all bounds", &[], "truncate -s 80G f"),
+            Attack::DOCKER,
+        ],
+    );
+}
+
+/// It is not among the programs on a path.
+fn needs_postgres() -> &'static [&'static str] {
+    if std::path::Path::new("/usr/lib/postgresql").is_dir() { &[] } else { &["postgres"] }
+}

@@ -7,8 +7,11 @@ use zviz_profile::{Document, Faults, Text};
 /// The text of each, by name.
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("ask", include_str!("../../../profiles/ask.yaml")),
+    ("batch-job", include_str!("../../../profiles/batch-job.yaml")),
     ("ci-runner", include_str!("../../../profiles/ci-runner.yaml")),
+    ("database", include_str!("../../../profiles/database.yaml")),
     ("default", include_str!("../../../profiles/default.yaml")),
+    ("development", include_str!("../../../profiles/development.yaml")),
     ("hostile-tenant", include_str!("../../../profiles/hostile-tenant.yaml")),
     ("minimal", include_str!("../../../profiles/minimal.yaml")),
     ("nested", include_str!("../../../profiles/nested.yaml")),
