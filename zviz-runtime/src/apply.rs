@@ -12,6 +12,7 @@ pub(crate) mod landlock;
 pub(crate) mod links;
 pub(crate) mod mounts;
 pub(crate) mod namespaces;
+mod overlay;
 pub(crate) mod paths;
 pub(crate) mod process;
 pub(crate) mod rootfs;

@@ -23,6 +23,7 @@ mod profiled;
 pub use zviz_profile::quantity;
 pub mod running;
 pub mod shares;
+pub mod staged;
 pub mod subids;
 mod words;
 
@@ -72,6 +73,7 @@ pub struct Sandbox {
     rootfs: Option<String>,
     profile: Profile,
     terminal: bool,
+    stage: Option<String>,
 }
 
 /// A fresh file system in memory.
@@ -223,6 +225,13 @@ impl Sandbox {
     /// The policy over it, in place of the default one.
     pub fn profile(&mut self, profile: Profile) -> &mut Self {
         self.profile = profile;
+        self
+    }
+
+    /// Keeps what is written to the current folder out of it: in `layers`, a folder of the host with the folders `upper`, as
+    /// overlayfs has it, and `work`. Both are the caller's own, of one file system, and for one sandbox at a time.
+    pub fn stage(&mut self, layers: impl Into<String>) -> &mut Self {
+        self.stage = Some(layers.into());
         self
     }
 

@@ -72,6 +72,7 @@ fn mount(item: usize, plan: &Plan) -> String {
     let what = match &mount.kind {
         MountKind::Bind(bind) => format!("bind of {}", bind.source),
         MountKind::Filesystem(fs) => fs.fstype.clone(),
+        MountKind::Overlay => "overlay".into(),
         MountKind::Remount => "remount".into(),
         MountKind::Symlink { target } => format!("link to {target}"),
         MountKind::Directory { .. } => "directory".into(),

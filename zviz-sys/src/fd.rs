@@ -1,6 +1,7 @@
 //! Descriptors: marking, duplicating and transferring them.
 
 use crate::{Errno, Result, owned, ret};
+use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Marks every descriptor from `first` up close-on-exec. close_range(2).
@@ -109,6 +110,35 @@ pub fn packet_pair() -> Result<(OwnedFd, OwnedFd)> {
 /// What a descriptor is. fstat(2).
 pub fn stat(fd: impl AsFd) -> Result<libc::stat> {
     nix::sys::stat::fstat(fd)
+}
+
+/// The path of a descriptor in the calling process's own /proc, for calls that take only paths. Nothing is allocated.
+pub struct ProcPath([u8; 32]);
+
+impl ProcPath {
+    /// Of a descriptor that is open as long as the path is used.
+    pub fn of(fd: BorrowedFd<'_>) -> ProcPath {
+        const PREFIX: &[u8] = b"/proc/self/fd/";
+        let mut path = [0; 32];
+        path[..PREFIX.len()].copy_from_slice(PREFIX);
+        let mut number = fd.as_raw_fd().unsigned_abs();
+        let digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
+        for place in path[PREFIX.len()..PREFIX.len() + digits].iter_mut().rev() {
+            *place = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+        ProcPath(path)
+    }
+
+    /// The path below /proc, for who has a proc file system as its working directory.
+    pub fn below_proc(&self) -> &CStr {
+        self.0.get(b"/proc/".len()..).and_then(|path| CStr::from_bytes_until_nul(path).ok()).unwrap_or(c"")
+    }
+
+    /// The path.
+    pub fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or(c"")
+    }
 }
 
 /// The magic number of the file system below a descriptor. fstatfs(2).

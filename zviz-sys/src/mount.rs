@@ -171,9 +171,9 @@ pub fn detach(path: &CStr) -> Result<()> {
 /// # Errors
 /// EINVAL if it is not the root of a mount of this namespace.
 pub fn detach_mount(root: BorrowedFd<'_>) -> Result<()> {
-    let path = std::ffi::CString::new(format!("/proc/self/fd/{}", root.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
+    let path = crate::fd::ProcPath::of(root);
     // SAFETY: the path is a valid string.
-    ret(unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) }.into()).map(drop)
+    ret(unsafe { libc::umount2(path.as_c_str().as_ptr(), libc::MNT_DETACH) }.into()).map(drop)
 }
 
 /// The number of the mount that a descriptor is in, given to no other one while this kernel runs; before Linux 6.8, to no

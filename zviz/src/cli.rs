@@ -9,6 +9,7 @@ mod exec;
 pub mod profile;
 mod run;
 pub mod selftest;
+pub mod stage;
 mod update;
 
 pub use broker::Broker;
@@ -144,6 +145,8 @@ pub enum Command {
     /// A part of `selftest`
     #[command(hide = true)]
     SelftestPart(selftest::Part),
+    /// Show, apply and throw away what sandboxes wrote to stages (`run --stage`)
+    Stage(stage::Stage),
     /// Write a config.json to start from
     Spec(Spec),
     /// Print what this runtime can do as JSON

@@ -20,6 +20,7 @@ mod run;
 mod sandbox;
 mod selftest;
 mod spec;
+mod stage;
 mod start;
 mod state;
 mod update;
@@ -75,6 +76,7 @@ pub fn run(cli: Cli, log: &Log) -> Result<u8, Failure> {
         Command::Profile(flags) => return profile::run(&flags),
         Command::Selftest(flags) => return selftest::run(&context, &flags),
         Command::SelftestPart(flags) => return selftest::run_part(&context, &flags),
+        Command::Stage(flags) => return stage::run(&context, &flags),
         Command::Spec(spec) => spec::run(&spec)?,
         Command::Features => features::run()?,
         Command::Plan(plan) => plan::run(&context, &plan)?,

@@ -1,6 +1,7 @@
 //! Mounts: sources opened and file systems described beforehand, made and attached by init through descriptors.
 
 use super::inroot::{self, Make};
+use super::namespaces;
 use crate::failure::{Failure, Stage, at_item};
 use crate::plan::mounts::{IdmapSource, PropagationKind};
 use crate::plan::{Attributes, Bind, Filesystem, Mount, MountKind, Propagation};
@@ -38,8 +39,23 @@ pub(crate) struct PreparedMount {
 
 enum What {
     Tree(OwnedFd),
-    Source { path: CString, recursive: bool, nofollow: bool },
-    New { fstype: CString, options: Vec<(CString, Option<CString>)>, copy_up: bool, attributes: u64, mode: Mode },
+    Source {
+        path: CString,
+        recursive: bool,
+        nofollow: bool,
+    },
+    New {
+        fstype: CString,
+        options: Vec<(CString, Option<CString>)>,
+        copy_up: bool,
+        attributes: u64,
+        mode: Mode,
+    },
+    /// Of the two before.
+    Overlay {
+        attributes: u64,
+        proc: OwnedFd,
+    },
     Remount,
     Symlink(CString),
     Directory(u32),
@@ -85,6 +101,10 @@ pub(crate) fn prepare(plan: &Mount, opener: Opener, inherited: MountAttr) -> Res
         MountKind::Filesystem(fs) => {
             own = None;
             filesystem(fs, plan.attributes)?
+        }
+        MountKind::Overlay => {
+            own = None;
+            What::Overlay { attributes: plan.attributes.set, proc: namespaces::open_proc()? }
         }
         MountKind::Remount => What::Remount,
         MountKind::Symlink { target } => What::Symlink(cstring(target)?),
@@ -164,7 +184,7 @@ impl PreparedMount {
         }
     }
 
-    fn make(&mut self, root: BorrowedFd<'_>) -> Result<(), Errno> {
+    fn make(&mut self, root: BorrowedFd<'_>, before: &mut [PreparedMount]) -> Result<(), Errno> {
         if let What::Symlink(target) = &self.what {
             let mut name = [0u8; 256];
             let (parent, name) = inroot::parent_of(root, &self.place, &mut name)?;
@@ -179,7 +199,7 @@ impl PreparedMount {
             let directory = path::openat2(directory.as_fd(), c".", libc::O_RDONLY | libc::O_DIRECTORY, 0, 0)?;
             return nix::sys::stat::fchmod(&directory, nix::sys::stat::Mode::from_bits_truncate(mode));
         }
-        let (tree, attached) = self.tree(root)?;
+        let (tree, attached) = self.tree(root, before)?;
         if let Some(attributes) = &self.own {
             mount::set_attributes(tree.as_fd(), false, attributes)?;
         }
@@ -209,7 +229,7 @@ impl PreparedMount {
     }
 
     /// The mount, and whether it is attached already.
-    fn tree(&mut self, root: BorrowedFd<'_>) -> Result<(OwnedFd, bool), Errno> {
+    fn tree(&mut self, root: BorrowedFd<'_>, before: &mut [PreparedMount]) -> Result<(OwnedFd, bool), Errno> {
         match &self.what {
             What::Tree(fd) => Ok((fd.try_clone().map_err(|_| Errno::EMFILE)?, false)),
             What::Source { path, recursive, nofollow } => {
@@ -227,6 +247,13 @@ impl PreparedMount {
                 }
                 Ok((fs.mount(*attributes)?, false))
             }
+            What::Overlay { attributes, proc } => match before {
+                [.., lower, layers] => Ok((
+                    super::overlay::make(&mut lower.mounted, &mut layers.mounted, proc.as_fd(), *attributes)?,
+                    false,
+                )),
+                _ => Err(Errno::EINVAL),
+            },
             What::Remount | What::Symlink(_) | What::Directory(_) => {
                 Ok((inroot::open_plain(root, &self.place, 0)?, true))
             }
@@ -262,8 +289,11 @@ fn is_directory(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
 
 /// Makes them all, in order, below the root.
 pub(crate) fn make_all(mounts: &mut [PreparedMount], root: BorrowedFd<'_>) -> Result<(), Failure> {
-    for (i, mount) in mounts.iter_mut().enumerate() {
-        at_item(Stage::Mount, i, mount.make(root))?;
+    for i in 0..mounts.len() {
+        let (before, rest) = mounts.split_at_mut(i);
+        if let Some(mount) = rest.first_mut() {
+            at_item(Stage::Mount, i, mount.make(root, before))?;
+        }
     }
     Ok(())
 }

@@ -160,6 +160,7 @@ fn mount(f: &mut Formatter<'_>, m: &Mount) -> fmt::Result {
                 f.write_str(", with a copy of what is there")?;
             }
         }
+        MountKind::Overlay => write!(f, "mount {place}: overlay of the two before")?,
         MountKind::Remount => write!(f, "mount {place}: changed")?,
         MountKind::Symlink { target } => write!(f, "mount {place}: link to {}", quoted(target))?,
         MountKind::Directory { mode: bits } => write!(f, "mount {place}: directory, mode {}", mode(*bits))?,

@@ -68,7 +68,7 @@ fn rules(input: Input, rootfs: Option<&Rootfs>, mounts: &[Mount]) -> Vec<Landloc
     let mut places: Vec<(&str, bool, bool)> = vec![("/", owned, false)];
     for mount in mounts {
         let writable = match mount.kind {
-            MountKind::Bind(_) | MountKind::Filesystem(_) => !is_readonly(mount),
+            MountKind::Bind(_) | MountKind::Filesystem(_) | MountKind::Overlay => !is_readonly(mount),
             // A changed mount keeps its rule only where it has one; nothing is granted by a change.
             MountKind::Remount | MountKind::Symlink { .. } | MountKind::Directory { .. } => continue,
         };

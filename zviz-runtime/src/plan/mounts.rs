@@ -73,6 +73,10 @@ pub enum MountKind {
     Filesystem(Filesystem),
     /// Changes attributes of what is mounted there already (`remount`).
     Remount,
+    /// An overlay of the two binds before it, on the same place, which it replaces: the first is what is read, the second
+    /// holds the folders `upper`, for what is written, and `work`. Whiteouts and other marks are attributes of users
+    /// (`userxattr`), since no user namespace but the first one may have the other kind.
+    Overlay,
     /// Not a mount: a symbolic link, as hosts with joint cgroup v1 controllers need.
     Symlink {
         /// What it points to.

@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::folders::{self, Entry, What, Workspace};
-use super::{Network, Sandbox, environment, ids, limits, masks, paths, profiled, shares, words};
+use super::{Network, Sandbox, environment, ids, limits, masks, paths, profiled, shares, staged, words};
 use crate::plan::{Note, Problems};
 use crate::profile::files;
 use oci_spec::runtime as oci;
@@ -19,6 +19,7 @@ pub struct Lowered {
     pub notes: Vec<Note>,
     pub(super) entries: Vec<Entry>,
     pub(super) translated: bool,
+    pub(super) stage: Option<String>,
 }
 
 /// Decides what the sandbox is made of. Nothing is read but the arguments.
@@ -52,6 +53,9 @@ pub fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problems> {
     }
     let (cwd, workspace) = cwd(sandbox, facts, &mut notes, &mut problems);
     let mut masked: Vec<String> = masks::masked(sandbox.profile.nested).map(str::to_owned).collect();
+    if sandbox.stage.is_some() {
+        staged::check(workspace.as_ref(), &asked, &mut problems);
+    }
     if let Some(workspace) = workspace
         && !asked.iter().any(|entry| entry.inside == workspace.inside)
     {
@@ -89,7 +93,14 @@ pub fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problems> {
         problems.add(format!("--rootfs {}", sandbox.rootfs.as_deref().unwrap_or_default()), why.as_str());
     }
     let spec = words::spec(sandbox, facts, &ids, &entries, words::Decided { cwd, env, masked, resources });
-    problems.or(Lowered { spec, timeout: sandbox.timeout, notes, entries, translated: ids.translated })
+    problems.or(Lowered {
+        spec,
+        timeout: sandbox.timeout,
+        notes,
+        entries,
+        translated: ids.translated,
+        stage: sandbox.stage.clone(),
+    })
 }
 
 /// Where the command starts, and the folder that is shared because the caller stands in it.

@@ -119,6 +119,9 @@ impl Sandbox {
         let sandbox = self.under_profile();
         let facts = probe(&sandbox, limits, ids.as_ref().map(subids::Range::base));
         let lowered = lower(&sandbox, &facts)?;
+        if sandbox.stage.is_some() {
+            lowered.places_exist()?;
+        }
         let plan = lowered.plan(&self.profile, &host, id.as_str())?;
         Ok(Decided { plan, id, host, lowered, _ids: ids })
     }

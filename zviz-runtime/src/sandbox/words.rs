@@ -142,6 +142,9 @@ impl Lowered {
                 self.translate(entry, mount);
             }
         }
+        if let Some(layers) = &self.stage {
+            super::staged::overlay(&mut plan.mounts, layers, self.translated);
+        }
         plan.mounts.splice(..0, links);
         lean(&mut plan.cgroup);
     }

@@ -96,6 +96,9 @@ pub struct Sandbox {
     /// Policy that zviz compile has written into this directory
     #[arg(long, value_name = "DIR", help_heading = "Sandbox")]
     pub compiled: Option<PathBuf>,
+    /// Keep what is written to the current directory out of it, for `zviz stage`
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "", help_heading = "Sandbox")]
+    pub stage: Option<String>,
     /// Print what would be done as JSON, and do nothing
     #[arg(long, help_heading = "Sandbox")]
     pub json: bool,
@@ -191,6 +194,7 @@ impl Sandbox {
             audit,
             profile,
             compiled,
+            stage,
             json,
         } = self;
         first(&[
@@ -213,6 +217,7 @@ impl Sandbox {
             (audit.is_some(), "--audit"),
             (profile.is_some(), "--profile"),
             (compiled.is_some(), "--compiled"),
+            (stage.is_some(), "--stage"),
             (*json, "--json"),
         ])
     }

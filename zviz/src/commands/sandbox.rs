@@ -1,11 +1,12 @@
 //! `run -- COMMAND`: one command in a sandbox, in the foreground.
 
-use super::{Context, Failure};
+use super::{Context, Failure, stage};
 use crate::cli;
 use std::io::{IsTerminal, stdin, stdout};
 use zviz_runtime::console::Terminal;
 use zviz_runtime::container::Id;
-use zviz_runtime::sandbox::{Error, Flags};
+use zviz_runtime::sandbox::{Error, Flags, Sandbox};
+use zviz_runtime::store::Store;
 use zviz_runtime::{Host, sealed};
 
 /// What a shell answers where the sandbox itself is at fault: not the command's own code.
@@ -20,7 +21,7 @@ pub fn run(context: &Context, flags: &cli::Sandbox, command: &[String]) -> Resul
 
 fn sandboxed(context: &Context, flags: &cli::Sandbox, command: &[String]) -> anyhow::Result<u8> {
     let has_terminal = stdin().is_terminal() && stdout().is_terminal();
-    let sandbox = asked(flags, has_terminal).sandbox(command.to_vec())?;
+    let mut sandbox = asked(flags, has_terminal).sandbox(command.to_vec())?;
     let host = Host::probe()?;
     if !sandbox.has_ids_of_its_own(&host) {
         sealed::ensure()?;
@@ -28,16 +29,43 @@ fn sandboxed(context: &Context, flags: &cli::Sandbox, command: &[String]) -> any
     // Before the store is made, so that a wrong name leaves nothing.
     flags.id.as_deref().map(Id::new).transpose()?;
     let store = context.store()?;
-    let decided = sandbox.decide(&store, host)?;
+    let stage = match &flags.stage {
+        Some(name) if flags.json => {
+            sandbox.stage(stage::planned(name)?);
+            None
+        }
+        Some(name) => {
+            let taken = stage::take(name)?;
+            sandbox.stage(taken.layers());
+            Some(taken)
+        }
+        None => None,
+    };
+    let ended = decide_and_run(context, flags.json, sandbox, &store, host, has_terminal);
+    if let Some(stage) = stage {
+        stage.end(context);
+    }
+    ended
+}
+
+fn decide_and_run(
+    context: &Context,
+    json: bool,
+    sandbox: Sandbox,
+    store: &Store,
+    host: Host,
+    has_terminal: bool,
+) -> anyhow::Result<u8> {
+    let decided = sandbox.decide(store, host)?;
     for note in &decided.plan.notes {
         context.log.debug(|| note.to_string());
     }
-    if flags.json {
+    if json {
         super::print(&(serde_json::to_string_pretty(&decided.plan)? + "\n"))?;
         return Ok(0);
     }
     let terminal = has_terminal.then(Terminal::find).transpose()?;
-    Ok(decided.run(&store, terminal)?.status())
+    Ok(decided.run(store, terminal)?.status())
 }
 
 fn asked(flags: &cli::Sandbox, terminal: bool) -> Flags {

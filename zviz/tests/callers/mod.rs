@@ -124,6 +124,8 @@ impl Caller {
         let mut command = Command::new(program);
         command.current_dir(&self.work).stdin(Stdio::null()).env_clear();
         command.env("HOME", &self.home).env("USER", self.user()).env("LANG", "C.UTF-8");
+        // Root would keep stages in /var/lib.
+        command.env("XDG_STATE_HOME", self.home.join(".state"));
         command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         if !self.root {
             command.uid(self.user.0.uid).gid(self.user.0.gid);
