@@ -20,6 +20,10 @@ pub struct Judged {
     pub trust: Option<&'static str>,
 }
 
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
 impl Opened {
     /// Judges all changes.
     ///
@@ -33,14 +37,20 @@ impl Opened {
         let named = |source| Error::io(format!("look at {}", escape::name(&change.path)), source);
         let refused = self.refused(&change).map_err(named)?;
         let conflict = self.conflict(&change).map_err(named)?;
-        // A folder by itself says nothing; the files in it do.
-        let trust = if change.kind == Kind::Folder { None } else { trust::hands_on(&change.path) };
+        // A folder by itself says nothing; the files in it do, and who may put others there.
+        let silent = change.kind == Kind::Folder && change.did != Did::Permissions;
+        let trust = if silent { None } else { trust::hands_on(&change.path) };
         Ok(Judged { change, refused, conflict, trust })
     }
 
     fn refused(&self, change: &Change) -> io::Result<Option<&'static str>> {
         if change.did == Did::Deleted {
             return Ok(None);
+        }
+        // A file is replaced by one that its owner has to be given.
+        let kept = |host: &Stamp| host.is_folder() || is_root() || host.owner.0 == nix::unistd::geteuid().as_raw();
+        if change.did != Did::Permissions && !change.host.as_ref().is_none_or(kept) {
+            return Ok(Some("belongs to another user on the host, which could not be kept"));
         }
         Ok(match change.kind {
             Kind::Device => Some("is a device"),
@@ -50,8 +60,13 @@ impl Opened {
             Kind::Folder if change.mode & 0o4000 != 0 => Some("has the set-user-id bit"),
             Kind::Folder if change.mode & 0o2000 != 0 && !self.inherits(change)? => Some("has the set-group-id bit"),
             Kind::Link => self.leads_out(change)?,
+            Kind::File if !self.is_readable(&change.path) => Some("cannot be read: the stage took your right to"),
             Kind::File | Kind::Folder => None,
         })
+    }
+
+    fn is_readable(&self, path: &[u8]) -> bool {
+        !at::file(&self.upper, path).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
     }
 
     /// A folder in a folder with the set-group-id bit gets it from there.

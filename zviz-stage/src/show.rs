@@ -95,7 +95,10 @@ impl Opened {
     pub fn unified(&self, change: &Change, terminal: bool) -> Result<String, Error> {
         let named = |source| Error::io(format!("read {}", escape::name(&change.path)), source);
         let content = |side, there: bool| match there {
-            true => read(side, &change.path).map_err(named),
+            true => match read(side, &change.path) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Content::Other),
+                other => other.map_err(named),
+            },
             false => Ok(Content::Text(String::new())),
         };
         let was_file = change.host.as_ref().is_some_and(|host| host.mode & libc::S_IFMT == libc::S_IFREG);
@@ -106,7 +109,7 @@ impl Opened {
         let old = content(self.folder.as_fd(), was_file)?;
         let new = content(self.upper.as_fd(), is_file)?;
         let (Content::Text(old), Content::Text(new)) = (old, new) else {
-            return Ok(format!("binary or large: {}\n", escape::name(&change.path)));
+            return Ok(format!("not compared by line: {}\n", escape::name(&change.path)));
         };
         let header = |side: &str, there: bool| match there {
             true => format!("{side}/{}", escape::name(&change.path)),
