@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, RenameFlags, renameat, renameat2};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmod, fchmodat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, linkat, symlinkat, unlinkat};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -28,17 +28,20 @@ impl Opened {
     /// # Errors
     /// The first that cannot be applied. Those before it are.
     pub fn apply(&mut self, judged: &[Judged]) -> Result<usize, Error> {
-        let mut folders = BTreeSet::new();
+        let mut folders = BTreeMap::new();
         let mut modes = Vec::new();
         let mut count = 0;
         let mut outcome = Ok(());
         for Judged { change, .. } in judged {
+            let around = at::split(&change.path).0;
+            if !folders.contains_key(around) {
+                folders.insert(around.to_vec(), self.is_as_it_was(around));
+            }
             outcome = self.one(change);
             if outcome.is_err() {
                 break;
             }
             count += 1;
-            folders.insert(at::split(&change.path).0.to_vec());
             if change.kind == Kind::Folder && change.did != Did::Deleted {
                 modes.push(change);
             } else if change.did != Did::Deleted {
@@ -49,11 +52,18 @@ impl Opened {
         for change in modes.iter().rev() {
             outcome = outcome.and(self.folder_mode(change));
         }
-        for folder in &folders {
+        // What its owner did to a folder is still to be told of, though our changes have come on top.
+        for (folder, _) in folders.iter().filter(|(_, as_it_was)| **as_it_was) {
             self.seen(folder);
         }
         let kept = self.keep_record();
         outcome.and(kept).map(|()| count)
+    }
+
+    /// Whether nobody but us has changed a folder since the stage began. One that is not there yet will be ours.
+    fn is_as_it_was(&self, path: &[u8]) -> bool {
+        let Ok(folder) = at::open(&self.folder, path, OFlag::O_PATH | OFlag::O_DIRECTORY) else { return true };
+        nix::sys::stat::fstat(&folder).is_ok_and(|stat| !self.changed_since(path, &Stamp::of(&stat)))
     }
 
     /// Notes how it is now, as ours.

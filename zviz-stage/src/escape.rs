@@ -61,9 +61,6 @@ mod tests {
     fn nothing_reaches_the_terminal() {
         assert_eq!(name(b"a\nb\x1b[2J\xff\\x"), "a\\nb\\x1b[2J\\xff\\\\x");
         assert_eq!(name("\u{202e}gpj.é".as_bytes()), "\\u{202e}gpj.é");
-        assert_eq!(
-            line("a\tb\\\u{9b}"),
-            "a\tb\\\\u{9b}".replace("\\\\u", "\\\\u{}").replace("\\\\u{}{9b}", "\\\\u{9b}")
-        );
+        assert_eq!(line("a\tb\\\u{9b}"), "a\tb\\\\u{9b}");
     }
 }

@@ -94,8 +94,8 @@ fn paths_are_applied_and_reverted_alone() {
 #[test]
 fn changes_of_the_host_are_conflicts() {
     each("changes_of_the_host_are_conflicts", |caller| {
-        caller.fills("mkdir d e; for f in a b c d/x e/y; do echo 1 > $f; done");
-        caller.says(&["--stage"], "echo 2 > a; echo 2 > b; rm c; rm -r d; echo 2 > e/y; echo 2 > new");
+        caller.fills("mkdir d e; for f in a b c d/x e/y e/z; do echo 1 > $f; done");
+        caller.says(&["--stage"], "echo 2 > a; echo 2 > b; rm c; rm -r d; echo 2 > e/y; echo 2 > e/z; echo 2 > new");
         caller.fills("echo host > a; echo host > c; echo host > d/more; rm e/y; echo host > new; touch untouched");
         let stat = caller.stage(&["diff", "--stat"]);
         for path in ["M a", "D c", "D d/more", "A e/y", "M new"] {
@@ -106,7 +106,9 @@ fn changes_of_the_host_are_conflicts() {
         let before = listing(&caller.work);
         assert!(caller.stage_fails(&["apply"]).contains("--force"));
         assert_eq!(listing(&caller.work), before, "nothing is applied where something is a conflict");
-        caller.stage(&["apply", "b"]);
+        caller.stage(&["apply", "b", "e/z"]);
+        let error = caller.stage_fails(&["apply", "e/y"]);
+        assert!(error.contains("was removed on the host"), "what came beside it does not hide it: {error}");
         caller.stage(&["apply", "--force"]);
         let read = |name: &str| fs::read_to_string(caller.work.join(name)).unwrap();
         assert_eq!((read("a"), read("e/y"), read("new")), ("2\n".into(), "2\n".into(), "2\n".into()));
