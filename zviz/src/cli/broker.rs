@@ -14,8 +14,8 @@ pub struct Broker {
     /// Socket to make, where runtimes connect to hand over their containers' listeners
     #[arg(long, value_name = "SOCKET")]
     pub listen: PathBuf,
-    /// What is mediated: a built-in profile that has a broker
-    #[arg(long, value_name = "NAME")]
+    /// What is mediated: a profile that has a broker, by name or path
+    #[arg(long, value_name = "PROFILE")]
     pub profile: String,
     /// File that this process's pid is written to when it can be connected to; removed at the end
     #[arg(long, value_name = "FILE")]

@@ -9,7 +9,9 @@ use zviz_broker::listen::{Agent, Error, Event, Options};
 use zviz_broker::policy::Policy;
 use zviz_runtime::host::cgroup::limits;
 use zviz_runtime::pidfile;
-use zviz_runtime::profile::{BUILT_IN, Profile};
+use zviz_runtime::profile::BUILT_IN;
+use zviz_runtime::profile::find::Search;
+use zviz_runtime::profile::lower::Context as Home;
 use zviz_runtime::sandbox::flags::trail;
 
 pub fn run(context: &Context, flags: &Flags) -> anyhow::Result<()> {
@@ -36,22 +38,18 @@ pub fn run(context: &Context, flags: &Flags) -> anyhow::Result<()> {
 }
 
 fn policy(name: &str) -> anyhow::Result<Policy> {
-    let broker = |name: &str| Profile::built_in(name).map(|profile| profile.broker);
+    let search = Search::of_user();
+    let broker = |name: &str| search.profile(name, &Home::default()).map(|profile| profile.broker);
     // What opens files needs the filter and the pid namespace of zviz's own containers.
     let serves = |policy: &Policy| !policy.is_empty() && policy.files.is_none();
-    match broker(name) {
-        Some(policy) if serves(&policy) => Ok(policy),
-        given => {
-            let what = match given {
-                None => "is not known",
-                Some(policy) if policy.is_empty() => "has no broker",
-                Some(_) => "is for containers of zviz alone",
-            };
-            let others = BUILT_IN.iter().map(|(name, _)| *name);
-            let with: Vec<_> = others.filter(|name| broker(name).is_some_and(|policy| serves(&policy))).collect();
-            bail!("profile {name:?} {what}; these serve other runtimes: {}", with.join(", "))
-        }
+    let policy = broker(name).map_err(|what| anyhow!("--profile {name}: {what}"))?;
+    if serves(&policy) {
+        return Ok(policy);
     }
+    let what = if policy.is_empty() { "has no broker" } else { "is for containers of zviz alone" };
+    let others = BUILT_IN.iter().map(|(name, _)| *name);
+    let with: Vec<_> = others.filter(|name| broker(name).is_ok_and(|policy| serves(&policy))).collect();
+    bail!("profile {name:?} {what}; these serve other runtimes: {}", with.join(", "))
 }
 
 /// An error and its causes in a line.
