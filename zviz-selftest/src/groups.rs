@@ -1,7 +1,9 @@
 //! The corpus.
 
 mod calls;
+mod devices;
 mod namespaces;
+mod network;
 
 use crate::probe::{Group, Probe};
 
@@ -9,6 +11,8 @@ use crate::probe::{Group, Probe};
 pub const GROUPS: &[Group] = &[
     Group { name: "namespaces", about: "namespaces, mounts and capabilities", probes: namespaces::PROBES },
     Group { name: "calls", about: "system calls that most programs never make", probes: calls::PROBES },
+    Group { name: "devices", about: "devices, and what drivers are asked", probes: devices::PROBES },
+    Group { name: "network", about: "sockets, interfaces, and whom they reach", probes: network::PROBES },
 ];
 
 /// A probe by name.
