@@ -1,6 +1,9 @@
 //! What a profile allows on purpose.
 
-use zviz_runtime::profile::Profile;
+use std::net::Ipv4Addr;
+use zviz_broker::policy::sockets::{Place, Rule, Verdict};
+use zviz_runtime::profile::files::Workspace;
+use zviz_runtime::profile::{Network, Profile};
 
 /// Probes that may succeed, and why, of a profile that lets them.
 struct Allowed {
@@ -17,13 +20,80 @@ const ALLOWED: &[Allowed] = &[
         probes: &["capabilities-effective", "capabilities-permitted", "capabilities-bounding"],
         why: |profile| kept(profile, u64::MAX),
     },
-    Allowed { probes: &["setuid-other"], why: |profile| kept(profile, SETUID) },
-    Allowed { probes: &["setgid-other", "setgroups"], why: |profile| kept(profile, SETGID) },
+    Allowed { probes: &["setuid-other"], why: |profile| kept(profile, capability(7)) },
+    Allowed { probes: &["setgid-other", "setgroups"], why: |profile| kept(profile, capability(6)) },
+    Allowed { probes: &["chown-other"], why: |profile| kept(profile, capability(0)) },
+    Allowed { probes: &["bind-low-port"], why: |profile| kept(profile, capability(10)) },
+    Allowed { probes: &["file-capabilities"], why: |profile| kept(profile, capability(31)) },
+    Allowed {
+        probes: &["interrupts", "keys", "key-users", "timer-list", "latency-stats", "acpi", "bus-pci"],
+        why: |profile| {
+            when(profile.nested, "nested: /proc has no masks, since a kernel that sees one gives no proc to sandboxes inside")
+        },
+    },
+    Allowed {
+        probes: &["shared-memory-max", "ip-forward"],
+        why: |profile| when(profile.nested, "nested: /proc has no masks, and these settings are those of its own namespaces"),
+    },
+    Allowed {
+        probes: &["sys-firmware", "sys-powercap"],
+        why: |profile| when(profile.nested, "nested: runtimes look for /sys, which is read-only"),
+    },
+    Allowed {
+        probes: &["execute-written", "execute-memory"],
+        why: |profile| when(profile.files.executable.is_none(), "filesystem.executable: no list, so that builds run what they make"),
+    },
+    Allowed {
+        probes: &["set-user-id-shared"],
+        why: |profile| {
+            let shared = !matches!(profile.files.workspace, Some(Workspace::Readonly | Workspace::None));
+            when(shared, "filesystem.workspace: writable, and what is made in it is the caller's, mode and all")
+        },
+    },
+    Allowed {
+        probes: &["process-flood"],
+        why: |profile| when(profile.limits.pids.is_some_and(|most| most > 2500), "resources.pids_max: more than are tried"),
+    },
+    Allowed { probes: &["list-var-log"], why: |profile| lists(profile, "/var/log") },
+    Allowed { probes: &["list-var-lib"], why: |profile| lists(profile, "/var/lib") },
+    Allowed { probes: &["list-boot"], why: |profile| lists(profile, "/boot") },
+    Allowed { probes: &["list-run"], why: |profile| lists(profile, "/run") },
+    Allowed {
+        probes: &["host-interfaces"],
+        why: |profile| when(profile.network == Some(Network::Host), "network.mode: the host's"),
+    },
+    Allowed {
+        probes: &["host-loopback", "host-loopback-mapped", "host-loopback-any"],
+        why: |profile| reaches(profile, Ipv4Addr::LOCALHOST),
+    },
+    Allowed { probes: &["metadata"], why: |profile| reaches(profile, Ipv4Addr::new(169, 254, 169, 254)) },
+    Allowed { probes: &["route-private"], why: |profile| reaches(profile, Ipv4Addr::new(10, 0, 0, 1)) },
+    Allowed { probes: &["route-world"], why: |profile| reaches(profile, Ipv4Addr::new(192, 0, 2, 1)) },
 ];
 
-/// CAP_SETGID and CAP_SETUID of capabilities(7), as masks.
-const SETGID: u64 = 1 << 6;
-const SETUID: u64 = 1 << 7;
+/// A mask of one, by its number in capabilities(7).
+const fn capability(number: u32) -> u64 {
+    1 << number
+}
+
+/// Whether the network has no rule against an address.
+fn reaches(profile: &Profile, address: Ipv4Addr) -> Option<String> {
+    let matches = |rule: &&Rule| match rule.place() {
+        Place::Net(net) => net.within.is_empty() || net.within.iter().any(|within| within.contains(address.into())),
+        _ => false,
+    };
+    let verdict = profile.broker.sockets.as_ref().map_or(Verdict::Allow, |sockets| {
+        sockets.connect.iter().find(matches).map_or(sockets.otherwise, |rule| rule.verdict())
+    });
+    let open = profile.network == Some(Network::Host) && verdict == Verdict::Allow;
+    when(open, &format!("network.mode: the host's, and no rule is against {address}"))
+}
+
+/// What a profile names below a folder is there.
+fn lists(profile: &Profile, folder: &str) -> Option<String> {
+    let named = profile.files.used().find(|path| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')));
+    named.map(|path| format!("filesystem: {path}"))
+}
 
 /// Why a probe may succeed under a profile; none if it may not.
 #[must_use]

@@ -28,6 +28,8 @@ pub struct Bait {
     pub port: u16,
     /// A process outside, as the host counts; `ZVIZ_SELFTEST_WORD` of its environment is the word.
     pub victim: i32,
+    /// The key of a System V message queue outside.
+    pub queue: i32,
     /// The number of the mount namespace outside; 0 where it has none. NS_GET_MNTNS_ID.
     pub mounts: u64,
     /// The number under which the runtime inherits a descriptor of `folder`.
@@ -37,6 +39,10 @@ pub struct Bait {
 /// The variable of the environment of whoever calls the runtime.
 pub const VARIABLE: &str = "ZVIZ_SELFTEST_WORD";
 
+/// What else the caller has in its environment that nobody inside should: each has the word.
+pub const VARIABLES: &[&str] =
+    &[VARIABLE, "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "SSH_AUTH_SOCK", "XAUTHORITY", "DOCKER_HOST", "HTTPS_PROXY"];
+
 /// The least number of `Bait::descriptor`.
 const NUMBER: u16 = 20;
 
@@ -45,6 +51,7 @@ const NUMBER: u16 = 20;
 pub struct Laid {
     /// What probes are told.
     pub bait: Bait,
+    queue: i64,
     victim: Child,
     _listeners: (UnixListener, UnixListener, TcpListener),
     folder: File,
@@ -81,6 +88,8 @@ impl Laid {
         let by_name = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&word)?)?;
         let tcp = TcpListener::bind("127.0.0.1:0")?;
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+        let queue = i32::from_ne_bytes([random(&word, 0), random(&word, 1), random(&word, 2), 0x5a]);
+        let made = call(libc::SYS_msgget, &mut [Arg::Int(queue.into()), Arg::Int(0o1666)])?;
         let child = victim.env(VARIABLE, &word).stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
         let bait = Bait {
             folder: folder.to_owned(),
@@ -88,17 +97,23 @@ impl Laid {
             abstract_name: word.clone(),
             port: tcp.local_addr()?.port(),
             victim: i32::try_from(child.id()).map_err(|_| io::ErrorKind::InvalidData)?,
+            queue,
             mounts: mount_namespace().unwrap_or(0),
             descriptor: -1,
             word,
         };
-        Ok(Laid { bait, victim: child, _listeners: (by_path, by_name, tcp), folder: File::open(folder)? })
+        Ok(Laid { bait, queue: made, victim: child, _listeners: (by_path, by_name, tcp), folder: File::open(folder)? })
     }
 
     /// The folder that the sandbox is started in, and may write.
     #[must_use]
     pub fn work(&self) -> PathBuf {
         self.bait.folder.join("work")
+    }
+
+    /// The environment of whoever calls the runtime, beside its own.
+    pub fn environment(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        VARIABLES.iter().map(|name| (*name, self.bait.word.as_str()))
     }
 
     /// Lets whoever is executed next inherit what it should not hand on.
@@ -109,6 +124,11 @@ impl Laid {
         self.bait.descriptor = zviz_sys::fd::leave(self.folder.as_fd(), NUMBER)?;
         Ok(())
     }
+}
+
+/// A byte of the word.
+fn random(word: &str, at: usize) -> u8 {
+    word.bytes().rev().nth(at).unwrap_or_default()
 }
 
 /// ioctl_nsfs(2), since Linux 6.11.
@@ -124,6 +144,7 @@ impl Drop for Laid {
         // Nobody is left to be told.
         let _ = self.victim.kill();
         let _ = self.victim.wait();
+        let _ = call(libc::SYS_msgctl, &mut [Arg::Int(self.queue), Arg::Int(libc::IPC_RMID.into()), Arg::Int(0)]);
         let _ = fs::remove_dir_all(&self.bait.folder);
     }
 }

@@ -2,8 +2,13 @@
 
 mod calls;
 mod devices;
+mod files;
+mod inherited;
+mod mediated;
 mod namespaces;
 mod network;
+mod processes;
+mod resources;
 
 use crate::probe::{Group, Probe};
 
@@ -11,8 +16,17 @@ use crate::probe::{Group, Probe};
 pub const GROUPS: &[Group] = &[
     Group { name: "namespaces", about: "namespaces, mounts and capabilities", probes: namespaces::PROBES },
     Group { name: "calls", about: "system calls that most programs never make", probes: calls::PROBES },
+    Group { name: "files", about: "files of the host, and what files can carry", probes: files::PROBES },
     Group { name: "devices", about: "devices, and what drivers are asked", probes: devices::PROBES },
+    Group {
+        name: "processes",
+        about: "processes outside, and what proc and sys tell and take",
+        probes: processes::PROBES,
+    },
     Group { name: "network", about: "sockets, interfaces, and whom they reach", probes: network::PROBES },
+    Group { name: "resources", about: "what a machine has only so much of", probes: resources::PROBES },
+    Group { name: "broker", about: "mounts, nodes and rights by way of a broker", probes: mediated::PROBES },
+    Group { name: "inherited", about: "descriptors and the environment of the caller", probes: inherited::PROBES },
 ];
 
 /// A probe by name.

@@ -33,7 +33,7 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_io_uring_enter, libc::SYS_io_uring_register, libc::SYS_io_uring_setup, libc::SYS_ioprio_set, libc::SYS_kcmp,
     libc::SYS_kexec_file_load, libc::SYS_kexec_load, libc::SYS_keyctl, libc::SYS_kill, libc::SYS_lookup_dcookie,
     libc::SYS_mbind, libc::SYS_memfd_create, libc::SYS_memfd_secret, libc::SYS_migrate_pages, libc::SYS_mknodat,
-    libc::SYS_mount, libc::SYS_mount_setattr, libc::SYS_move_mount, libc::SYS_move_pages, libc::SYS_mq_open, libc::SYS_msgget,
+    libc::SYS_mount, libc::SYS_mount_setattr, libc::SYS_move_mount, libc::SYS_move_pages, libc::SYS_msgctl, libc::SYS_msgget,
     libc::SYS_name_to_handle_at, libc::SYS_nfsservctl, libc::SYS_open_by_handle_at, libc::SYS_open_tree, libc::SYS_openat,
     libc::SYS_openat2, libc::SYS_perf_event_open, libc::SYS_personality, libc::SYS_pidfd_getfd, libc::SYS_pidfd_open,
     libc::SYS_pivot_root, libc::SYS_prctl, libc::SYS_prlimit64, libc::SYS_process_vm_readv, libc::SYS_ptrace,

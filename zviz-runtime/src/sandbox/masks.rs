@@ -7,6 +7,7 @@ pub const MASKED: &[&str] = &[
     "/proc/asound",
     "/proc/interrupts",
     "/proc/kcore",
+    "/proc/key-users",
     "/proc/keys",
     "/proc/latency_stats",
     "/proc/pagetypeinfo",

@@ -88,7 +88,7 @@ fn attempts(context: &Context, profile: &str, mut names: Vec<String>) -> anyhow:
             door.arg("--root").arg(root);
         }
         door.args(["selftest-part", "door", "--profile", profile, "--bait", &serde_json::to_string(&laid.bait)?]);
-        door.args(&names).env(zviz_selftest::bait::VARIABLE, &laid.bait.word);
+        door.args(&names).envs(laid.environment());
         door.current_dir(laid.work()).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut door = door.spawn().context("start the sandbox")?;
         let mut begun = None;
@@ -130,7 +130,7 @@ fn controls(names: Vec<String>) -> anyhow::Result<Vec<Answer>> {
             true => Outcome::NotApplicable("not run".into()),
             false => {
                 let mut command = part(&program, "control", &laid.bait)?;
-                command.arg(&name).current_dir(laid.work()).env(zviz_selftest::bait::VARIABLE, &laid.bait.word);
+                command.arg(&name).current_dir(laid.work()).envs(laid.environment());
                 inside::apart(&mut command)?
             }
         };
