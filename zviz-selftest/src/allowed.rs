@@ -28,12 +28,17 @@ const ALLOWED: &[Allowed] = &[
     Allowed {
         probes: &["interrupts", "keys", "key-users", "timer-list", "latency-stats", "acpi", "bus-pci"],
         why: |profile| {
-            when(profile.nested, "nested: /proc has no masks, since a kernel that sees one gives no proc to sandboxes inside")
+            when(
+                profile.nested,
+                "nested: /proc has no masks, since a kernel that sees one gives no proc to sandboxes inside",
+            )
         },
     },
     Allowed {
         probes: &["shared-memory-max", "ip-forward"],
-        why: |profile| when(profile.nested, "nested: /proc has no masks, and these settings are those of its own namespaces"),
+        why: |profile| {
+            when(profile.nested, "nested: /proc has no masks, and these settings are those of its own namespaces")
+        },
     },
     Allowed {
         probes: &["sys-firmware", "sys-powercap"],
@@ -41,7 +46,12 @@ const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         probes: &["execute-written", "execute-memory"],
-        why: |profile| when(profile.files.executable.is_none(), "filesystem.executable: no list, so that builds run what they make"),
+        why: |profile| {
+            when(
+                profile.files.executable.is_none(),
+                "filesystem.executable: no list, so that builds run what they make",
+            )
+        },
     },
     Allowed {
         probes: &["set-user-id-shared"],
@@ -52,7 +62,9 @@ const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         probes: &["process-flood"],
-        why: |profile| when(profile.limits.pids.is_some_and(|most| most > 2500), "resources.pids_max: more than are tried"),
+        why: |profile| {
+            when(profile.limits.pids.is_some_and(|most| most > 2500), "resources.pids_max: more than are tried")
+        },
     },
     Allowed { probes: &["list-var-log"], why: |profile| lists(profile, "/var/log") },
     Allowed { probes: &["list-var-lib"], why: |profile| lists(profile, "/var/lib") },
@@ -129,9 +141,9 @@ mod tests {
     #[test]
     fn a_profile_excuses_only_what_it_says() {
         let mut profile = Profile::default();
-        assert!(
-            crate::GROUPS.iter().flat_map(|group| group.probes).all(|probe| reason(&profile, probe.name).is_none())
-        );
+        let all = || crate::GROUPS.iter().flat_map(|group| group.probes).map(|probe| probe.name);
+        let allowed: Vec<&str> = all().filter(|probe| reason(&profile, probe).is_some()).collect();
+        assert_eq!(allowed, ["set-user-id-shared", "execute-written", "execute-memory"]);
         profile.calls.allow = ["open", "clone", "unshare", "mount", "bpf"].map(str::to_owned).into();
         let excused = |probe: &str| reason(&profile, probe).is_some();
         assert!(excused("mount-tmpfs") && excused("bpf-map"));

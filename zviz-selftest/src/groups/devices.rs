@@ -1,6 +1,6 @@
 //! Devices of the machine, nodes for them, and what drivers do when they are asked.
 
-use crate::outcome::{Outcome, done, done_io, made, seen};
+use crate::outcome::{Outcome, done, done_io, made_or, seen};
 use crate::probe::Control::{Host, Impossible, Root};
 use crate::probe::{Probe, probe};
 use nix::errno::Errno;
@@ -54,8 +54,8 @@ pub const PROBES: &[Probe] = &[
     probe("tioccons", "what is written to the console", "ioctl_tty(2)", Impossible("the console would go astray"), |_| terminal(0x541d, &[0; 4])),
     probe("keyboard-map", "what keys mean", "console_ioctl(2)", Host, |_| terminal(0x4b47, &[0; 4])),
     probe("keyboard-strings", "text on function keys", "CVE-2020-25656, console_ioctl(2)", Host, |_| terminal(0x4b49, &[0; 520])),
-    probe("freeze", "a file system stopped", "FIFREEZE: ioctl_fsfreeze, Documentation/filesystems/locking.rst", Host, |_| drive(0xc004_5877)),
-    probe("trim", "a disk's blocks given back", "FITRIM: fstrim(8)", Host, |_| drive(0xc018_5879)),
+    probe("freeze", "a file system stopped", "FIFREEZE: ioctl_fsfreeze, Documentation/filesystems/locking.rst", Host, |_| freeze()),
+    probe("trim", "a disk's blocks given back", "FITRIM: fstrim(8)", Host, |_| trim()),
     probe("host-terminals", "terminals of the host", "CVE-2025-52565, pts(4)", Host, |_| terminals()),
 ];
 
@@ -81,7 +81,10 @@ fn node(kind: u32, major: u32, minor: u32) -> Outcome {
     done(made)
 }
 
-/// Of a terminal of its own. ENOTTY and EINVAL are the driver's words.
+/// Whether it exists. Every terminal says so, and no program asks: under a list of driver calls it is ENOTTY.
+const TIOCGEXCL: i64 = 0x8004_5440;
+
+/// Of a terminal of its own. ENOTTY and EINVAL are the driver's words, unless a list of driver calls says them.
 fn terminal(command: i64, argument: &[u8]) -> Outcome {
     let slave = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).and_then(|master| {
         grantpt(&master)?;
@@ -92,17 +95,30 @@ fn terminal(command: i64, argument: &[u8]) -> Outcome {
         Ok(pair) => pair,
         Err(errno) => return done::<()>(Err(errno)),
     };
-    match File::options().read(true).write(true).custom_flags(libc::O_NOCTTY).open(name) {
-        Ok(slave) => made(call(libc::SYS_ioctl, &mut [Fd(slave.as_fd()), Int(command), Bytes(argument)])),
-        Err(error) => done_io::<()>(Err(error)),
-    }
+    let slave = match File::options().read(true).write(true).custom_flags(libc::O_NOCTTY).open(name) {
+        Ok(slave) => slave,
+        Err(error) => return done_io::<()>(Err(error)),
+    };
+    let ask =
+        |command: i64, argument: &[u8]| call(libc::SYS_ioctl, &mut [Fd(slave.as_fd()), Int(command), Bytes(argument)]);
+    let listed = ask(TIOCGEXCL, &[0; 4]) == Err(Errno::ENOTTY);
+    made_or(ask(command, argument), if listed { &[Errno::ENOTTY] } else { &[] })
 }
 
-/// Of a file of proc, which can be neither frozen nor trimmed, and says so to those who may ask.
-fn drive(command: i64) -> Outcome {
-    match File::open("/proc/self/status") {
+/// Of a file of proc, which cannot be frozen, and says so to those who may ask.
+fn freeze() -> Outcome {
+    driven("/proc/self/status", 0xc004_5877, &[Errno::EOPNOTSUPP])
+}
+
+/// Of no byte of the working directory's disk. ENOTTY is a file system that never trims.
+fn trim() -> Outcome {
+    driven(".", 0xc018_5879, &[Errno::EOPNOTSUPP, Errno::EINVAL])
+}
+
+fn driven(path: &str, command: i64, words: &[Errno]) -> Outcome {
+    match File::open(path) {
         Ok(file) => match call(libc::SYS_ioctl, &mut [Fd(file.as_fd()), Int(command), Bytes(&[0; 24])]) {
-            Err(errno @ (Errno::EOPNOTSUPP | Errno::ENOTTY)) => Outcome::Succeeded(format!("let through: {errno:?}")),
+            Err(errno) if words.contains(&errno) => Outcome::Succeeded(format!("let through: {errno:?}")),
             other => done(other),
         },
         Err(error) => done_io::<()>(Err(error)),
