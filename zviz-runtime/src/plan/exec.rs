@@ -7,6 +7,7 @@ use super::capabilities;
 use super::filter;
 use super::input::Findings;
 use super::namespaces::{Names, Namespace, Namespaces, Net, Time, User, Uts};
+use super::narrow;
 use super::payload;
 use super::process::Process;
 use super::{Hooks, Plan, Problems};
@@ -110,7 +111,9 @@ fn join(container: &Namespaces, init: i32) -> Namespaces {
 
 fn whole(container: &Plan, given: &oci::Process, host: &Host, found: &mut Findings) -> Process {
     let own = &container.process;
-    let process = payload::process(host, &container.profile, &container.namespaces.user, given, found);
+    let mut narrowed = given.clone();
+    narrow::process(&mut narrowed, &container.profile, found);
+    let process = payload::process(host, &container.profile, &container.namespaces.user, &narrowed, found);
     Process {
         capabilities: if given.capabilities().is_some() { process.capabilities } else { own.capabilities },
         rlimits: if given.rlimits().is_some() { process.rlimits } else { own.rlimits.clone() },
@@ -154,11 +157,17 @@ fn changed(container: &Plan, changes: &Changes, host: &Host, found: &mut Finding
         if !host.apparmor {
             found.problem("--apparmor", "this kernel has no AppArmor");
         }
+        if container.profile.apparmor.as_ref().is_some_and(|own| own != profile) {
+            found.problem("--apparmor", format!("the profile {} has another", container.profile.name));
+        }
         process.apparmor_profile = Some(profile.clone());
     }
     if let Some(label) = &changes.selinux_label {
         if !host.selinux {
             found.problem("--process-label", "this kernel has no SELinux");
+        }
+        if container.profile.selinux.as_ref().is_some_and(|own| own != label) {
+            found.problem("--process-label", format!("the profile {} has another", container.profile.name));
         }
         process.selinux_label = Some(label.clone());
     }

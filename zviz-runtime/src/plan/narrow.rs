@@ -20,10 +20,18 @@ pub(super) fn narrow(input: Input, found: &mut Findings) -> Option<oci::Spec> {
     }
     let mut spec = input.spec.oci.clone();
     files_of(&mut spec, &profile.files, &profile.limits, input.request.sandbox);
-    labels(&mut spec, profile, found);
     resources(&mut spec, &profile.limits, input.host, found);
-    rlimits(&mut spec, &profile.limits);
+    if let Some(mut given) = spec.process().clone() {
+        process(&mut given, profile, found);
+        spec.set_process(Some(given));
+    }
     Some(spec)
+}
+
+/// The process of a spec, or another one that `exec` adds, within the profile.
+pub(super) fn process(process: &mut oci::Process, profile: &Profile, found: &mut Findings) {
+    labels(process, profile, found);
+    rlimits(process, &profile.limits);
 }
 
 fn files_of(spec: &mut oci::Spec, files: &files::Files, limits: &Limits, sandbox: bool) {
@@ -42,8 +50,7 @@ fn files_of(spec: &mut oci::Spec, files: &files::Files, limits: &Limits, sandbox
 }
 
 /// A label stands for rules that nobody here can compare: one that the spec has is not replaced by another.
-fn labels(spec: &mut oci::Spec, profile: &Profile, found: &mut Findings) {
-    let Some(mut process) = spec.process().clone() else { return };
+fn labels(process: &mut oci::Process, profile: &Profile, found: &mut Findings) {
     let mut clash = |place: &str, own: &Option<String>, other: &str| {
         let own = own.as_deref().filter(|own| !own.is_empty() && *own != other);
         if let Some(own) = own {
@@ -59,7 +66,6 @@ fn labels(spec: &mut oci::Spec, profile: &Profile, found: &mut Findings) {
         clash("process.selinuxLabel", process.selinux_label(), label);
         process.set_selinux_label(Some(label.clone()));
     }
-    spec.set_process(Some(process));
 }
 
 /// The lower of two limits, of which the spec's may say "none" by a number below 1.
@@ -183,9 +189,8 @@ fn rlimit(process: &oci::Process, typ: oci::PosixRlimitType) -> Option<u64> {
     process.rlimits().iter().flatten().find(|limit| limit.typ() == typ).map(oci::PosixRlimit::hard)
 }
 
-fn rlimits(spec: &mut oci::Spec, limits: &Limits) {
+fn rlimits(process: &mut oci::Process, limits: &Limits) {
     use oci::PosixRlimitType as Type;
-    let Some(mut process) = spec.process().clone() else { return };
     let core = (limits.core_files == Some(false)).then_some(0);
     let wanted = [
         (Type::RlimitNofile, limits.open_files),
@@ -202,5 +207,4 @@ fn rlimits(spec: &mut oci::Spec, limits: &Limits) {
         all.extend(oci::PosixRlimitBuilder::default().typ(typ).soft(soft).hard(hard).build());
     }
     process.set_rlimits(Some(all));
-    spec.set_process(Some(process));
 }

@@ -1,19 +1,21 @@
 //! Podman with zviz as its runtime, rootful, with a storage of its own.
 
 use crate::support::{Daemon, Done, Scratch, ZVIZ, busybox_rootfs, program, requires, run};
+use std::path::PathBuf;
 use std::process::Command;
 
 const RUN: &[&str] =
     &["run", "--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096", "--network=none", "--log-driver=k8s-file"];
 
 /// Podman, with the image `box` (busybox).
-struct Podman {
+pub struct Podman {
     scratch: Scratch,
+    runtime: PathBuf,
 }
 
 impl Podman {
-    fn new() -> Self {
-        let podman = Podman { scratch: Scratch::new("podman") };
+    pub fn new(runtime: impl Into<PathBuf>) -> Self {
+        let podman = Podman { scratch: Scratch::new("podman"), runtime: runtime.into() };
         let root = podman.scratch.join("rootfs");
         busybox_rootfs(&root);
         let tar = podman.scratch.join("rootfs.tar");
@@ -22,17 +24,18 @@ impl Podman {
         podman
     }
 
-    fn cli(&self, arguments: &[&str]) -> Done {
+    pub fn cli(&self, arguments: &[&str]) -> Done {
         let mut command = Command::new(program("podman").unwrap());
         for (flag, folder) in [("--root", "storage"), ("--runroot", "run"), ("--tmpdir", "tmp")] {
             command.arg(flag).arg(self.scratch.join(folder));
         }
-        command.args(["--runtime", ZVIZ, "--cgroup-manager=cgroupfs", "--storage-driver=vfs", "--events-backend=file"]);
+        command.arg("--runtime").arg(&self.runtime);
+        command.args(["--cgroup-manager=cgroupfs", "--storage-driver=vfs", "--events-backend=file"]);
         run(command.args(arguments))
     }
 
     /// `podman run FLAGS box sh -c SCRIPT`. Podman's own limits are above what a caller without CAP_SYS_RESOURCE may set.
-    fn run(&self, flags: &[&str], script: &str) -> Done {
+    pub fn run(&self, flags: &[&str], script: &str) -> Done {
         self.cli(&[RUN, flags, &["box", "sh", "-c", script]].concat())
     }
 }
@@ -97,6 +100,6 @@ fn mediated(podman: &Podman) {
 #[test]
 fn podman() {
     requires!(root, program "podman", program "conmon", program "busybox");
-    let podman = Podman::new();
+    let podman = Podman::new(ZVIZ);
     cases!(&podman, outcomes, flags, life, mediated);
 }

@@ -2,6 +2,7 @@
 
 mod build;
 mod daemon;
+mod doors;
 mod exec;
 mod isolation;
 mod life;
