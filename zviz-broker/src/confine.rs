@@ -127,6 +127,7 @@ pub const HANDS: &[&str] = &[
     "sigaltstack",
     "socketpair",
     "statx",
+    "symlinkat",
     "tgkill",
     "umask",
     "umount2",

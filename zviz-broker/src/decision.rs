@@ -86,6 +86,8 @@ pub enum Op {
     Rename,
     /// linkat(2): as `Rename`.
     Link,
+    /// symlinkat(2), by the rules for files: what it says, new path; 0, and the rest as `Rename`.
+    Symlink,
     /// uname(2).
     Uname,
     /// connect(2) of the descriptor: address; the path in it, if it has one. The last number is the calling thread, as for
@@ -123,7 +125,7 @@ impl Decision {
 }
 
 impl Op {
-    const ALL: [Op; 13] = [
+    const ALL: [Op; 14] = [
         Op::Mount,
         Op::MountProc,
         Op::Unmount,
@@ -132,6 +134,7 @@ impl Op {
         Op::Open,
         Op::Rename,
         Op::Link,
+        Op::Symlink,
         Op::Uname,
         Op::Connect,
         Op::Bind,
@@ -148,7 +151,7 @@ impl Op {
     /// Whether it gives names.
     #[must_use]
     pub fn names(self) -> bool {
-        matches!(self, Op::Rename | Op::Link)
+        matches!(self, Op::Rename | Op::Link | Op::Symlink)
     }
 
     /// Whether the descriptor is a socket, on which the call may wait for others.

@@ -78,6 +78,24 @@ impl Glob {
             && self.after(directory).is_some_and(|reached| reached.iter().rev().nth(1) == Some(&true))
     }
 
+    /// Whether it matches the same below two directories, whatever that is. False where that is not plain to see.
+    #[must_use]
+    pub fn alike_below(&self, one: &[u8], other: &[u8]) -> bool {
+        match (self.after(one), self.after(other)) {
+            (None, None) => true,
+            // One more place is for a part of the prefix, and of which part is not said.
+            (Some(one), Some(other)) => one == other && one.len() == self.rest.len() + 1,
+            _ => false,
+        }
+    }
+
+    /// Whether what it matches below a directory it matches below any that is deep enough, whatever its name.
+    #[must_use]
+    pub fn alike_anywhere(&self, directory: &[u8]) -> bool {
+        // A byte that no pattern has, in more components than this one could have.
+        self.alike_below(directory, &b"/\xff".repeat(self.rest.len() + 2))
+    }
+
     /// The places that are reached in the part behind the prefix after a directory and its slash: none if there is no match
     /// any more.
     fn after(&self, directory: &[u8]) -> Option<Vec<bool>> {

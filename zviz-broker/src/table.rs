@@ -84,6 +84,8 @@ pub const TABLE: &[Entry] = &[
         what: "as connect, with up to 64 KiB and 24 descriptors",
     },
     Entry { name: "sendto", wanted: |policy| policy.sockets.is_some(), decide: messages::sendto, what: "as sendmsg" },
+    Entry { name: "symlink", wanted: names::wanted, decide: names::symlink, what: "as rename, about the new name" },
+    Entry { name: "symlinkat", wanted: names::wanted, decide: names::symlinkat, what: "as symlink" },
     Entry {
         name: "sysinfo",
         wanted: |policy| policy.sysinfo,

@@ -32,7 +32,8 @@ pub struct Variant {
 #[rustfmt::skip]
 pub const NOTIFIABLE: &[&str] = &[
     "bind", "bpf", "connect", "creat", "link", "linkat", "mknod", "mknodat", "mount", "open", "openat", "openat2", "pivot_root",
-    "rename", "renameat", "renameat2", "sendmmsg", "sendmsg", "sendto", "sysinfo", "umount2", "uname",
+    "rename", "renameat", "renameat2", "sendmmsg", "sendmsg", "sendto", "symlink", "symlinkat", "sysinfo", "umount2",
+    "uname",
 ];
 
 /// Character devices that give nothing away, by name, major and minor number: Documentation/admin-guide/devices.txt.

@@ -239,6 +239,53 @@ fn development() {
     );
 }
 
+#[test]
+fn agent() {
+    all_run(
+        "agent",
+        &[
+            Program("session", &["git", "python3"], include_str!("built_in/session.sh"), &[]),
+            Program("shell", &["sh"], include_str!("built_in/shell.sh"), &[]),
+            Program("make", &["gcc", "make"], include_str!("programs/gcc.sh"), &[]),
+            Program("python", &["python3"], include_str!("programs/python.sh"), &[]),
+            Program("node", &["node"], include_str!("built_in/node_package.sh"), &[]),
+            Program("npm", &["npm"], include_str!("built_in/npm.sh"), &[]),
+            Program("pip", &["python3"], include_str!("built_in/pip.sh"), &[]),
+        ],
+    );
+    cargo("agent");
+    all_fail(
+        "agent",
+        &[
+            Attack("write a hook", &[], "mkdir -p .git/hooks; echo x > .git/hooks/pre-commit"),
+            Attack("move a hook there", &[], "mkdir -p .git/hooks; echo x > f; mv f .git/hooks/pre-commit"),
+            Attack("link a hook", &[], "mkdir -p .git/hooks; echo x > f; ln f .git/hooks/pre-commit"),
+            Attack("link a hook to be", &[], "mkdir -p .git/hooks; echo x > f; ln -s ../../f .git/hooks/pre-commit"),
+            Attack("link another folder of hooks", &[], "mkdir -p .git d; ln -s ../d .git/hooks"),
+            Attack(
+                "make another repository and move it",
+                &[],
+                "mkdir -p d/hooks; echo x > d/hooks/pre-commit; mv d .git",
+            ),
+            Attack("link another repository", &[], "mkdir -p d/hooks; echo x > d/hooks/pre-commit; ln -s d .git"),
+            Attack("name another editor", &[], "mkdir -p .git; echo x > .git/config"),
+            Attack("write a start-up file", &[], "echo x > .bashrc"),
+            Attack("write an editor's task", &[], "mkdir -p .vscode; echo x > .vscode/tasks.json"),
+            Attack("move an editor's tasks", &[], "mkdir d; echo x > d/tasks.json; mv d .vscode"),
+            Attack(
+                "unpack an editor's tasks",
+                &[],
+                "mkdir -p d/.vscode; python3 -c '
+import os, tarfile
+t = tarfile.open(\"t.tar\", \"w\"); open(\"f\", \"w\"); t.add(\"f\", \".vscode/tasks.json\"); t.close()'; tar xf t.tar",
+            ),
+            Attack::OTHER_PROCESS,
+            Attack::CREDENTIALS,
+            Attack::MAIL,
+        ],
+    );
+}
+
 /// It is not among the programs on a path.
 fn needs_postgres() -> &'static [&'static str] {
     if std::path::Path::new("/usr/lib/postgresql").is_dir() { &[] } else { &["postgres"] }

@@ -1,5 +1,6 @@
 //! Other names for files, where rules refuse some by their names: whoever may write a directory could otherwise give a file a
-//! name that no rule is about. A hand finds both places, asks the rules about both names, and does the call there.
+//! name that no rule is about. A hand finds both places, asks the rules about both names, and does the call there. A symbolic
+//! link is such a name for whoever follows it later: it has one place, and what it says is nobody's yet.
 
 use crate::decision::{Argument, Decision, Op, Step, Work};
 use crate::handlers::files::RULE;
@@ -58,6 +59,16 @@ pub fn linkat(_: &Policy, held: Held<'_>) -> Decision {
     decide(held, Op::Link, &Places { flags: Some(4), ..AT })
 }
 
+/// symlink(2): what it says, new path.
+pub fn symlink(_: &Policy, held: Held<'_>) -> Decision {
+    decide(held, Op::Symlink, &PLAIN)
+}
+
+/// symlinkat(2): what it says, directory, new path.
+pub fn symlinkat(_: &Policy, held: Held<'_>) -> Decision {
+    decide(held, Op::Symlink, &Places { old: (None, 0), new: (Some(1), 2), flags: None })
+}
+
 fn decide(held: Held<'_>, op: Op, places: &Places) -> Decision {
     let flags = places.flags.map_or(0, |at| held.int(at));
     let known = if op == Op::Link { LINK } else { RENAME };
@@ -87,7 +98,8 @@ fn decide(held: Held<'_>, op: Op, places: &Places) -> Decision {
         passed: to.into_iter().collect(),
         ..Work::new(op)
     };
-    let tell = [("old", old), ("new", new)].map(|(key, path)| (key, Argument::Path(path)));
+    let first = if op == Op::Symlink { "target" } else { "old" };
+    let tell = [(first, old), ("new", new)].map(|(key, path)| (key, Argument::Path(path)));
     Decision::new(Step::Do(work), RULE).seeing(tell.into())
 }
 

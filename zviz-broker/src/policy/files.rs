@@ -168,6 +168,18 @@ impl Rules {
         })
     }
 
+    /// Whether every rule says the same of anything below two directories, so that one may become the other.
+    #[must_use]
+    pub fn alike_below(&self, one: &[u8], other: &[u8]) -> bool {
+        self.rules.iter().all(|(glob, ..)| glob.alike_below(one, other))
+    }
+
+    /// Whether every rule says the same of anything below this name as if it were anywhere, so that it may lead anywhere.
+    #[must_use]
+    pub fn alike_anywhere(&self, name: &[u8]) -> bool {
+        self.rules.iter().all(|(glob, ..)| glob.alike_anywhere(name))
+    }
+
     fn first(&self, name: &[u8], access: Access) -> Ruling {
         let applies = |of: Access| of == Access::Any || of == access;
         let found = self.rules.iter().enumerate().find(|(_, (glob, of, _))| applies(*of) && glob.matches(name));

@@ -6,6 +6,7 @@ use zviz_profile::{Document, Faults, Text};
 
 /// The text of each, by name.
 pub const BUILT_IN: &[(&str, &str)] = &[
+    ("agent", include_str!("../../../profiles/agent.yaml")),
     ("ask", include_str!("../../../profiles/ask.yaml")),
     ("batch-job", include_str!("../../../profiles/batch-job.yaml")),
     ("ci-runner", include_str!("../../../profiles/ci-runner.yaml")),

@@ -1,7 +1,7 @@
 //! What a profile takes away: it can be done under the default profile, and cannot under this one.
 
 use crate::callers::Caller;
-use crate::program::works;
+use crate::program::{empty, works};
 use crate::support::{missing, skip};
 
 /// What it is, flags of both runs, and a script that ends well where it can be done.
@@ -76,9 +76,7 @@ pub fn all_fail(profile: &str, attacks: &[Attack]) {
         for Attack(name, flags, script) in attacks {
             let run = |profile: &str| {
                 let output = caller.run(&[flags, &["--profile", profile][..]].concat(), &["sh", "-ec", script]);
-                for entry in std::fs::read_dir(&caller.work).unwrap() {
-                    std::fs::remove_file(entry.unwrap().path()).unwrap();
-                }
+                empty(&caller.work);
                 output
             };
             let control = run("default");

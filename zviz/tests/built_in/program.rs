@@ -42,10 +42,7 @@ pub fn all_run(profile: &str, programs: &[Program]) {
             let load = format!("LOAD={LOAD}");
             flags.extend(["--env", &load, "--profile", profile]);
             check(&test, caller, caller.sandbox(&flags, &["sh", "-euc", script]));
-            for entry in std::fs::read_dir(&caller.work).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }.unwrap();
-            }
+            empty(&caller.work);
         }
     }
 }
@@ -101,5 +98,14 @@ pub fn compiled(profile: &str, compile: &str) {
         let shared = format!("{}:/tenant", folder.display());
         let output = caller.run(&["--profile", profile, "--ro", &shared], &["/tenant/m"]);
         assert_eq!(String::from_utf8_lossy(&output.stdout), "hello\n", "{test} as {}: {output:?}", caller.name());
+    }
+}
+
+/// Removes what was made in a folder.
+pub fn empty(folder: &std::path::Path) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let is_folder = entry.file_type().unwrap().is_dir();
+        if is_folder { std::fs::remove_dir_all(entry.path()) } else { std::fs::remove_file(entry.path()) }.unwrap();
     }
 }

@@ -4,6 +4,7 @@
 //! ```text
 //! rename: O_PATH of both directories ──► their names + last components ──► rules ──► renameat2 there
 //! link:   O_PATH of the file ──► its name, and that of the new place as above ──► rules ──► linkat of this very file
+//! symlink: O_PATH of the directory ──► its name + last component ──► rules, about what may be below too ──► symlinkat there
 //! ```
 
 use super::super::wire::Report;
@@ -14,7 +15,7 @@ use crate::handlers::names::{NEW, OLD};
 use crate::policy::files::Ruling;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, RenameFlags, renameat2};
-use nix::unistd::linkat;
+use nix::unistd::{linkat, symlinkat};
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use zviz_sys::fd;
@@ -62,6 +63,15 @@ impl Opener<'_> {
             let number = name::number(file.file.as_fd())?;
             return linkat(&self.own, &*number, &new.directory, &*new.last, AtFlags::AT_SYMLINK_FOLLOW);
         }
+        if work.op == Op::Symlink {
+            let new = self.place(thread, to, new, Errno::EEXIST)?;
+            self.consider(&fd::stat(new.directory.as_fd())?, new.name.clone(), (false, true), judged, report)?;
+            // Whatever is below it has this name as well, for whoever follows it outside.
+            if !self.rules.alike_anywhere(&new.name) {
+                return Err(Errno::EPERM);
+            }
+            return symlinkat(old, &new.directory, &*new.last);
+        }
         let flags = RenameFlags::from_bits_retain(flags.cast_unsigned());
         let swaps = flags.contains(RenameFlags::RENAME_EXCHANGE);
         let old = self.place(thread, from, old, Errno::EBUSY)?;
@@ -71,8 +81,10 @@ impl Opener<'_> {
             self.consider(&stat, place.name.clone(), (reads, true), judged, report)?;
         }
         // What is in a directory gets other names with it.
+        let free = || [&old, &new].iter().all(|place| self.rules.leave_all_below(&place.name));
         if (old.is_directory() || swaps && new.is_directory())
-            && ![&old, &new].iter().all(|place| self.rules.leave_all_below(&place.name))
+            && !free()
+            && !self.rules.alike_below(&old.name, &new.name)
         {
             return Err(Errno::EPERM);
         }
