@@ -127,7 +127,9 @@ fn whole(policy: &Policy, name: &str) -> Option<Action> {
 }
 
 fn asks(policy: &Policy, name: &str) -> bool {
-    rules_of(policy, name).any(|rule| rule.action == Action::Notify)
+    let falls =
+        |fallback: &Fallback| fallback.action == Action::Notify && fallback.names.iter().any(|known| known == name);
+    rules_of(policy, name).any(|rule| rule.action == Action::Notify) || policy.fallbacks.iter().any(falls)
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub struct Variant {
     /// about the [`SAFE_NODES`] only: what they allow without a device needs nobody's help. `sendto` is asked about with an
     /// address only: without one it is send(2).
     pub notify: Vec<String>,
+    /// `open` and `openat` that only read are not asked about: their flags are in a register.
+    pub reads_unasked: bool,
     /// Containers and sandboxes inside: new namespaces, and mounts by way of the supervisor.
     pub nested: bool,
     /// What a profile says of system calls.
@@ -101,7 +103,11 @@ pub fn policy_with(variant: &Variant) -> Result<Policy, Error> {
         }
     }
     for name in variant.notify.iter().collect::<BTreeSet<_>>() {
-        notify(&mut policy, name);
+        match variant.reads_unasked {
+            true if name == "open" => writes(&mut policy, name, 1),
+            true if name == "openat" => writes(&mut policy, name, 2),
+            _ => notify(&mut policy, name),
+        }
     }
     if !variant.nested && variant.notify.iter().any(|name| OPENS.contains(&name.as_str())) {
         for (action, names) in [NO_LANDLOCK, ONE_ROOT] {
@@ -173,6 +179,14 @@ fn notify(policy: &mut Policy, name: &str) {
         .extend(said.fallback.map(|action| Fallback { names: vec![name.to_owned()], action: asked(action) }));
 }
 
+/// Asks about an opening that writes, makes or truncates.
+fn writes(policy: &mut Policy, name: &str, flags: u8) {
+    const WRITES: u64 = (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC) as u64;
+    take(policy, name);
+    policy.rules.push(Rule::new([name], Action::Allow).when(flags, Op::MaskedEq(WRITES), 0));
+    policy.fallbacks.push(Fallback { names: vec![name.to_owned()], action: Action::Notify });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,6 +199,28 @@ mod tests {
             assert!(decided.contains(call), "{call}");
         }
         assert!(decided.iter().all(|name| CATEGORIES.iter().any(|category| category.calls.contains(name))));
+    }
+
+    #[test]
+    fn openings_that_only_read_need_not_be_asked_about() {
+        let notify = ["open", "openat", "openat2", "creat"].map(str::to_owned).to_vec();
+        let policy = policy_with(&Variant { notify, reads_unasked: true, ..Variant::default() }).unwrap();
+        assert!(policy.flags.wait_killable_recv);
+        let program = crate::compile(&policy).unwrap().program;
+        let answer = |name: &str, args: [u64; 6]| {
+            let number = crate::number_of(name, crate::Arch::native()).unwrap();
+            let decided = policy.decide(crate::Arch::native(), number, &args);
+            assert_eq!(program.eval(&crate::SeccompData::new(crate::Arch::native(), number, args)), decided);
+            decided
+        };
+        let flags = |flags: libc::c_int| answer("openat", [0, 0, u64::from(flags.cast_unsigned()), 0, 0, 0]);
+        for reads in [libc::O_RDONLY, libc::O_DIRECTORY | libc::O_CLOEXEC, libc::O_PATH | libc::O_NOFOLLOW] {
+            assert_eq!(flags(reads), Action::Allow, "{reads:o}");
+        }
+        for more in [libc::O_WRONLY, libc::O_RDWR, libc::O_ACCMODE, libc::O_CREAT, libc::O_TRUNC, libc::O_TMPFILE | 1] {
+            assert_eq!(flags(more), Action::Notify, "{more:o}");
+        }
+        assert_eq!([answer("openat2", [0; 6]), answer("creat", [0; 6])], [Action::Notify; 2]);
     }
 
     #[test]

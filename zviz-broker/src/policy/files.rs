@@ -95,6 +95,13 @@ impl Files {
         verdicts.into_iter().any(|verdict| matches!(verdict, Verdict::Deny(_)))
     }
 
+    /// Whether nothing is said of openings that only read.
+    #[must_use]
+    pub fn are_about_writing(&self) -> bool {
+        let silent = |rule: &FileRule| rule.access == Access::Write || rule.verdict == Verdict::Allow;
+        self.default == Verdict::Allow && self.rules.iter().all(silent)
+    }
+
     pub(super) fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         if self.rules.len() > MOST {

@@ -4,6 +4,7 @@ use super::Seccomp;
 use super::input::{Findings, Input};
 use crate::host::Host;
 use oci_spec::runtime as oci;
+use zviz_broker::policy::files::Files;
 use zviz_seccomp::{Action, Arch, Compare, Flags, Policy, Rule, Variant, policy_with};
 
 /// MAX_ERRNO of the kernel: a larger one would be taken for a result.
@@ -58,7 +59,8 @@ fn of_profile(input: Input, found: &mut Findings) -> Option<Policy> {
         let why = "takes CAP_BPF and CAP_NET_ADMIN over the host, which only root of the machine has";
         found.problem(format!("profile {}: broker.bpf_devices", profile.name), why);
     }
-    match policy_with(&Variant { notify, nested: profile.nested, choice: profile.calls.clone() }) {
+    let reads_unasked = profile.broker.files.as_ref().is_some_and(Files::are_about_writing);
+    match policy_with(&Variant { notify, reads_unasked, nested: profile.nested, choice: profile.calls.clone() }) {
         Ok(policy) => Some(policy),
         Err(error) => {
             found.problem(format!("profile {}", profile.name), error.to_string());

@@ -138,7 +138,8 @@ pub fn make(search: &Search, name: &str, context: &Context) -> Result<Compiled, 
 /// The profile's own filter, where a spec brings none.
 fn policy(profile: &Profile) -> Result<Policy, String> {
     let notify = profile.broker.calls().into_iter().map(str::to_owned).collect();
-    let variant = Variant { notify, nested: profile.nested, choice: profile.calls.clone() };
+    let reads_unasked = profile.broker.files.as_ref().is_some_and(zviz_broker::policy::files::Files::are_about_writing);
+    let variant = Variant { notify, reads_unasked, nested: profile.nested, choice: profile.calls.clone() };
     policy_with(&variant).map_err(|error| error.to_string())
 }
 
