@@ -215,6 +215,38 @@ mod tests {
     }
 
     #[test]
+    fn directories_are_alike_where_the_pattern_has_come_as_far() {
+        for (pattern, one, other, alike) in [
+            ("**/.git/hooks/**", "/w/a", "/w/b/c", true),
+            ("**/.git/hooks/**", "/w/a", "/w/.git", false),
+            ("**/.git/hooks/**", "/w/.git/a", "/w/b", true),
+            ("**/.git/hooks/**", "/w/.git/hooks", "/w/.git/hook", false),
+            ("**/*.key", "/w/a", "/w/b.key", true),
+            ("/w/secret/**", "/w/a", "/w/b", true),
+            ("/w/secret/**", "/w", "/", false),
+            ("/w/secret/**", "/w/a", "/w/secret", false),
+            ("/w/*/secret", "/w/a", "/w/b", true),
+            ("/w/*/secret", "/w/a", "/x", false),
+        ] {
+            let glob = glob(pattern);
+            assert_eq!(glob.alike_below(one.as_bytes(), other.as_bytes()), alike, "{pattern} {one} {other}");
+            assert_eq!(glob.alike_below(other.as_bytes(), one.as_bytes()), alike, "{pattern} {other} {one}");
+        }
+        for (pattern, name, anywhere) in [
+            ("**/.git/hooks/**", "/w/link", true),
+            ("**/.git/hooks/**", "/w/.git/link", true),
+            ("**/.git/hooks/**", "/w/.git", false),
+            ("**/.git/hooks/**", "/w/.git/hooks", false),
+            ("/w/secret/**", "/w/link", true),
+            ("/w/secret/**", "/w", false),
+            // Where it leads there may be no such pattern.
+            ("/w/*/secret", "/w/link", false),
+        ] {
+            assert_eq!(glob(pattern).alike_anywhere(name.as_bytes()), anywhere, "{pattern} {name}");
+        }
+    }
+
+    #[test]
     fn what_could_never_match_is_refused() {
         for pattern in
             ["", "etc", "*", "/etc/", "/a//b", "/a/./b", "/a/..", "//", "/a***", "/a****b", "/a\\", "/\0", "/a\\/b"]

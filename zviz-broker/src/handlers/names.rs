@@ -141,6 +141,11 @@ mod tests {
         assert_eq!(given([here, 0x1000, 6, 0x1000, 0, 0]), Ok(([0, NEW, 0, 0], None, vec![6])));
         assert_eq!(given([5, 0x1000, 6, 0x2000, 0, 0]), Ok(([0, OLD, 0, 0], Some(5), vec![])));
         assert_eq!(decided(rename, [0x1000, 0x2000, 9, 9, 9, 9]).map(|work| work.numbers), Ok([0; 4]));
+        assert_eq!(
+            decided(symlinkat, [0x1000, 6, 0x1000, 9, 9, 9]).map(|w| (w.numbers[1], w.descriptor, w.passed)),
+            Ok((NEW, None, vec![6]))
+        );
+        assert_eq!(decided(symlink, [0x3000, 0x2000, 0, 0, 0, 0]), Err(Errno::ENOENT));
         // Registers that are no arguments of it.
         assert_eq!(decided(renameat, [5, 0x1000, 6, 0x1000, 99, 0]).map(|work| work.numbers[0]), Ok(0));
     }
