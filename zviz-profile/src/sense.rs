@@ -103,6 +103,14 @@ impl Check<'_> {
                 self.fault(&format!("filesystem.executable[{i}]"), format!("{path} is hidden by filesystem.hidden"));
             }
         }
+        for (list, paths) in [("hidden", &files.hidden), ("tmpfs", &files.tmpfs)] {
+            for (i, _) in paths.iter().enumerate().filter(|(_, path)| *path == "/") {
+                self.fault(
+                    &format!("filesystem.{list}[{i}]"),
+                    "the root itself cannot be replaced (base: none lists all)",
+                );
+            }
+        }
         for kind in ["readonly", "writable", "tmpfs"] {
             let paths = match kind {
                 "readonly" => &files.readonly,
@@ -261,6 +269,8 @@ mod tests {
                 "filesystem:\n  writable: [/root/x]\n  hidden: [/root]\n",
                 "a.yaml:2: filesystem.writable[0]: /root/x is hidden",
             ),
+            ("filesystem: {hidden: [/]}\n", "a.yaml:1: filesystem.hidden[0]: the root itself"),
+            ("filesystem: {tmpfs: [/]}\n", "a.yaml:1: filesystem.tmpfs[0]: the root itself"),
             ("filesystem: {writable: [/a/*]}\n", "a.yaml:1: filesystem.writable[0]: is a pattern"),
             ("filesystem: {tmpfs: [/dev/shm]}\n", "a.yaml:1: filesystem.tmpfs[0]: /dev/shm is made by the runtime"),
             (

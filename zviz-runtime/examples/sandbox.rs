@@ -27,7 +27,7 @@ fn run() -> Result<u8, Box<dyn std::error::Error>> {
         Some("--files") => {
             let secrets =
                 FileRule { glob: "/etc/**.key".into(), access: Access::Any, verdict: Verdict::Deny(Reason::Eacces) };
-            profile.broker.files = Some(Files { rules: vec![secrets], default: Verdict::Allow });
+            profile.broker.files = Some(Files { rules: vec![secrets], ..Files::default() });
         }
         Some(flag @ ("--degrade" | "--kill")) => {
             profile = Profile::built_in("virtualised").ok_or("there is no profile virtualised")?;

@@ -2,7 +2,7 @@
 
 use crate::default::{INT, socket_rules};
 use crate::variant::take;
-use crate::{Action, CATEGORIES, ENOSYS, EPERM, Fallback, Policy, Rule};
+use crate::{Action, CATEGORIES, ENOSYS, EPERM, Fallback, Op, Policy, Rule};
 use serde::{Deserialize, Serialize};
 
 /// A profile's own words about system calls. By default, nothing is changed.
@@ -19,6 +19,9 @@ pub struct Choice {
     pub sockets: Option<Vec<Socket>>,
     /// Driver calls that go through, all others failing with ENOTTY; none is those of the default policy.
     pub ioctls: Option<Vec<u32>>,
+    /// Whether nothing connects but connect(2): data that asks for a connection (MSG_FASTOPEN, tcp(7)) is refused.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub connect_only: bool,
 }
 
 /// A kind of socket.
@@ -39,6 +42,13 @@ pub enum Socket {
 
 /// What the default policy has.
 pub(crate) const SOCKETS: &[Socket] = &[Socket::Unix, Socket::Tcp, Socket::Udp, Socket::Netlink];
+
+/// Calls that send, and which argument has their flags.
+const SENDING: &[(&str, u8)] = &[("sendmmsg", 3), ("sendmsg", 2), ("sendto", 3)];
+/// linux/socket.h.
+const MSG_FASTOPEN: u64 = 0x2000_0000;
+/// What programs get where fast open is turned off, and then connect.
+const EOPNOTSUPP: Action = Action::Errno(libc::EOPNOTSUPP as u16);
 
 const ENOTTY: Action = Action::Errno(libc::ENOTTY as u16);
 
@@ -74,6 +84,14 @@ impl Choice {
         self.refuse(self.deny.iter().map(String::as_str).collect(), policy);
         if let Some(kinds) = &self.sockets {
             replace(policy, &["socket", "socketpair"], socket_rules(kinds), Action::Errno(libc::EAFNOSUPPORT as u16));
+        }
+        for (name, flags) in SENDING.iter().filter(|_| self.connect_only) {
+            if whole(policy, name) == Some(Action::Allow) {
+                let refused = Rule::new([*name], EOPNOTSUPP).when(*flags, Op::MaskedEq(MSG_FASTOPEN), MSG_FASTOPEN);
+                take(policy, name);
+                policy.rules.push(refused);
+                policy.fallbacks.push(Fallback { names: vec![(*name).to_owned()], action: Action::Allow });
+            }
         }
         if let Some(commands) = &self.ioctls {
             let refused = |command: &&u32| policy.rules.iter().any(|rule| names_ioctl(rule, **command));
@@ -206,6 +224,24 @@ mod tests {
         assert!(!with(&[Socket::Icmp, Socket::Udp], libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP));
         let none = Choice { sockets: Some(Vec::new()), ..Choice::default() };
         assert_eq!(answer(&none, &[], "socketpair", &[1, 1, 0]), Action::Errno(libc::EAFNOSUPPORT as u16));
+    }
+
+    #[test]
+    fn nothing_connects_but_connect() {
+        let fast = |flags: usize| {
+            let mut args = [0; 6];
+            args[flags] = 0x2000_4000;
+            args
+        };
+        let choice = Choice { connect_only: true, ..Choice::default() };
+        for (name, flags) in SENDING {
+            let flags = usize::from(*flags);
+            assert_eq!(answer(&Choice::default(), &[], name, &fast(flags)), Action::Allow, "{name}");
+            assert_eq!(answer(&choice, &[], name, &fast(flags)), EOPNOTSUPP, "{name}");
+            assert_eq!(answer(&choice, &[], name, &fast(5 - flags)), Action::Allow, "{name}");
+            let denied = Choice { deny: names(&[name]), ..choice.clone() };
+            assert_eq!(answer(&denied, &[], name, &fast(flags)), EPERM, "{name}");
+        }
     }
 
     #[test]

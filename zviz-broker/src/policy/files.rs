@@ -7,12 +7,16 @@ use serde::{Deserialize, Serialize};
 
 /// Rules for opening files. Names are canonical and absolute in the caller's root, as they are when the file is opened: of
 /// whatever path, link or descriptor a call named it by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Files {
     /// In order: the first that matches decides.
     #[serde(default)]
     pub rules: Vec<FileRule>,
+    /// Asked as well, in the same way, and where none matches they allow: the stricter of both holds. They are numbered
+    /// after `rules`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub within: Vec<FileRule>,
     /// Where none matches.
     #[serde(default)]
     pub default: Verdict,
@@ -91,7 +95,7 @@ impl Files {
     /// Whether something is refused by its name, so that giving a file another name matters.
     #[must_use]
     pub fn refuses(&self) -> bool {
-        let verdicts = self.rules.iter().map(|rule| rule.verdict).chain([self.default]);
+        let verdicts = self.all().map(|rule| rule.verdict).chain([self.default]);
         verdicts.into_iter().any(|verdict| matches!(verdict, Verdict::Deny(_)))
     }
 
@@ -99,15 +103,19 @@ impl Files {
     #[must_use]
     pub fn are_about_writing(&self) -> bool {
         let silent = |rule: &FileRule| rule.access == Access::Write || rule.verdict == Verdict::Allow;
-        self.default == Verdict::Allow && self.rules.iter().all(silent)
+        self.default == Verdict::Allow && self.all().all(silent)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &FileRule> {
+        self.rules.iter().chain(&self.within)
     }
 
     pub(super) fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
-        if self.rules.len() > MOST {
+        if self.all().count() > MOST {
             faults.push(Fault { place: "files.rules".into(), why: format!("more than {MOST}") });
         }
-        for (i, rule) in self.rules.iter().enumerate() {
+        for (i, rule) in self.all().enumerate() {
             if let Err(why) = Glob::new(&rule.glob) {
                 faults.push(Fault { place: format!("files.rules[{i}].glob"), why: why.into() });
             }
@@ -119,9 +127,13 @@ impl Files {
 /// The rules, ready to be asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules {
-    rules: Vec<(Glob, Access, Verdict)>,
+    rules: Vec<Ready>,
+    /// Where the rules end that others stand within.
+    own: usize,
     default: Verdict,
 }
+
+type Ready = (Glob, Access, Verdict);
 
 /// What the rules say to one opening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,9 +149,9 @@ impl Rules {
     #[must_use]
     pub fn new(files: &Files) -> Rules {
         let rule = |rule: &FileRule| Some((Glob::new(&rule.glob).ok()?, rule.access, rule.verdict));
-        match files.rules.iter().map(rule).collect() {
-            Some(rules) => Rules { rules, default: files.default },
-            None => Rules { rules: Vec::new(), default: Verdict::Deny(Reason::Eperm) },
+        match files.all().map(rule).collect() {
+            Some(rules) => Rules { rules, own: files.rules.len(), default: files.default },
+            None => Rules { rules: Vec::new(), own: 0, default: Verdict::Deny(Reason::Eperm) },
         }
     }
 
@@ -160,9 +172,9 @@ impl Rules {
     /// Whether nothing below a directory of this name is refused or asked about, so that it may have another name as a whole.
     #[must_use]
     pub fn leave_all_below(&self, directory: &[u8]) -> bool {
-        [Access::Read, Access::Write].into_iter().all(|access| {
-            let rules = self.rules.iter().filter(|(_, of, _)| *of == Access::Any || *of == access);
-            for (glob, _, verdict) in rules {
+        let (own, within) = self.rules.split_at(self.own);
+        let leave = |rules: &[Ready], default: Verdict, access: Access| {
+            for (glob, _, verdict) in rules.iter().filter(|(_, of, _)| *of == Access::Any || *of == access) {
                 if weight(*verdict) > weight(Verdict::Audit) {
                     if glob.may_match_below(directory) {
                         return false;
@@ -171,8 +183,10 @@ impl Rules {
                     return true;
                 }
             }
-            weight(self.default) <= weight(Verdict::Audit)
-        })
+            weight(default) <= weight(Verdict::Audit)
+        };
+        let kinds = [Access::Read, Access::Write];
+        kinds.into_iter().all(|access| leave(own, self.default, access) && leave(within, Verdict::Allow, access))
     }
 
     /// Whether every rule says the same of anything below two directories, so that one may become the other.
@@ -188,13 +202,16 @@ impl Rules {
     }
 
     fn first(&self, name: &[u8], access: Access) -> Ruling {
-        let applies = |of: Access| of == Access::Any || of == access;
-        let found = self.rules.iter().enumerate().find(|(_, (glob, of, _))| applies(*of) && glob.matches(name));
-        match found {
-            // There are fewer than would not fit.
-            Some((i, (.., verdict))) => Ruling { verdict: *verdict, rule: Some(i as u16) },
-            None => Ruling { verdict: self.default, rule: None },
-        }
+        let applies = |(glob, of, _): &Ready| (*of == Access::Any || *of == access) && glob.matches(name);
+        let (own, within) = self.rules.split_at(self.own);
+        let find = |rules: &[Ready], before: usize, default: Verdict| {
+            match rules.iter().enumerate().find(|(_, rule)| applies(rule)) {
+                // There are fewer than would not fit.
+                Some((i, (.., verdict))) => Ruling { verdict: *verdict, rule: Some((before + i) as u16) },
+                None => Ruling { verdict: default, rule: None },
+            }
+        };
+        find(within, self.own, Verdict::Allow).stricter(find(own, 0, self.default))
     }
 }
 
@@ -244,6 +261,26 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_allowed_that_the_rules_around_refuse() {
+        let json = r#"{"rules": [{"glob": "/**/*.log", "verdict": "allow"}, {"glob": "/etc/**", "verdict": "audit"},
+            {"glob": "/w/key", "verdict": {"deny": "ENOENT"}}],
+            "within": [{"glob": "/w/**", "verdict": "allow"}, {"glob": "/**", "access": "write", "verdict": {"deny": "EACCES"}}]}"#;
+        let files: Files = serde_json::from_str(json).unwrap();
+        let rules = Rules::new(&files);
+        let ask = |name: &str, writes: bool| {
+            let ruling = rules.ask(name.as_bytes(), !writes, writes);
+            (ruling.verdict, ruling.rule)
+        };
+        assert_eq!(ask("/w/a.log", true), (Verdict::Allow, Some(0)));
+        assert_eq!(ask("/tmp/a.log", true), (Verdict::Deny(Reason::Eacces), Some(4)));
+        assert_eq!(ask("/etc/a", false), (Verdict::Audit, Some(1)));
+        assert_eq!(ask("/etc/a", true), (Verdict::Deny(Reason::Eacces), Some(4)));
+        assert_eq!(ask("/w/key", true), (Verdict::Deny(Reason::Enoent), Some(2)));
+        assert!(files.refuses());
+        assert!(rules.leave_all_below(b"/w/a") && !rules.leave_all_below(b"/w") && !rules.leave_all_below(b"/tmp/a"));
+    }
+
+    #[test]
     fn a_directory_is_moved_if_nothing_in_it_is_kept() {
         let files = |json: &str| serde_json::from_str::<Files>(json).unwrap();
         let denied = files(r#"{"rules": [{"glob": "/w/*/secret", "verdict": {"deny": "EACCES"}}]}"#);
@@ -264,7 +301,7 @@ mod tests {
     #[test]
     fn a_rule_that_cannot_be_meant_is_told_and_refuses_everything() {
         let rule = |glob: &str| FileRule { glob: glob.into(), access: Access::Any, verdict: Verdict::Allow };
-        let files = Files { rules: vec![rule("/ok"), rule("/not/")], default: Verdict::Allow };
+        let files = Files { rules: vec![rule("/ok"), rule("/not/")], default: Verdict::Allow, ..Files::default() };
         assert_eq!(files.faults().first().map(|fault| fault.place.as_str()), Some("files.rules[1].glob"));
         assert_eq!(Rules::new(&files).ask(b"/ok", true, false).verdict, Verdict::Deny(Reason::Eperm));
     }

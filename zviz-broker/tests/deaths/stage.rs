@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 use zviz_broker::eyes::Facts;
-use zviz_broker::policy::files::{Files, Verdict};
+use zviz_broker::policy::files::Files;
 use zviz_broker::policy::{Death, Mounts, Pace, Policy, Uname};
 use zviz_broker::start::{Serving, Settings, Starting, Way, start};
 use zviz_sys::process::{self, Cloned, pidfd_send_signal};
@@ -25,7 +25,7 @@ pub fn policy(death: Death, pace: Pace) -> Policy {
 
 /// With rules about files, and nothing else.
 pub fn files(death: Death, pace: Pace) -> Policy {
-    Policy { files: Some(Files { rules: Vec::new(), default: Verdict::Allow }), death, pace, ..Policy::default() }
+    Policy { files: Some(Files { rules: Vec::new(), ..Files::default() }), death, pace, ..Policy::default() }
 }
 
 /// mount, umount2 and uname are asked about, or openat; all others are allowed.

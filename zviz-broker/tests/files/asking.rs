@@ -33,7 +33,7 @@ fn policy(scene: &Scene, client: Option<&str>, calls: &[&str]) -> Policy {
         ..Asking::default()
     };
     let rules = if calls.is_empty() { vec![rule("secret/**")] } else { Vec::new() };
-    Policy { ask: Some(asking), files: Some(Files { rules, default: Verdict::Allow }), ..Policy::default() }
+    Policy { ask: Some(asking), files: Some(Files { rules, ..Files::default() }), ..Policy::default() }
 }
 
 fn passes(test: &str, policy: &Policy, check: impl Fn()) {

@@ -16,7 +16,7 @@ pub fn measure() {
     sched_setaffinity(nix::unistd::Pid::from_raw(0), &processor).unwrap();
     let rule = |glob: &str| FileRule { glob: glob.into(), access: Access::Any, verdict: Verdict::Deny(Reason::Eacces) };
     let rules = vec![rule("/root/.ssh/**"), rule("/home/*/.ssh/**"), rule("**/.git/config")];
-    let files = Some(Files { rules, default: Verdict::Allow });
+    let files = Some(Files { rules, ..Files::default() });
     let mut policy = Policy { files, ..Policy::default() };
     policy.pace.calls_per_second = 1_000_000;
     policy.pace.burst = 1_000_000;

@@ -60,7 +60,7 @@ impl Scene {
             rule(format!("{base}/secret"), Access::Any, Verdict::Deny(Reason::Eperm)),
             rule(format!("{base}/open/deep/*"), Access::Write, Verdict::Deny(Reason::Erofs)),
         ];
-        Policy { files: Some(Files { rules, default: Verdict::Allow }), ..Policy::default() }
+        Policy { files: Some(Files { rules, ..Files::default() }), ..Policy::default() }
     }
 }
 
@@ -90,7 +90,7 @@ enum Mode {
 /// The same calls natively and by way of the broker.
 fn both(test: &str, policy: Policy, check: impl Fn(Mode)) {
     assert_eq!(brokered::native(|| check(Mode::Native)), Some(0), "{test}: natively");
-    let all = Policy { files: Some(Files { rules: Vec::new(), default: Verdict::Allow }), ..policy.clone() };
+    let all = Policy { files: Some(Files { rules: Vec::new(), ..Files::default() }), ..policy.clone() };
     assert_eq!(brokered::run((all, false), || check(Mode::Free)), Some(0), "{test}: without rules");
     for one in [false, true] {
         let ruled = brokered::run((policy.clone(), one), || check(Mode::Ruled));

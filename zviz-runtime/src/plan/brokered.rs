@@ -16,17 +16,18 @@ pub(super) fn complete(input: Input, found: &mut Findings) -> Profile {
         found.note(format!("profile {}: audit.level", profile.name), "is none: nothing is recorded");
     }
     let files = profile.files.clone();
-    let says = files.listed_only || files.writable.is_some();
+    let says = files.listed_only || files.writable.is_some() || !files.readonly.is_empty();
     if let Some(policy) = profile.broker.files.as_mut().filter(|_| says) {
-        let otherwise = policy.default;
         let own = policy.rules.len();
-        policy.rules.extend(rules(&files, otherwise));
+        // What a pattern allows or audits is allowed among patterns, and no way around the lists.
+        policy.within = rules(&files);
         let lists = "filesystem.readonly, writable, tmpfs or base";
-        let names = (own..policy.rules.len()).map(|i| (format!("files.rules[{i}]"), lists.to_owned()));
+        let names = (own..own + policy.within.len()).map(|i| (format!("files.rules[{i}]"), lists.to_owned()));
         profile.broker.origins.extend(names);
     }
     if let Some(sockets) = &mut profile.broker.sockets {
-        if let Some(writable) = files.writable.as_ref() {
+        let nowhere = files.readonly.iter().any(|path| path == "/").then(Vec::new);
+        if let Some(writable) = files.writable.as_ref().or(nowhere.as_ref()) {
             // Binding makes a file.
             let own = files::OWN.iter().map(|path| (*path).to_owned());
             let below =
@@ -48,7 +49,8 @@ pub(super) fn complete(input: Input, found: &mut Findings) -> Profile {
 }
 
 /// Lists of paths as rules about names, the nearer before the farther.
-fn rules(files: &FileRules, otherwise: Verdict) -> Vec<FileRule> {
+fn rules(files: &FileRules) -> Vec<FileRule> {
+    let otherwise = Verdict::Allow;
     let denied = Verdict::Deny(Reason::Eacces);
     let mut lists: Vec<(&str, Access, Verdict)> = Vec::new();
     for path in files::OWN {
@@ -90,7 +92,7 @@ mod tests {
                     tmpfs: list(&["/tmp"]),
                     ..FileRules::default()
                 };
-                let policy = Files { rules: rules(&files, Verdict::Allow), default: Verdict::Allow };
+                let policy = Files { within: rules(&files), ..Files::default() };
                 let ask = Rules::new(&policy);
                 for path in [
                     "/",

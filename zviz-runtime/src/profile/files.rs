@@ -59,7 +59,9 @@ impl Files {
     /// Whether something may be written.
     #[must_use]
     pub fn writes(&self, path: &str) -> bool {
-        let Some(writable) = &self.writable else { return !self.readonly.iter().any(|above| within(path, above)) };
+        let Some(writable) = &self.writable else {
+            return is_own(path) || !self.readonly.iter().any(|above| within(path, above));
+        };
         // The nearer of two names holds.
         let depth = |paths: &[String]| paths.iter().filter(|above| within(path, above)).map(String::len).max();
         let allowed = depth(writable).max(depth(&self.tmpfs));

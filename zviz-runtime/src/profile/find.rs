@@ -5,7 +5,7 @@ use super::built_in;
 use super::lower::{Context, lower};
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zviz_profile::{Document, Text, node};
 
@@ -139,7 +139,8 @@ const OTHERS: u32 = 0o002;
 /// bits of its mode that may not be set.
 pub(super) fn read(path: &Path, writers: u32) -> Result<Option<Text>, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-    let file = match File::open(path) {
+    // A pipe would be waited for.
+    let file = match File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path) {
         Ok(file) => file,
         Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
             return Ok(None);
@@ -171,6 +172,14 @@ mod tests {
         for name in ["../x", "a/b", "", ".", "..", "a\0", "/etc/passwd"] {
             assert!(Search::of_host().profile(name, &Context::default()).is_err(), "{name:?}");
         }
+    }
+
+    #[test]
+    fn a_pipe_is_no_profile_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe.yaml");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        assert!(read(&pipe, OTHERS).unwrap_err().contains("is no file"));
     }
 
     #[test]

@@ -136,6 +136,8 @@ impl Lowering<'_> {
             deny: names(&calls.deny),
             sockets: self.sockets(),
             ioctls: (!self.document.ioctl.allowlists.is_empty()).then(|| commands.collect()),
+            // Landlock judges connect(2) alone.
+            connect_only: self.document.network.ports.allow_connect.is_some(),
         };
         let beyond: Vec<String> =
             choice.beyond_default().iter().map(|(name, about)| format!("{name} ({about})")).collect();

@@ -133,7 +133,7 @@ impl Lowering<'_> {
         let full = self.document.audit.level == Some(AuditLevel::Full);
         let default = if full { Verdict::Audit } else { Verdict::Allow };
         let only_allows = rules.iter().all(|rule| rule.verdict == Verdict::Allow);
-        (asked || !only_allows).then_some(Files { rules, default })
+        (asked || !only_allows).then_some(Files { rules, default, ..Files::default() })
     }
 
     fn pace(&self) -> Pace {
