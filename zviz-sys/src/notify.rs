@@ -123,6 +123,17 @@ fn respond(listener: BorrowedFd<'_>, mut response: Response) -> Result<()> {
     ioctl(listener, request::SEND, &raw mut response).map(drop)
 }
 
+/// Puts a descriptor into the caller's table, at the lowest free number, which comes back; the call goes on waiting.
+///
+/// # Errors
+/// As [`answer_with`].
+pub fn give(listener: BorrowedFd<'_>, id: u64, fd: BorrowedFd<'_>, close_on_exec: bool) -> Result<i64> {
+    let source = u32::try_from(fd.as_raw_fd()).map_err(|_| Errno::EBADF)?;
+    let new_flags = if close_on_exec { libc::O_CLOEXEC as u32 } else { 0 };
+    let mut add = AddFd { id, flags: 0, source, new: 0, new_flags };
+    ioctl(listener, request::ADDFD, &raw mut add).map(i64::from)
+}
+
 /// Puts a descriptor into the caller's table, at the lowest free number, which the call returns: one step, so that a caller
 /// that dies on the way is left with neither. Needs Linux 5.14.
 ///

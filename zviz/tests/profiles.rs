@@ -234,3 +234,16 @@ fn compiled_profiles_are_the_same_bytes_and_the_same_policy() {
         assert!(String::from_utf8_lossy(&output.stderr).contains("is not what was compiled"), "{output:?}");
     }
 }
+
+/// Nobody else has a file open to be written when its writer has closed it: execve(2), ETXTBSY.
+#[test]
+fn what_was_just_written_is_executed() {
+    requires!(root, program "busybox");
+    for caller in Caller::both() {
+        let text = "name: own\nextends: default\nfilesystem: {patterns: {deny_read: ['*.secret']}}\n";
+        let own = write(&caller, "own.yaml", text);
+        let script = "busybox=$(command -v busybox); i=0; while [ $i -lt 60 ]; do i=$((i + 1)); \
+                      mkdir /tmp/$i; cp $busybox /tmp/$i/busybox; /tmp/$i/busybox true || echo failed; done; echo done";
+        assert_eq!(caller.says(&["--profile", own.to_str().unwrap()], script), "done", "as {}", caller.name());
+    }
+}

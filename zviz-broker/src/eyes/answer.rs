@@ -16,6 +16,12 @@ impl Eyes {
         let socket = self.crew.at_work().find(|(busy, _)| *busy == id).map(|(_, socket)| hands::read_told(socket));
         let done = match socket {
             Some(Ok(Some(Told::Done(done)))) => done,
+            Some(Ok(Some(Told::File(file)))) => {
+                if let Some(pending) = self.pending.get_mut(&id) {
+                    pending.file = Some(file);
+                }
+                return self.done(id);
+            }
             Some(Ok(Some(Told::Blocks))) => return self.blocks(id),
             Some(Ok(Some(Told::Asks(text)))) => return self.hand_asks(id, &text),
             Some(Ok(Some(Told::Stale))) => return self.again(id),

@@ -34,7 +34,10 @@ impl Eyes {
         let patience = if work.op.is_of_socket() { patience.max(PEERS) } else { patience };
         let deadline = Some(call.received + patience);
         let asks = self.policy.ask.as_ref().is_some_and(|asking| asking.calls.iter().any(|name| *name == call.name));
-        self.pending.insert(id, Pending { call, work, write_to, deadline, stage: Stage::Asked, interrupted: false });
+        self.pending.insert(
+            id,
+            Pending { call, work, write_to, deadline, stage: Stage::Asked, interrupted: false, file: None },
+        );
         if asks { self.put_question(id) } else { self.proceed(id) }
     }
 

@@ -4,7 +4,7 @@ use super::Eyes;
 use super::log::{Answered, Call};
 use super::serve::Pending;
 use crate::decision::Argument;
-use crate::handlers::files::{FLAGS, RULE, flag};
+use crate::handlers::files::{FLAGS, RULE, flag, opens_to_write};
 use crate::hands::{self, Done};
 use crate::policy::files::Verdict;
 use nix::errno::Errno;
@@ -30,12 +30,21 @@ impl Eyes {
         if done.result == Err(hands::NOT_SEEN) {
             return self.look_up(id);
         }
-        let Some(Pending { mut call, work, .. }) = self.pending.remove(&id) else { return };
+        let Some(Pending { mut call, work, file: ahead, .. }) = self.pending.remove(&id) else { return };
         self.asker.forget(id);
         let tells = !self.log.is_none() && call.judged(&done.text);
         let close_on_exec = work.numbers.get(FLAGS).is_some_and(|flags| flags & flag(libc::O_CLOEXEC) != 0);
-        let file = done.result.and_then(|_| done.file.ok_or(Errno::EPERM));
-        let given = file.and_then(|file| notify::answer_with(self.listener.as_fd(), id, file.as_fd(), close_on_exec));
+        let file = done.result.and_then(|_| done.file.or(ahead).ok_or(Errno::EPERM));
+        let listener = self.listener.as_fd();
+        let given = file.and_then(|file| {
+            if !opens_to_write(&work) {
+                return notify::answer_with(listener, id, file.as_fd(), close_on_exec);
+            }
+            // In two steps, since the caller may execute it at once, once nobody else has it open.
+            let number = notify::give(listener, id, file.as_fd(), close_on_exec)?;
+            drop(file);
+            notify::answer(listener, id, number)
+        });
         match given {
             Ok(()) if tells => self.log.answered(&call, Answered::Result(Ok(0))),
             Ok(()) => {}

@@ -22,6 +22,8 @@ pub(super) struct Pending {
     pub stage: Stage,
     /// Its hand was told to stop waiting.
     pub interrupted: bool,
+    /// What was opened for it, to be written, by a hand that is not done yet.
+    pub file: Option<OwnedFd>,
 }
 
 /// How far it is.

@@ -93,6 +93,12 @@ pub(crate) fn nameless(flags: u64) -> bool {
     flags & flag(libc::O_TMPFILE) & !flag(libc::O_DIRECTORY) != 0
 }
 
+/// Whether a file is opened to be written.
+pub(crate) fn opens_to_write(work: &Work) -> bool {
+    let flags = work.numbers.get(FLAGS).copied().unwrap_or_default();
+    work.op == Op::Open && flags & flag(O_ACCMODE) != flag(libc::O_RDONLY)
+}
+
 pub(crate) fn flag(flags: i32) -> u64 {
     u64::from(flags.cast_unsigned())
 }

@@ -7,6 +7,7 @@ use super::proc::Proc;
 use super::{devices, mount, node, socket, wire};
 use crate::decision::{Op, UNKNOWN, Work};
 use crate::eyes::WAKE;
+use crate::handlers::files::opens_to_write;
 use crate::policy::files::Rules;
 use crate::policy::sockets::Sockets;
 use nix::errno::Errno;
@@ -65,6 +66,7 @@ pub(super) fn run(
             let _ = wire::send_stale(eyes.as_fd());
             process::exit(0);
         }
+        let writes = decoded.as_ref().is_ok_and(|(work, _)| opens_to_write(work));
         let result = decoded.and_then(|(work, umask)| {
             if let (Op::Open, opener) = (work.op, &opener) {
                 let opener = opener.as_ref().ok_or(Errno::ENOSYS)?;
@@ -113,7 +115,12 @@ pub(super) fn run(
             // Nothing of the container is kept busy between calls, and the caller's next close of a socket is the last one.
             let _ = path::change_directory(c"/");
         }
-        if wire::send_done(eyes.as_fd(), result, &text, file.as_ref().map(AsFd::as_fd)).is_err() {
+        let sent_ahead = match file.take_if(|_| writes) {
+            Some(file) => wire::send_file(eyes.as_fd(), file),
+            None => Ok(()),
+        };
+        let file = file.as_ref().map(AsFd::as_fd);
+        if sent_ahead.and_then(|()| wire::send_done(eyes.as_fd(), result, &text, file)).is_err() {
             process::exit(0);
         }
     }

@@ -4,7 +4,7 @@
 use crate::handlers::sockets::messages::DATA_MAX;
 use crate::policy::files::{Reason, Ruling, Verdict};
 use nix::errno::Errno;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use zviz_sys::rights;
 
 /// What the hands are told.
@@ -59,6 +59,8 @@ pub(crate) struct Done {
 /// What a hand says.
 pub(crate) enum Told {
     Done(Done),
+    /// What was opened to be written, which the hand has no more when it is done.
+    File(OwnedFd),
     /// It waits for somebody else, and there is no deadline for that.
     Blocks,
     /// A rule wants somebody outside to be asked: what it said, and about which name.
@@ -79,6 +81,7 @@ pub(crate) const NOT_SEEN: Errno = Errno::ENOTRECOVERABLE;
 const BLOCKS: i64 = i64::MIN;
 const STALE: i64 = i64::MIN + 1;
 const ASKS: i64 = i64::MIN + 2;
+const FILE: i64 = i64::MIN + 3;
 /// A value, what the rules said, and a name.
 const TOLD: usize = 8 + 3 + 4097;
 /// Work with four strings of the longest kind, or a message.
@@ -169,6 +172,12 @@ pub(super) fn send_done(
     rights::send_with(eyes, &packet, file.as_slice()).map(drop)
 }
 
+/// What was opened to be written, ahead of [`send_done`]: a program cannot be executed while anybody has it open like that
+/// (ETXTBSY), so that this process's own descriptor is closed before the caller hears of its file.
+pub(super) fn send_file(eyes: BorrowedFd<'_>, file: OwnedFd) -> Result<(), Errno> {
+    rights::send_with(eyes, &FILE.to_le_bytes(), &[file.as_fd()]).map(drop)
+}
+
 /// What a hand tells the eyes before it is done.
 pub(super) struct Report<'e>(pub BorrowedFd<'e>);
 
@@ -219,6 +228,10 @@ pub(crate) fn read_told(hand: BorrowedFd<'_>) -> Result<Option<Told>, Errno> {
         BLOCKS => return Ok(Some(Told::Blocks)),
         STALE => return Ok(Some(Told::Stale)),
         ASKS => return Ok(Some(Told::Asks(text.to_vec()))),
+        FILE => {
+            let [file, ..] = received.fds;
+            return file.map(|file| Some(Told::File(file))).ok_or(Errno::EPROTO);
+        }
         _ => return Err(Errno::EPROTO),
     };
     let [file, ..] = received.fds;

@@ -17,10 +17,9 @@ use zviz_runtime::profile::lower::Context;
 use zviz_runtime::sandbox::Sandbox;
 use zviz_runtime::store::{Root, Store};
 
-/// Each attempt prints `y` where it succeeds, else `n`. A file that the broker has opened to be written it lets go of a moment
-/// later than the program does, and until then nobody executes it.
+/// Each attempt prints `y` where it succeeds, else `n`.
 const ATTEMPTS: &str = "exec 2>/dev/null; r() { cat /etc/passwd | grep -q root; }; w() { echo > /tmp/w; }; c() { echo > /tmp/c && chmod 600 /tmp/c; }
-x() { cp /bin/busybox /tmp/busybox && sleep 0.3 && /tmp/busybox true; }; l() { test $(ulimit -n) -gt 64; }
+x() { cp /bin/busybox /tmp/busybox && /tmp/busybox true; }; l() { test $(ulimit -n) -gt 64; }
 for a in r w c x l; do if (eval $a); then printf y; else printf n; fi; done; echo";
 
 /// A profile, what it says, and what becomes of reading, writing, chmod, executing and the number of files.
