@@ -220,7 +220,8 @@ fn time_is_up_where_nobody_waits() {
     // What it has of its own: the rest is the runtime's file, which all share.
     let own = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
     let kilobytes: u32 = own.trim().trim_end_matches(" kB").parse().unwrap();
-    assert!(kilobytes < 2048, "{kilobytes} kB");
+    // What the runtime had in memory when it was forked, which is twice as much in a debug build.
+    assert!(kilobytes < 4096, "{kilobytes} kB");
     // Null thrice, init, the reason; and a moment longer the socket over which it has said that it is ready.
     let descriptors = || fs::read_dir(format!("/proc/{watcher}/fd")).unwrap().count();
     let closed = (0..100).any(|_| {
