@@ -152,3 +152,8 @@ fn no_key_is_ignored() {
         assert!(known.iter().any(|other| other == path), "{path} is no key any more");
     }
 }
+
+#[test]
+fn a_time_beyond_measure_is_a_long_one() {
+    assert_eq!(profile("broker: {timeout_ms: 99999999999}").unwrap().broker.pace.deadline_ms, u32::MAX);
+}

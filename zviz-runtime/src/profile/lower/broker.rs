@@ -25,6 +25,11 @@ const KERNEL: &[(&[&str], &str)] = &[
     ),
 ];
 
+/// Seven weeks at most, which nobody waits for.
+fn milliseconds(time: u64) -> u32 {
+    u32::try_from(time).unwrap_or(u32::MAX)
+}
+
 /// What rules are called by their author, by their names in the policy.
 type Origins = BTreeMap<String, String>;
 
@@ -73,9 +78,8 @@ impl Lowering<'_> {
             self.fault("nested", "needs mount, umount2 and pivot_root among syscalls.broker");
         }
         if !self.document.filesystem.patterns.ask.is_empty() {
-            let timeout = given.ask_timeout.and_then(|timeout| u32::try_from(timeout).ok());
             let plain = Asking::default();
-            policy.ask = Some(Asking { timeout_ms: timeout.unwrap_or(plain.timeout_ms), ..plain });
+            policy.ask = Some(Asking { timeout_ms: given.ask_timeout.map_or(plain.timeout_ms, milliseconds), ..plain });
         }
         policy.death = match given.death {
             Some(zviz_profile::Death::Degrade) => Death::Degrade,
@@ -141,7 +145,7 @@ impl Lowering<'_> {
         Pace {
             calls_per_second: given.rate.unwrap_or(plain.calls_per_second),
             burst: given.max_inflight.unwrap_or(plain.burst),
-            deadline_ms: given.timeout_ms.and_then(|time| u32::try_from(time).ok()).unwrap_or(plain.deadline_ms),
+            deadline_ms: given.timeout_ms.map_or(plain.deadline_ms, milliseconds),
         }
     }
 
