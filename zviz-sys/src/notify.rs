@@ -131,7 +131,7 @@ pub fn give(listener: BorrowedFd<'_>, id: u64, fd: BorrowedFd<'_>, close_on_exec
     let source = u32::try_from(fd.as_raw_fd()).map_err(|_| Errno::EBADF)?;
     let new_flags = if close_on_exec { libc::O_CLOEXEC as u32 } else { 0 };
     let mut add = AddFd { id, flags: 0, source, new: 0, new_flags };
-    ioctl(listener, request::ADDFD, &raw mut add).map(i64::from)
+    ioctl(listener, request::ADDFD, &raw mut add)
 }
 
 /// Puts a descriptor into the caller's table, at the lowest free number, which the call returns: one step, so that a caller
