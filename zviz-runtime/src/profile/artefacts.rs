@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use zviz_profile::Text;
@@ -188,7 +188,10 @@ impl Compiled {
         }
         for (file, bytes) in &self.files {
             let (path, fresh) = (folder.join(file), folder.join(format!(".{file}.new")));
-            fs::write(&fresh, bytes).map_err(|error| failed(&fresh, error))?;
+            // Made anew, and never through a link that somebody has left in a folder that others write.
+            let _ = fs::remove_file(&fresh);
+            let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&fresh);
+            made.and_then(|mut file| file.write_all(bytes)).map_err(|error| failed(&fresh, error))?;
             fs::rename(&fresh, &path).map_err(|error| failed(&path, error))?;
         }
         Ok(())
@@ -294,6 +297,16 @@ mod tests {
             ["built-in nested", "built-in default"]
         );
         assert_eq!(schema_path("resources.io_max[0].rbps"), "resources.io_max[].rbps");
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        fs::write(other.path(), "kept").unwrap();
+        std::os::unix::fs::symlink(other.path(), folder.path().join(".virtualised.bpf.new")).unwrap();
+        compiled("virtualised").write(folder.path()).unwrap();
+        assert_eq!(fs::read_to_string(other.path()).unwrap(), "kept");
+        load(folder.path(), None).unwrap();
     }
 
     #[test]
