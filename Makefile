@@ -14,7 +14,7 @@ FUZZ_TARGETS ?= ask audit config decide policy program
 BUILD_PACKAGES := gcc g++ pkg-config libseccomp-dev
 TEST_PACKAGES := busybox-static uidmap git make perl python3 python3-venv nodejs postgresql redis-server nginx-light \
 	imagemagick sqlite3 gnupg openssh-client gdb \
-	docker.io containerd podman buildah runc crun bubblewrap strace iproute2 util-linux
+	docker.io containerd podman buildah runc crun bubblewrap firejail strace iproute2 util-linux
 BENCH_PACKAGES := busybox-static runc crun bubblewrap python3 strace gcc libc6-dev
 
 .PHONY: build run test test-vm bench fuzz lint packages-build packages-test packages-bench

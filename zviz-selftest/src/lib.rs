@@ -11,10 +11,12 @@
 
 pub mod allowed;
 pub mod bait;
+pub mod compare;
 pub mod control;
 pub mod groups;
 pub mod inside;
 pub mod outcome;
+pub mod peers;
 pub mod probe;
 pub mod report;
 

@@ -82,3 +82,23 @@ fn what_a_profile_gives_is_seen_and_told() {
         assert!(allowed[0]["how"].as_str().unwrap().contains("syscalls.allow"));
     }
 }
+
+/// Wider ones let more through, so that what is counted is what the sandbox does and not what the attempts cannot do.
+#[test]
+fn others_are_beside_it() {
+    requires!(root, program "runc", program "bwrap", program "useradd");
+    for caller in Caller::both() {
+        let (code, made) = report(&caller, &["--compare"]);
+        assert_eq!(code, 0, "{made:#}");
+        let succeeded = |name: &str| made["succeeded"][name].as_array().map(Vec::len);
+        let ours = succeeded("zviz").unwrap();
+        for name in ["runc", "bwrap", "docker", "firejail"] {
+            match succeeded(name) {
+                Some(theirs) => assert!(theirs > ours, "{name}: {theirs}, zviz: {ours}: {made:#}"),
+                None => println!("{name}, as {}: {}", caller.name(), made["missing"][name]),
+            }
+        }
+        assert!(succeeded("bwrap").is_some() && (!caller.root || succeeded("runc").is_some()), "{made:#}");
+        assert_eq!(caller.left(), [""; 0]);
+    }
+}

@@ -21,6 +21,9 @@ pub struct Selftest {
     /// As root: make each attempt where nothing keeps it from succeeding, to show that it tests something
     #[arg(long, conflicts_with = "list")]
     pub controls: bool,
+    /// Make the same attempts in runc, Docker, bubblewrap and firejail too, and print how many succeed in each
+    #[arg(long, conflicts_with_all = ["list", "controls"])]
+    pub compare: bool,
 }
 
 /// What the self-test has this program do in a process of its own.

@@ -1,5 +1,7 @@
 //! `selftest`: attempts to escape, made in a sandbox of a profile on this host.
 
+mod compare;
+
 use super::{Context, Failure, print};
 use crate::cli::selftest::{Part, PartName, Selftest};
 use anyhow::{Context as _, anyhow};
@@ -34,6 +36,9 @@ pub fn run(context: &Context, flags: &Selftest) -> Result<u8, Failure> {
     if flags.list {
         print(&list(&groups, flags.json)?)?;
         return Ok(0);
+    }
+    if flags.compare {
+        return compare::run(context, flags, &groups);
     }
     let names = groups.iter().flat_map(|group| group.probes).map(|probe| probe.name.to_owned()).collect();
     let report = match flags.controls {
@@ -76,20 +81,34 @@ fn own_program() -> anyhow::Result<PathBuf> {
     std::env::current_exe().context("find this program")
 }
 
-/// Makes the attempts in sandboxes: one for all of them, or as many as it takes where some end it.
-fn attempts(context: &Context, profile: &str, mut names: Vec<String>) -> anyhow::Result<Vec<Answer>> {
+/// Makes the attempts in sandboxes of the profile.
+fn attempts(context: &Context, profile: &str, names: Vec<String>) -> anyhow::Result<Vec<Answer>> {
     let program = own_program()?;
     let mut laid = Laid::lay(part(&program, "wait", &Bait::default())?).context("lay out what to reach for")?;
     laid.hand_on()?;
+    through(&laid, names, |names| own_door(context, profile, &laid.bait, names))
+}
+
+/// What makes these attempts in one sandbox of the profile.
+fn own_door(context: &Context, profile: &str, bait: &Bait, names: &[String]) -> anyhow::Result<Command> {
+    let mut door = Command::new(own_program()?);
+    if let Some(root) = &context.global.root {
+        door.arg("--root").arg(root);
+    }
+    door.args(["selftest-part", "door", "--profile", profile, "--bait", &serde_json::to_string(bait)?]).args(names);
+    Ok(door)
+}
+
+/// Makes the attempts by way of a door: one sandbox for all of them, or as many as it takes where some end it.
+fn through(
+    laid: &Laid,
+    mut names: Vec<String>,
+    mut door: impl FnMut(&[String]) -> anyhow::Result<Command>,
+) -> anyhow::Result<Vec<Answer>> {
     let mut answers: Vec<Answer> = Vec::new();
     while !names.is_empty() {
-        let mut door = Command::new(&program);
-        if let Some(root) = &context.global.root {
-            door.arg("--root").arg(root);
-        }
-        door.args(["selftest-part", "door", "--profile", profile, "--bait", &serde_json::to_string(&laid.bait)?]);
-        door.args(&names).envs(laid.environment());
-        door.current_dir(laid.work()).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut door = door(&names)?;
+        door.envs(laid.environment()).current_dir(laid.work()).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut door = door.spawn().context("start the sandbox")?;
         let mut begun = None;
         for line in BufReader::new(door.stdout.take().context("read answers")?).lines() {
