@@ -145,8 +145,8 @@ mod tests {
     fn whoever_extends_adds_to_the_default_calls() {
         let read = read_text("extends: base\nsyscalls: {allow: [ptrace]}\n").unwrap();
         assert_eq!(read.syscalls.allow, Some(vec!["@default".into(), "ptrace".into()]));
-        let alone = read_text("syscalls: {allow: [\"@process\", read, write]}\n").unwrap();
-        assert_eq!(alone.syscalls.allow.map(|calls| calls.len()), Some(3));
+        let alone = read_text("syscalls: {allow: [\"@process\", brk, read, write]}\n").unwrap();
+        assert_eq!(alone.syscalls.allow.map(|calls| calls.len()), Some(4));
     }
 
     #[test]

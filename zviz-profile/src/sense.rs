@@ -1,15 +1,17 @@
 //! What is well written and cannot be meant: contradictions, and rules that can never matter.
 
-use crate::calls::{DEFAULT, expand};
+mod vital;
+
+pub use vital::static_only;
+
+use crate::calls::expand;
 use crate::document::{Document, LsmKind, Need, NetworkMode, SocketKind};
 use crate::place::Faults;
-
-/// Calls of which a program needs every one to begin and to end.
-const VITAL: &[&str] = &["execve", "exit_group", "read", "write"];
 
 pub(crate) fn faults(document: &Document) -> Faults {
     let mut check = Check { document, faults: Faults::default() };
     check.calls();
+    check.faults.0.extend(vital::faults(document).0);
     check.files();
     check.network();
     check.limits();
@@ -53,22 +55,6 @@ impl Check<'_> {
                 if names.iter().take(i).any(|other| other == name) {
                     self.fault(&format!("syscalls.{list}[{i}]"), format!("{name} is there already"));
                 }
-            }
-        }
-        let allowed = calls.allow.as_ref().map(|names| (of(names), names.iter().any(|name| name == DEFAULT)));
-        let brokered = of(&calls.broker);
-        for vital in VITAL {
-            let missing = allowed.as_ref().is_some_and(|(names, default)| !default && !names.contains(vital));
-            if missing && !brokered.contains(vital) {
-                self.fault(
-                    "syscalls.allow",
-                    format!(
-                        "without {vital} no program can run: @default, @process and @descriptors hold what all need"
-                    ),
-                );
-            }
-            if denied.contains(vital) {
-                self.fault("syscalls.deny", format!("without {vital} no program can run"));
             }
         }
     }
@@ -261,8 +247,8 @@ mod tests {
                 "syscalls:\n  allow: [\"@default\", ptrace]\n  deny: [ptrace]\n",
                 "a.yaml:2: syscalls.allow[1]: ptrace is denied",
             ),
-            ("syscalls: {allow: [read]}\n", "a.yaml:1: syscalls.allow: without execve no program can run"),
-            ("syscalls: {deny: [write]}\n", "a.yaml:1: syscalls.deny: without write"),
+            ("syscalls: {allow: [read]}\n", "a.yaml:1: syscalls.allow: without execve no program can be started"),
+            ("syscalls: {deny: [write]}\n", "a.yaml:1: syscalls.deny[0]: without write"),
             ("syscalls: {deny: [mount, mount]}\n", "a.yaml:1: syscalls.deny[1]: mount is there already"),
             ("filesystem:\n  readonly: [/a]\n  writable: [/b, /a]\n", "a.yaml:3: filesystem.writable[1]: /a is among"),
             (

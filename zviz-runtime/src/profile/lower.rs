@@ -145,6 +145,9 @@ impl Lowering<'_> {
             let what = format!("allows what the default profile refuses: {}", beyond.join("; "));
             self.note("syscalls.allow", &what);
         }
+        if let Some((key, what)) = zviz_profile::static_only(self.document) {
+            self.note(&key, &what);
+        }
         choice
     }
 
