@@ -3,7 +3,8 @@
 
 use crate::place::{Fault, Place};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Location, Options, Spanned};
+use serde_saphyr::options::MergeKeyPolicy;
+use serde_saphyr::{Location, Options, Spanned, Tagged};
 use std::fmt;
 use std::sync::Arc;
 
@@ -51,8 +52,8 @@ impl Node {
     /// Reads a file.
     ///
     /// # Errors
-    /// What is no YAML, or is longer, deeper or has more values than a profile can have. Aliases and more than one document
-    /// are refused: who reads a profile should see what it says.
+    /// What is no YAML, or is longer, deeper or has more values than a profile can have. Aliases, merge keys, tags and more
+    /// than one document are refused: who reads a profile should see what it says.
     pub fn parse(file: &str, text: &str) -> Result<Node, Fault> {
         let file: Arc<str> = Arc::from(file);
         let start = Place { file: Arc::clone(&file), line: 1, column: 1 };
@@ -61,10 +62,10 @@ impl Node {
             return Err(fault(start, format!("is longer than {LONGEST} bytes")));
         }
         match serde_saphyr::from_str_with_options::<Tree>(text, options()) {
-            Ok(tree) => Ok(tree.node(&Source { file: &file, text })),
+            Ok(tree) => tree.node(&Source { file: &file, text }),
             Err(error) => {
                 let place = error.location().map_or(start, |location| place_of(&file, location));
-                Err(fault(place, one_line(&error.to_string())))
+                Err(fault(place, in_words(&error)))
             }
         }
     }
@@ -88,13 +89,24 @@ fn options() -> Options {
             max_depth: DEEPEST,
             max_nodes: MOST,
         },
+        merge_keys: MergeKeyPolicy::Error,
         strict_booleans: true,
         with_snippet: false,
     }
 }
 
-/// The library's errors begin with their place, which is said already.
-fn one_line(text: &str) -> String {
+/// The library's errors begin with their place, which is said already, and name its options, which are not the reader's.
+fn in_words(error: &serde_saphyr::Error) -> String {
+    let text = error.to_string();
+    let known = [
+        ("merge keys", "merge keys (<<) are not read: write out what is meant, or extend another profile"),
+        ("Anchors", "anchors (&) and aliases (*) are not read: write out what is meant"),
+        ("Aliases", "anchors (&) and aliases (*) are not read: write out what is meant"),
+        ("Documents", "there is more than one document"),
+    ];
+    if let Some((_, words)) = known.iter().find(|(sign, _)| text.contains(sign)) {
+        return (*words).to_owned();
+    }
     let text = text.lines().next().unwrap_or_default();
     let text = text.strip_prefix("error: ").unwrap_or(text);
     match text.strip_prefix("line ").and_then(|rest| rest.split_once(": ")) {
@@ -114,7 +126,7 @@ struct Source<'t> {
 }
 
 /// What the library gives.
-struct Tree(Spanned<Kind>);
+struct Tree(Spanned<Tagged<Kind>>);
 
 enum Kind {
     Nothing,
@@ -122,31 +134,45 @@ enum Kind {
     /// Anything else: its text is in the source.
     Plain,
     List(Vec<Tree>),
-    Map(Vec<(Spanned<String>, Tree)>),
+    Map(Vec<(Spanned<Tagged<String>>, Tree)>),
 }
 
 impl Tree {
-    fn node(self, source: &Source<'_>) -> Node {
-        let at = self.0.referenced;
-        let value = match self.0.value {
+    fn node(self, source: &Source<'_>) -> Result<Node, Fault> {
+        let (value, at) = source.untagged(self.0)?;
+        let value = match value {
             Kind::Nothing => Value::Nothing,
             Kind::Text(text) => Value::Scalar(text),
             Kind::Plain => Value::Scalar(source.slice(at)),
-            Kind::List(items) => Value::List(items.into_iter().map(|item| item.node(source)).collect()),
+            Kind::List(items) => {
+                Value::List(items.into_iter().map(|item| item.node(source)).collect::<Result<_, Fault>>()?)
+            }
             Kind::Map(entries) => {
-                let entry = |(key, tree): (Spanned<String>, Tree)| Entry {
-                    place: place_of(source.file, key.referenced),
-                    key: key.value,
-                    node: tree.node(source),
+                let entry = |(key, tree): (Spanned<Tagged<String>>, Tree)| {
+                    let (key, at) = source.untagged(key)?;
+                    Ok(Entry { key, place: place_of(source.file, at), node: tree.node(source)? })
                 };
-                Value::Map(entries.into_iter().map(entry).collect())
+                Value::Map(entries.into_iter().map(entry).collect::<Result<_, Fault>>()?)
             }
         };
-        Node { place: place_of(source.file, at), value }
+        Ok(Node { place: place_of(source.file, at), value })
     }
 }
 
 impl Source<'_> {
+    /// What is tagged would be something else to another reader.
+    fn untagged<T>(&self, given: Spanned<Tagged<T>>) -> Result<(T, Location), Fault> {
+        let (Tagged(value, tag), at) = (given.value, given.referenced);
+        match tag {
+            None => Ok((value, at)),
+            Some(tag) => {
+                let what = format!("has the tag {tag}: nothing here is of a type of its own");
+                let help = Some("leave the tag out".to_owned());
+                Err(Fault { place: place_of(self.file, at), key: String::new(), what, help })
+            }
+        }
+    }
+
     fn slice(&self, at: Location) -> String {
         let number = |of: Option<u64>| of.and_then(|of| usize::try_from(of).ok());
         let (start, length) = (number(at.span().byte_offset()), number(at.span().byte_len()));
@@ -255,8 +281,19 @@ mod tests {
         for (text, expected) in [
             ("a: 1\na: 2\n", "a.yaml:2: duplicate"),
             ("a: [1,\n", "a.yaml:1: unclosed"),
-            ("a: &x [1]\nb: *x\n", "a.yaml:1: "),
-            ("a: b\n---\nc: d\n", "a.yaml:"),
+            ("a: &x [1]\nb: *x\n", "a.yaml:1: anchors (&)"),
+            ("b:\n  - &x 1\n", "a.yaml:2: anchors (&)"),
+            ("a: 1\n<<: {b: 1}\n", "a.yaml:2: merge keys"),
+            ("a: 1\n!!merge <<: {b: 1}\n", "a.yaml:2: merge keys"),
+            ("a: 1\nb: !!str 12\n", "a.yaml:2: has the tag"),
+            ("a: 1\nb: !own [x]\n", "a.yaml:2: has the tag"),
+            ("a:\n  - !<tag:x,2000:y> x\n", "a.yaml:2: has the tag"),
+            ("a: !!binary aGk=\n", "a.yaml:1: "),
+            ("a:\n  !!str b: 1\n", "a.yaml:2: has the tag"),
+            ("!!map {a: 1}\n", "a.yaml:1: has the tag"),
+            ("a: ! x\n", "a.yaml:1: has the tag"),
+            ("%TAG !e! tag:x,2000:\n---\na: !e!y x\n", "a.yaml:3: has the tag"),
+            ("a: b\n---\nc: d\n", "a.yaml:2: there is more than one document"),
             ("a:\n\t- b\n", "a.yaml:2: "),
         ] {
             let said = parse(text).unwrap_err();
