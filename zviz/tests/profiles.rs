@@ -140,6 +140,11 @@ fn capabilities_are_those_that_are_kept() {
         let eff = |flags: &[&str]| caller.says(flags, "grep CapEff /proc/self/status | tr -d '\\t'");
         assert_eq!(eff(&[]), "CapEff:0000000000000000");
         assert_eq!(eff(&["--profile", own.to_str().unwrap()]), "CapEff:0000000000000400");
+        // All but one of what nobody gives.
+        let text =
+            "name: own\nextends: default\ncapabilities: {drop_all: false, bounding: {drop: [NET_BIND_SERVICE]}}\n";
+        let own = write(&caller, "own.yaml", text);
+        assert_eq!(eff(&["--profile", own.to_str().unwrap()]), "CapEff:0000000000000000");
     }
 }
 

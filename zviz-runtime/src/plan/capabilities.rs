@@ -67,6 +67,21 @@ pub fn names(mask: u64) -> Vec<String> {
         .collect()
 }
 
+/// Those of a mask, in a spec's words.
+///
+/// # Errors
+/// The name of one that a spec has no word for.
+pub fn in_words(mask: u64) -> Result<oci::Capabilities, String> {
+    names(mask).into_iter().map(|name| name.trim_start_matches("CAP_").parse().map_err(|_| name)).collect()
+}
+
+/// Of a profile's mask, those that it gives a sandbox: what it lists. All but some leaves what a container's configuration
+/// gives, and a sandbox has none.
+pub fn listed(mask: u64) -> u64 {
+    let beyond = u32::try_from(NAMES.len()).map_or(0, |known| mask.checked_shr(known).unwrap_or(0));
+    if beyond == 0 { mask } else { 0 }
+}
+
 /// What can be given at all: a user namespace brings every capability, and without one nothing beyond the runtime's own.
 /// user_namespaces(7), "Capabilities".
 pub(super) fn grantable(host: &Host, user: &User) -> u64 {
@@ -87,7 +102,13 @@ pub(super) fn plan(
     let grantable = grantable(host, user);
     let mut asked = 0;
     let mut set = |list: &Option<oci::Capabilities>| {
-        let mask = list.iter().flatten().filter_map(|c| number(&c.to_string())).fold(0, |mask, n| mask | 1 << n);
+        let mut mask = 0;
+        for name in list.iter().flatten().map(ToString::to_string) {
+            match number(&name) {
+                Some(number) => mask |= 1 << number,
+                None => found.problem("process.capabilities", format!("there is no capability {name}")),
+            }
+        }
         asked |= mask;
         mask & known & grantable & profile.capabilities
     };
@@ -127,4 +148,26 @@ fn checked(mut sets: Capabilities, found: &mut Findings) -> Capabilities {
 
 fn mask_upto(last: u32) -> u64 {
     if last >= 63 { u64::MAX } else { (1 << (last + 1)) - 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_a_word_of_a_spec() {
+        for (number, name) in NAMES.iter().enumerate() {
+            let words = in_words(1 << number).unwrap();
+            let back: Vec<_> = words.iter().map(|word| super::number(&word.to_string())).collect();
+            assert_eq!(back, [u32::try_from(number).ok()], "{name}");
+        }
+        assert_eq!(in_words(1 << 3 | 1 << 63), Err("CAP_63".to_owned()));
+    }
+
+    #[test]
+    fn all_but_some_gives_a_sandbox_nothing() {
+        for (mask, given) in [(u64::MAX, 0), (!1, 0), (1 << 40, 1 << 40), (0x401, 0x401), (0, 0)] {
+            assert_eq!(listed(mask), given, "{mask:x}");
+        }
+    }
 }

@@ -27,13 +27,14 @@ pub fn lower(document: &Document, context: &Context) -> Result<Profile, Faults> 
     let files = lowering.files();
     let calls = lowering.calls();
     let broker = lowering.broker();
-    let keep = lowering.mask(&document.capabilities.keep);
-    let dropped = lowering.mask(&document.capabilities.bounding.drop);
+    let keep = lowering.mask("capabilities.keep", &document.capabilities.keep);
+    let dropped = lowering.mask("capabilities.bounding.drop", &document.capabilities.bounding.drop);
     let all = if document.capabilities.drop_all == Some(false) { u64::MAX } else { keep };
+    let ambient = lowering.mask("capabilities.ambient", &document.capabilities.ambient);
     let profile = Profile {
         name: document.name.clone().unwrap_or_else(|| "unnamed".to_owned()),
         capabilities: all & !dropped,
-        ambient: lowering.mask(&document.capabilities.ambient),
+        ambient,
         no_new_privs: true,
         landlock: true,
         seccomp: true,
@@ -169,8 +170,15 @@ impl Lowering<'_> {
         Some(kinds.filter_map(kind).collect())
     }
 
-    fn mask(&self, names: &[String]) -> u64 {
-        names.iter().filter_map(|name| capabilities::number(name)).fold(0, |mask, number| mask | 1 << number)
+    fn mask(&mut self, key: &str, names: &[String]) -> u64 {
+        let mut mask = 0;
+        for (i, name) in names.iter().enumerate() {
+            match capabilities::number(name) {
+                Some(number) => mask |= 1 << number,
+                None => self.fault(&format!("{key}[{i}]"), format!("there is no capability {name:?}")),
+            }
+        }
+        mask
     }
 
     fn limits(&self) -> Limits {

@@ -92,7 +92,8 @@ pub fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problems> {
     if let Some(Err(why)) = &facts.rootfs {
         problems.add(format!("--rootfs {}", sandbox.rootfs.as_deref().unwrap_or_default()), why.as_str());
     }
-    let spec = words::spec(sandbox, facts, &ids, &entries, words::Decided { cwd, env, masked, resources });
+    let spec =
+        words::spec(sandbox, facts, &ids, &entries, words::Decided { cwd, env, masked, resources }, &mut problems);
     problems.or(Lowered {
         spec,
         timeout: sandbox.timeout,

@@ -23,7 +23,14 @@ pub(super) struct Decided {
 }
 
 /// The spec.
-pub(super) fn spec(sandbox: &Sandbox, facts: &Facts, ids: &Ids, entries: &[Entry], decided: Decided) -> oci::Spec {
+pub(super) fn spec(
+    sandbox: &Sandbox,
+    facts: &Facts,
+    ids: &Ids,
+    entries: &[Entry],
+    decided: Decided,
+    problems: &mut Problems,
+) -> oci::Spec {
     let Decided { cwd, env, masked, resources } = decided;
     let mut spec = oci::Spec::default();
     spec.set_version("1.2.0".to_owned());
@@ -31,21 +38,27 @@ pub(super) fn spec(sandbox: &Sandbox, facts: &Facts, ids: &Ids, entries: &[Entry
     root.set_path("".into()).set_readonly(Some(true));
     spec.set_root(Some(root));
     spec.set_hostname(Some(sandbox.hostname.clone().unwrap_or_else(|| "localhost".to_owned())));
-    spec.set_process(Some(process(sandbox, facts, ids, cwd, env)));
+    spec.set_process(Some(process(sandbox, facts, ids, (cwd, env), problems)));
     spec.set_mounts(Some(entries.iter().filter_map(|entry| mount(entry, ids)).collect()));
     spec.set_linux(Some(linux(sandbox, ids, masked, resources)));
     spec
 }
 
-fn process(sandbox: &Sandbox, facts: &Facts, ids: &Ids, cwd: String, env: Vec<String>) -> oci::Process {
+fn process(
+    sandbox: &Sandbox,
+    facts: &Facts,
+    ids: &Ids,
+    (cwd, env): (String, Vec<String>),
+    problems: &mut Problems,
+) -> oci::Process {
     let mut user = oci::User::default();
     user.set_uid(ids.uid).set_gid(ids.gid).set_umask(Some(0o022));
     // All of them are of the sandbox's own user namespace.
-    let set = |mask: u64| -> Option<oci::Capabilities> {
-        let names = capabilities::names(mask).into_iter();
-        Some(names.filter_map(|name| name.trim_start_matches("CAP_").parse().ok()).collect())
+    let mut set = |mask: u64| {
+        let words = capabilities::in_words(mask);
+        words.map_err(|name| problems.add("capabilities", format!("there is no capability {name}"))).ok()
     };
-    let granted = if sandbox.profile.capabilities == u64::MAX { 0 } else { sandbox.profile.capabilities };
+    let granted = capabilities::listed(sandbox.profile.capabilities);
     let (given, ambient) = (set(granted), set(granted & sandbox.profile.ambient));
     let mut capabilities = oci::LinuxCapabilities::default();
     capabilities.set_bounding(given.clone()).set_effective(given.clone()).set_permitted(given);
