@@ -16,6 +16,7 @@ pub mod notify;
 pub mod path;
 pub mod probe;
 pub mod process;
+pub mod ptrace;
 pub mod pty;
 pub mod rights;
 pub mod sched;
