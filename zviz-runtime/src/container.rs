@@ -12,6 +12,7 @@ pub use report::{OciState, Report};
 use crate::apply::cgroup;
 use crate::apply::rootfs::Attached;
 use crate::plan::Plan;
+use crate::receipt::{Applied, Asked};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -70,6 +71,12 @@ pub struct State {
     /// Who ends it when its time is up, where nobody waits for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watcher: Option<Init>,
+    /// What it was asked for with.
+    #[serde(default)]
+    pub asked: Asked,
+    /// What init reported to be in force; absent before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<Applied>,
     /// Everything that was decided, annotations, hooks and cgroup among it.
     pub plan: Plan,
 }
@@ -87,6 +94,8 @@ impl State {
             creating: true,
             attached: None,
             watcher: None,
+            asked: Asked::default(),
+            applied: None,
             plan,
         }
     }

@@ -110,7 +110,7 @@ impl Features {
                     operators: Op::oci_names().collect(),
                     archs: Arch::all().map(Arch::oci_name).collect(),
                     known_flags: Flags::oci_names().collect(),
-                    supported_flags: Flags::oci_names().filter(|name| knows_flag(bit(name))).collect(),
+                    supported_flags: supported_flags(),
                 },
                 apparmor: Enabled { enabled: true },
                 selinux: Enabled { enabled: true },
@@ -130,6 +130,11 @@ impl Default for Features {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Flags of filters that this kernel knows, by their OCI names.
+pub(crate) fn supported_flags() -> Vec<&'static str> {
+    Flags::oci_names().filter(|name| knows_flag(bit(name))).collect()
 }
 
 /// The kernel's bit for an OCI name, by way of what a policy makes of it.

@@ -16,6 +16,7 @@ pub mod pidfile;
 pub mod plan;
 pub mod prepare;
 pub mod profile;
+pub mod receipt;
 pub mod sandbox;
 pub mod sealed;
 pub mod spec;
@@ -28,6 +29,7 @@ mod words;
 pub use host::Host;
 pub use plan::Plan;
 pub use profile::Profile;
+pub use receipt::Receipt;
 pub use spec::Spec;
 
 /// The examples of the document compile.

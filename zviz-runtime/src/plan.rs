@@ -41,6 +41,7 @@ pub use namespaces::{IdMap, Names, Namespace, Namespaces, Net, Time, User, Uts};
 pub use note::Note;
 pub use problems::{Problem, Problems};
 pub use process::{Capabilities, Credentials, Process, Rlimit};
+pub(crate) use rlimits::name as rlimit_name;
 pub use rootfs::{Device, DeviceKind, Rootfs};
 
 use crate::profile::Profile;

@@ -65,6 +65,9 @@ pub struct Profile {
     /// Capabilities that a program of an ordinary user has as well, as a mask: a part of `capabilities`.
     #[serde(default)]
     pub ambient: u64,
+    /// The texts that it was made of, its own first; none where no text was read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub texts: Vec<artefacts::Hashed>,
     /// What its author should know of it.
     #[serde(default)]
     pub notes: Vec<Note>,
@@ -121,6 +124,7 @@ impl Profile {
             apparmor: None,
             selinux: None,
             ambient: 0,
+            texts: Vec::new(),
             notes: Vec::new(),
             program: None,
         }

@@ -22,6 +22,7 @@ pub mod probe;
 mod profiled;
 pub use zviz_profile::quantity;
 pub mod running;
+mod said;
 pub mod shares;
 pub mod staged;
 pub mod subids;

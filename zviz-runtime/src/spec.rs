@@ -7,6 +7,7 @@ mod patch;
 mod version;
 
 use crate::plan::{Note, Problems};
+use crate::profile::artefacts::sha256;
 use serde_json::Value;
 use std::fs::File;
 use std::io::{self, Read};
@@ -27,6 +28,8 @@ pub struct Spec {
     pub bundle: String,
     /// What was left out while reading.
     pub notes: Vec<Note>,
+    /// SHA-256 of the text; empty where there was none.
+    pub sha256: String,
 }
 
 /// Why there is no spec.
@@ -107,7 +110,7 @@ pub fn parse(bytes: &[u8], bundle: &str) -> Result<Spec, SpecError> {
     patch::mend(&mut raw, &mut notes, &mut problems);
     version::check(&raw, &mut problems);
     match problems.or(()).and_then(|()| typed(&raw)) {
-        Ok(oci) => Ok(Spec { oci, raw, bundle: bundle.to_owned(), notes }),
+        Ok(oci) => Ok(Spec { oci, raw, bundle: bundle.to_owned(), notes, sha256: sha256(bytes) }),
         Err(problems) => Err(SpecError::Shape(problems)),
     }
 }

@@ -18,6 +18,7 @@ use crate::host::Host;
 use crate::launch::{self, call};
 use crate::plan::Plan;
 use crate::prepare;
+use crate::receipt::Asked;
 use crate::store::{self, Store};
 use crate::teardown;
 use nix::errno::Errno;
@@ -74,6 +75,8 @@ pub struct Request<'a> {
     pub oci_version: &'a str,
     /// Absolute.
     pub bundle: &'a Path,
+    /// What it was asked for with.
+    pub asked: Asked,
     /// What will be done.
     pub plan: Plan,
     /// The machine.

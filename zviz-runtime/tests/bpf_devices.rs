@@ -117,6 +117,7 @@ fn outside(with: bool) {
         id,
         oci_version: "1.2.1",
         bundle: dir.path(),
+        asked: Default::default(),
         plan,
         host: &host,
         console: None,

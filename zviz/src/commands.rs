@@ -11,6 +11,7 @@ mod exec;
 mod features;
 mod kill;
 mod list;
+mod out;
 mod pause;
 mod plan;
 mod profile;

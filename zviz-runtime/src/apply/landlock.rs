@@ -27,6 +27,9 @@ struct Prepared {
     optional: bool,
 }
 
+/// The newest ABI whose rights are handled here.
+pub(crate) const NEWEST: u32 = 7;
+
 /// The crate's name for an ABI; one that it does not know yet gives the newest that it does.
 fn abi(number: u32) -> ABI {
     match number {
@@ -37,7 +40,7 @@ fn abi(number: u32) -> ABI {
         4 => ABI::V4,
         5 => ABI::V5,
         6 => ABI::V6,
-        _ => ABI::V7,
+        NEWEST.. => ABI::V7,
     }
 }
 
@@ -80,6 +83,31 @@ pub(crate) fn prepare(plan: &Landlock) -> Result<PreparedLandlock, Error> {
     };
     let rules = plan.rules.iter().map(prepared).collect::<Result<_, Error>>()?;
     Ok(PreparedLandlock { ruleset, rules, files: AccessFs::from_file(abi).bits() })
+}
+
+/// What a ruleset of this plan denies where no rule grants it: `fs_read_file`, `net_bind_tcp`, `scope_signal`, as the kernel's
+/// constants are named.
+pub(crate) fn handled(plan: &Landlock) -> Vec<String> {
+    let abi = abi(plan.abi);
+    let files = if plan.rules.is_empty() { BitFlags::empty() } else { AccessFs::from_all(abi) };
+    let ports = [(&plan.bind, AccessNet::BindTcp), (&plan.connect, AccessNet::ConnectTcp)];
+    let scopes = if plan.scoped { Scope::from_all(abi) } else { BitFlags::empty() };
+    let files = files.iter().map(|right| format!("Fs{right:?}"));
+    let ports = ports.into_iter().filter(|(ports, _)| ports.is_some()).map(|(_, right)| format!("Net{right:?}"));
+    let scopes = scopes.iter().map(|right| format!("Scope{right:?}"));
+    files.chain(ports).chain(scopes).map(|name| constant(&name)).collect()
+}
+
+/// `FsReadFile` as `fs_read_file`.
+fn constant(name: &str) -> String {
+    let mut words = String::with_capacity(name.len() + 4);
+    for (i, c) in name.chars().enumerate() {
+        if c.is_ascii_uppercase() && i > 0 {
+            words.push('_');
+        }
+        words.push(c.to_ascii_lowercase());
+    }
+    words
 }
 
 impl AsFd for PreparedLandlock {

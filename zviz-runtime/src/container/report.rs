@@ -2,6 +2,7 @@
 //! `list` as runc prints it.
 
 use super::{State, Status};
+use crate::receipt::Receipt;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -51,6 +52,9 @@ pub struct Report<'a> {
     /// The limit that ended it: `wall_time`. zviz's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
+    /// What is in force: `state` says it. zviz's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt<'a>>,
 }
 
 impl State {
@@ -79,6 +83,7 @@ impl State {
             annotations: &self.plan.annotations,
             owner,
             ended: None,
+            receipt: None,
         }
     }
 }

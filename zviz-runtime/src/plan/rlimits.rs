@@ -27,7 +27,7 @@ fn number(typ: Type) -> u32 {
 }
 
 /// The name of a limit by its number on this architecture.
-pub(super) fn name(resource: u32) -> &'static str {
+pub(crate) fn name(resource: u32) -> &'static str {
     const NAMES: &[(u32, &str)] = &[
         (libc::RLIMIT_CPU, "cpu"),
         (libc::RLIMIT_FSIZE, "fsize"),

@@ -12,7 +12,6 @@ use super::find::Search;
 use super::lower::{Context, lower};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -54,12 +53,20 @@ pub struct Manifest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hashed {
-    /// Without folders.
+    /// Without folders in a manifest.
     pub file: String,
     /// SHA-256 in hexadecimal digits.
     pub sha256: String,
     /// Its length.
     pub bytes: u64,
+}
+
+impl Hashed {
+    /// Of a text.
+    #[must_use]
+    pub fn of(text: &Text) -> Hashed {
+        hashed(&text.file, text.text.as_bytes())
+    }
 }
 
 /// A value and what became of it.
@@ -92,15 +99,12 @@ pub struct Compiled {
 /// # Errors
 /// In words, all that is wrong with it.
 pub fn make(search: &Search, name: &str, context: &Context) -> Result<Compiled, String> {
-    let own = search.text(name)?;
-    let texts = RefCell::new(vec![own.clone()]);
-    let base = |other: &str| {
-        let text = search.text(other)?;
-        texts.borrow_mut().push(text.clone());
-        Ok(text)
-    };
-    let document = zviz_profile::read(&own, &base).map_err(|faults| faults.to_string())?;
-    let profile = lower(&document, context).map_err(|faults| faults.to_string())?;
+    let (document, texts) = search.document_of(name)?;
+    // The same wherever they are.
+    let inputs: Vec<Hashed> =
+        texts.into_iter().map(|text| Hashed { file: base_name(&text.file).to_owned(), ..text }).collect();
+    let lowered = lower(&document, context).map_err(|faults| faults.to_string())?;
+    let profile = Profile { texts: inputs.clone(), ..lowered };
     let name = profile.name.clone();
     let program = compile(&policy(&profile)?).map_err(|error| error.to_string())?.program;
     let mut files = vec![(format!("{name}.bpf"), program.as_bytes())];
@@ -125,7 +129,7 @@ pub fn make(search: &Search, name: &str, context: &Context) -> Result<Compiled, 
         format: FORMAT,
         zviz: env!("CARGO_PKG_VERSION").to_owned(),
         architecture: Arch::native().to_string(),
-        inputs: texts.borrow().iter().map(|Text { file, text }| hashed(base_name(file), text.as_bytes())).collect(),
+        inputs,
         artefacts,
         rules: document.written().into_iter().map(rule).collect(),
         profile,

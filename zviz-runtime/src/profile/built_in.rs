@@ -1,6 +1,7 @@
 //! The profiles that zviz brings along. They are files like everybody's.
 
 use super::Profile;
+use super::artefacts::Hashed;
 use super::lower::{Context, lower};
 use zviz_profile::{Document, Faults, Text};
 
@@ -25,6 +26,12 @@ pub const BUILT_IN: &[(&str, &str)] = &[
 pub fn text(name: &str) -> Option<Text> {
     let (_, text) = BUILT_IN.iter().find(|(known, _)| *known == name)?;
     Some(Text { file: format!("built-in {name}"), text: (*text).to_owned() })
+}
+
+/// The profile of whoever asks for none. What most sandboxes have is not read each time.
+#[must_use]
+pub fn default() -> Profile {
+    Profile { texts: text("default").iter().map(Hashed::of).collect(), ..Profile::default() }
 }
 
 /// As a document.

@@ -2,6 +2,7 @@
 //! config.json is the policy.
 
 use super::annotations::{Annotations, NO_NETWORK, PREFIX};
+use super::artefacts::Hashed;
 use super::find::{HOST, Search, read};
 use super::lower::{Context, lower};
 use super::{Ports, Profile};
@@ -104,17 +105,20 @@ impl Rules {
             (None, None) => Profile::none(),
             (Some(name), None) => search.profile(name, context).map_err(wrong)?,
             (Some(name), Some(network)) => {
-                let mut document = search.document(name).map_err(wrong)?;
-                let on_top = self.network(network, &search).map_err(of_network)?;
+                let (mut document, mut texts) = search.document_of(name).map_err(wrong)?;
+                let (on_top, more) = self.network(network, &search).map_err(of_network)?;
                 document.network = document.network.within(&on_top.network);
-                lower(&document, context).map_err(|faults| of_network(faults.to_string()))?
+                texts.extend(more);
+                let lowered = lower(&document, context).map_err(|faults| of_network(faults.to_string()))?;
+                Profile { texts, ..lowered }
             }
             (None, Some(network)) => {
-                let only = self.network(network, &search).map_err(of_network)?;
+                let (only, texts) = self.network(network, &search).map_err(of_network)?;
                 let lowered = lower(&only, context).map_err(|faults| of_network(faults.to_string()))?;
                 let Profile { name, broker, calls, ports, network, notes, .. } = lowered;
                 let landlock = ports != Ports::default();
-                Profile { name, broker, calls, ports, network, notes, landlock, seccomp: true, ..Profile::none() }
+                let taken = Profile { name, broker, calls, ports, network, notes, texts, ..Profile::none() };
+                Profile { landlock, seccomp: true, ..taken }
             }
         };
         if profile.broker.bpf_devices && asked.profile.is_some() {
@@ -125,17 +129,17 @@ impl Rules {
     }
 
     /// A document that says nothing but what the network may be.
-    fn network(&self, name: &str, search: &Search) -> Result<Document, String> {
+    fn network(&self, name: &str, search: &Search) -> Result<(Document, Vec<Hashed>), String> {
         if name == NO_NETWORK {
             let mut document = Document::default();
             document.name = Some("no-network".to_owned());
             document.network.mode = Some(NetworkMode::None);
-            return Ok(document);
+            return Ok((document, Vec::new()));
         }
         self.may_name(name)?;
-        let mut document = search.document(name)?;
+        let (mut document, texts) = search.document_of(name)?;
         document.keep_network();
-        Ok(document)
+        Ok((document, texts))
     }
 
     fn search(&self) -> Search {

@@ -1,8 +1,10 @@
 //! Where profiles are looked for: by path, in the user's and the host's folders, among the built-in ones.
 
 use super::Profile;
+use super::artefacts::Hashed;
 use super::built_in;
 use super::lower::{Context, lower};
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -48,10 +50,11 @@ impl Search {
     /// In words: that there is none, or all that is wrong with it, each with its line.
     pub fn profile(&self, name: &str, context: &Context) -> Result<Profile, String> {
         if name == "default" && self.file(name)?.is_none() {
-            return Ok(Profile::default());
+            return Ok(built_in::default());
         }
-        let document = self.document(name)?;
-        lower(&document, context).map_err(|faults| faults.to_string())
+        let (document, texts) = self.document_of(name)?;
+        let profile = lower(&document, context).map_err(|faults| faults.to_string())?;
+        Ok(Profile { texts, ..profile })
     }
 
     /// Finds a profile, and reads it.
@@ -59,8 +62,23 @@ impl Search {
     /// # Errors
     /// As [`Search::profile`].
     pub fn document(&self, name: &str) -> Result<Document, String> {
-        let text = self.text(name)?;
-        zviz_profile::read(&text, &|other| self.base(other)).map_err(|faults| faults.to_string())
+        Ok(self.document_of(name)?.0)
+    }
+
+    /// Finds a profile, and reads it: with the texts that it is made of, by their hashes, its own first.
+    ///
+    /// # Errors
+    /// As [`Search::profile`].
+    pub fn document_of(&self, name: &str) -> Result<(Document, Vec<Hashed>), String> {
+        let own = self.text(name)?;
+        let texts = RefCell::new(vec![Hashed::of(&own)]);
+        let base = |other: &str| {
+            let text = self.base(other)?;
+            texts.borrow_mut().push(Hashed::of(&text));
+            Ok(text)
+        };
+        let document = zviz_profile::read(&own, &base).map_err(|faults| faults.to_string())?;
+        Ok((document, texts.into_inner()))
     }
 
     /// Finds its text.
@@ -188,7 +206,9 @@ mod tests {
         let search = Search { folders: vec![folder.path().to_owned()], paths: true };
         let file = folder.path().join("default.yaml");
         let get = |name: &str| search.profile(name, &Context::default());
-        assert_eq!(get("default"), Ok(Profile::default()));
+        let own = get("default").unwrap();
+        assert_eq!(own.texts[0].file, "built-in default");
+        assert_eq!(Profile { texts: Vec::new(), ..own }, Profile::default());
         std::fs::write(&file, "name: default\nresources: {pids_max: 7}\n").unwrap();
         assert_eq!(get("default").unwrap().limits.pids, Some(7));
         assert_eq!(search.list()[0], ("default".to_owned(), file.display().to_string()));

@@ -54,6 +54,7 @@ pub fn lower(document: &Document, context: &Context) -> Result<Profile, Faults> 
         requirements: lowering.requirements(),
         apparmor: document.lsm.profile.clone().filter(|_| document.lsm.kind == Some(LsmKind::Apparmor)),
         selinux: document.lsm.profile.clone().filter(|_| document.lsm.kind == Some(LsmKind::Selinux)),
+        texts: Vec::new(),
         notes: lowering.notes,
         program: None,
     };

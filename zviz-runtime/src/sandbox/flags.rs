@@ -4,6 +4,7 @@ use super::{Network, Sandbox, Share, Tmpfs, Userns, Variable, paths, quantity};
 use crate::plan::Problems;
 use crate::profile::Profile;
 use crate::profile::artefacts;
+use crate::profile::built_in;
 use crate::profile::find::Search;
 use crate::profile::lower::Context;
 use std::os::unix::fs::FileTypeExt;
@@ -92,7 +93,9 @@ impl Flags {
         sandbox.profile = match (loaded, &self.compiled) {
             (Some(profile), _) => profile,
             (None, Some(_)) => Profile::default(),
-            (None, None) => parsed("--profile", &self.profile, profile, &mut problems).unwrap_or_default(),
+            (None, None) => {
+                parsed("--profile", &self.profile, profile, &mut problems).unwrap_or_else(built_in::default)
+            }
         };
         let client = parsed("--ask", &self.ask, client, &mut problems);
         match &mut sandbox.profile.broker.ask {
@@ -240,7 +243,7 @@ mod tests {
         let mut want = Sandbox::new(["true"]);
         want.rw("/a", "/b").share(Share { host: "c:d".into(), inside: None, writable: false });
         want.tmpfs("/scratch", Some(64 << 20)).env("A", "1=2").env_copy("B").memory(512 << 20).millicpus(1500);
-        want.timeout(Duration::from_secs(120)).network(Network::Host);
+        want.timeout(Duration::from_secs(120)).network(Network::Host).profile(built_in::default());
         assert_eq!(flags.sandbox(vec!["true".into()]).unwrap(), want);
     }
 

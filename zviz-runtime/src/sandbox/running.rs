@@ -7,6 +7,7 @@ use crate::foreground::{self, Deadline, Outcome, Payload, Watch};
 use crate::host::Host;
 use crate::launch;
 use crate::plan::{Plan, Problems};
+use crate::receipt::{Asked, Machine, Receipt};
 use crate::start::{self, Container, TakeMaster};
 use crate::store::Store;
 use std::io::{self, stdin, stdout};
@@ -50,6 +51,9 @@ pub enum Error {
     /// The caller's terminal.
     #[error(transparent)]
     Terminal(#[from] console::Error),
+    /// The receipt cannot be given.
+    #[error("--receipt")]
+    Receipt(#[source] io::Error),
     /// The command cannot be waited for.
     #[error(transparent)]
     Wait(#[from] foreground::Error),
@@ -84,6 +88,7 @@ pub struct Decided {
     pub plan: Plan,
     id: Id,
     host: Host,
+    asked: Asked,
     lowered: Lowered,
     // Held for the sandbox's life.
     _ids: Option<subids::Range>,
@@ -123,7 +128,7 @@ impl Sandbox {
             lowered.places_exist()?;
         }
         let plan = lowered.plan(&self.profile, &host, id.as_str())?;
-        Ok(Decided { plan, id, host, lowered, _ids: ids })
+        Ok(Decided { plan, id, host, asked: self.asked(), lowered, _ids: ids })
     }
 }
 
@@ -144,6 +149,20 @@ impl Decided {
     /// # Errors
     /// Everything that keeps the command from running, or its sandbox from being undone.
     pub fn run(self, store: &Store, terminal: Option<Terminal>) -> Result<Outcome, Error> {
+        self.run_and_tell(store, terminal, None)
+    }
+
+    /// As [`Decided::run`]; `tell` is given the receipt as soon as the command runs. If it cannot take that, the command is
+    /// ended.
+    ///
+    /// # Errors
+    /// As [`Decided::run`], and what `tell` says.
+    pub fn run_and_tell(
+        self,
+        store: &Store,
+        terminal: Option<Terminal>,
+        tell: Option<&Tell<'_>>,
+    ) -> Result<Outcome, Error> {
         let deadline = self.lowered.timeout.map(|after| Instant::now() + after);
         let mut watch = Watch::start(false)?;
         let (input, output) = (stdin(), stdout());
@@ -158,6 +177,7 @@ impl Decided {
             id: self.id,
             oci_version: crate::features::OCI_VERSION_MAX,
             bundle: Path::new("/"),
+            asked: self.asked,
             plan: self.plan,
             host: &self.host,
             console: Some(tie),
@@ -170,6 +190,12 @@ impl Decided {
             start::abandon(container);
             return Err(error.into());
         }
+        if let Some(tell) = tell
+            && let Err(error) = told(&container, tell)
+        {
+            start::abandon(container);
+            return Err(Error::Receipt(error));
+        }
         let pidfd = container.pidfd.as_fd();
         let mut kill = || pidfd_send_signal(pidfd, libc::SIGKILL);
         let mut payload = Payload::new(container.pid, pidfd);
@@ -179,6 +205,16 @@ impl Decided {
         let outcome = watch.until_end(payload);
         end(container, outcome)
     }
+}
+
+/// Who is given a receipt.
+pub type Tell<'a> = dyn Fn(&Receipt<'_>) -> io::Result<()> + 'a;
+
+/// Gives the receipt of a container to who wants it.
+fn told(container: &Container, tell: &Tell<'_>) -> io::Result<()> {
+    let machine = Machine::look()?;
+    let receipt = Receipt::of(&container.state, &machine);
+    tell(&receipt.ok_or_else(|| io::Error::other("init has not reported what is in force"))?)
 }
 
 /// Leaves nothing behind, whatever became of the wait.

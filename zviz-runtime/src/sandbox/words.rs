@@ -133,7 +133,13 @@ impl Lowered {
     /// # Errors
     /// What the planner finds wrong with the spec.
     pub fn plan(&self, profile: &Profile, host: &Host, id: &str) -> Result<Plan, Problems> {
-        let spec = Spec { oci: self.spec.clone(), raw: serde_json::Value::Null, bundle: "/".into(), notes: Vec::new() };
+        let spec = Spec {
+            oci: self.spec.clone(),
+            raw: serde_json::Value::Null,
+            bundle: "/".into(),
+            notes: Vec::new(),
+            sha256: String::new(),
+        };
         let request = Request { sandbox: true, ..Request::from(id) };
         let profile = super::profiled::granted(profile, &self.entries);
         let mut plan = Plan::build(&spec, &profile, host, request)?;
@@ -145,6 +151,8 @@ impl Lowered {
     /// process 1.
     fn finish(&self, plan: &mut Plan) {
         plan.process.reaper = true;
+        // The shorter of the flag's and the profile's.
+        plan.profile.limits.wall_time = self.timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         plan.notes.extend(self.notes.iter().cloned());
         let mut links = Vec::new();
         for entry in &self.entries {

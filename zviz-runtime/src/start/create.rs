@@ -9,6 +9,7 @@ use crate::launch::{self, Launched, Steps, call};
 use crate::plan::Hooks;
 use crate::plan::cgroup::Driver;
 use crate::prepare::{self, Options};
+use crate::receipt::{Applied, Loaded};
 use crate::store::Locked;
 use crate::teardown;
 use nix::errno::Errno;
@@ -42,7 +43,9 @@ fn make(request: Request<'_>, waits: bool) -> Result<Container, Error> {
     let locked = request.store.create(&request.id)?;
     let bundle = request.bundle.to_string_lossy();
     let warn = request.warn;
-    let mut state = State::new(request.oci_version, request.id.clone(), bundle, request.plan.clone());
+    let asked = request.asked.clone();
+    let mut state =
+        State { asked, ..State::new(request.oci_version, request.id.clone(), bundle, request.plan.clone()) };
     match build(&locked, &mut state, request, waits) {
         Ok((launched, master, broker)) => {
             let Launched { pid, pidfd, .. } = launched;
@@ -95,10 +98,12 @@ fn build(
         state.attached = Some(attached);
         locked.save(state)?;
     }
+    let loaded = prepared.filter.as_ref().map(Loaded::of);
     let starting = broker::start(&state.id, &plan, &plan.process, &state.plan.cgroup, false)?;
     let mut steps = Create { locked, state, console, master: None, starting, broker: None };
     let launched = launch::launch(&plan, prepared, &entrance, &mut steps)?;
     let Create { master, state, broker, .. } = steps;
+    state.applied = Some(Applied::now(loaded, broker.is_some(), &state.plan.cgroup));
     state.creating = false;
     locked.save(state)?;
     launched.release()?;

@@ -8,6 +8,9 @@ use std::path::PathBuf;
 pub struct Create {
     #[command(flatten)]
     pub bundled: Bundled,
+    /// Write down as JSON what is in force, once it is: a file, fd:N, or - for standard output
+    #[arg(long, value_name = "WHERE", help_heading = "What is told")]
+    pub receipt: Option<String>,
     /// A name for the container, unique in this root
     #[arg(value_name = "ID")]
     pub id: String,

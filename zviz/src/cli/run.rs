@@ -24,6 +24,9 @@ pub struct Run {
     pub no_subreaper: bool,
     #[command(flatten)]
     pub sandbox: Sandbox,
+    /// Write down as JSON what is in force, once it is: a file, fd:N, or - for standard output
+    #[arg(long, value_name = "WHERE", help_heading = "What is told")]
+    pub receipt: Option<String>,
     /// A name for the container, unique in this root
     #[arg(value_name = "ID")]
     pub container: Option<String>,

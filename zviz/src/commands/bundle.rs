@@ -1,7 +1,7 @@
 //! What `create` and `run` share: a bundle, planned, and the answers that its caller waits for.
 
 use super::Context;
-use crate::cli::Bundled;
+use crate::cli::{Bundled, Rootless};
 use anyhow::Context as _;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use zviz_runtime::console::{self, ConsoleSocket};
 use zviz_runtime::container::Id;
 use zviz_runtime::descriptors::Descriptors;
 use zviz_runtime::plan::Request;
+use zviz_runtime::receipt::Asked;
 use zviz_runtime::start::{self, Container, TakeMaster};
 use zviz_runtime::store::Store;
 use zviz_runtime::{Host, Plan, pidfile, spec};
@@ -20,6 +21,7 @@ pub struct Bundle<'a> {
     id: Id,
     path: PathBuf,
     oci_version: String,
+    asked: Asked,
     plan: Plan,
     host: Host,
     descriptors: Descriptors,
@@ -53,7 +55,8 @@ impl<'a> Bundle<'a> {
         console::check(detach, plan.process.terminal, flags.console_socket.is_some())?;
         let console = flags.console_socket.as_deref().map(ConsoleSocket::connect).transpose()?;
         let oci_version = spec.oci.version().clone();
-        Ok(Bundle { flags, id, path, oci_version, plan, host, descriptors, console })
+        let asked = Asked::bundle(said(context, flags), &spec.bundle, &spec.sha256, &plan.process.args);
+        Ok(Bundle { flags, id, path, oci_version, asked, plan, host, descriptors, console })
     }
 
     /// Whether the payload gets a terminal.
@@ -79,6 +82,7 @@ impl<'a> Bundle<'a> {
             id: self.id,
             oci_version: &self.oci_version,
             bundle: &self.path,
+            asked: self.asked,
             plan: self.plan,
             host: &self.host,
             console,
@@ -94,6 +98,21 @@ impl<'a> Bundle<'a> {
             }
         }
     }
+}
+
+/// The flags that change what a bundle comes to.
+fn said(context: &Context, flags: &Bundled) -> Vec<String> {
+    let global = context.global;
+    let switches = [
+        (flags.no_pivot, "--no-pivot".to_owned()),
+        (flags.no_new_keyring, "--no-new-keyring".to_owned()),
+        (flags.preserve_fds > 0, format!("--preserve-fds {}", flags.preserve_fds)),
+        (global.systemd_cgroup, "--systemd-cgroup".to_owned()),
+        (global.rootless == Rootless::True, "--rootless true".to_owned()),
+        (global.rootless == Rootless::False, "--rootless false".to_owned()),
+    ];
+    let config = global.config.as_ref().map(|path| format!("--config {}", path.display()));
+    switches.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag).chain(config).collect()
 }
 
 /// Ends a container that is not wanted any more.

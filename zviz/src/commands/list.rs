@@ -119,6 +119,7 @@ mod tests {
             annotations: &annotations,
             owner: "root".into(),
             ended: None,
+            receipt: None,
         };
         assert_eq!(
             table(&[report]),

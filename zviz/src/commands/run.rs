@@ -1,6 +1,7 @@
 //! `run`: create, start, wait, delete. Of a bundle here; a command in a sandbox in `sandbox.rs`.
 
 use super::bundle::{Bundle, abandon};
+use super::out::Out;
 use super::{Context, Failure, sandbox};
 use crate::cli::{Run, Target};
 use std::io::{stdin, stdout};
@@ -15,13 +16,14 @@ pub fn run(context: &Context, run: &Run) -> Result<u8, Failure> {
     let mixed = |what| Failure { error: anyhow::Error::msg(what), code: if run.command.is_empty() { 1 } else { 125 } };
     match run.target().map_err(mixed)? {
         Target::Container(id) => Ok(container(context, run, id)?),
-        Target::Command(command) => sandbox::run(context, &run.sandbox, command),
+        Target::Command(command) => sandbox::run(context, run, command),
     }
 }
 
 fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
     let bundle = Bundle::load(context, &run.bundled, id, run.detach)?;
     let last_capability = bundle.last_capability();
+    let receipt = Out::of("--receipt", run.receipt.as_deref())?;
     let store = context.store()?;
     let terminal = match bundle.terminal() && !run.detach {
         true => Some(Terminal::find()?),
@@ -46,6 +48,10 @@ fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
     if let Err(error) = start::start_created(&store, &container, last_capability, waiting) {
         abandon(context, container);
         return Err(error.into());
+    }
+    if let Some(Err(error)) = receipt.map(|out| out.receipt(&container)) {
+        abandon(context, container);
+        return Err(error);
     }
     if let Err(error) = container.unlock() {
         abandon(context, container);

@@ -1,10 +1,13 @@
 //! `run -- COMMAND`: one command in a sandbox, in the foreground.
 
+use super::out::Out;
 use super::{Context, Failure, stage};
 use crate::cli;
 use std::io::{IsTerminal, stdin, stdout};
 use zviz_runtime::console::Terminal;
 use zviz_runtime::container::Id;
+use zviz_runtime::receipt::Receipt;
+use zviz_runtime::sandbox::running::Tell;
 use zviz_runtime::sandbox::{Error, Flags, Sandbox};
 use zviz_runtime::store::Store;
 use zviz_runtime::{Host, sealed};
@@ -12,14 +15,16 @@ use zviz_runtime::{Host, sealed};
 /// What a shell answers where the sandbox itself is at fault: not the command's own code.
 const NO_SANDBOX: u8 = 125;
 
-pub fn run(context: &Context, flags: &cli::Sandbox, command: &[String]) -> Result<u8, Failure> {
-    sandboxed(context, flags, command).map_err(|error| {
+pub fn run(context: &Context, run: &cli::Run, command: &[String]) -> Result<u8, Failure> {
+    sandboxed(context, run, command).map_err(|error| {
         let status = error.downcast_ref::<Error>().and_then(Error::program_status);
         Failure { code: status.unwrap_or(NO_SANDBOX), error }
     })
 }
 
-fn sandboxed(context: &Context, flags: &cli::Sandbox, command: &[String]) -> anyhow::Result<u8> {
+fn sandboxed(context: &Context, run: &cli::Run, command: &[String]) -> anyhow::Result<u8> {
+    let flags = &run.sandbox;
+    let receipt = Out::of("--receipt", run.receipt.as_deref())?;
     let has_terminal = stdin().is_terminal() && stdout().is_terminal();
     let mut sandbox = asked(flags, has_terminal).sandbox(command.to_vec())?;
     let host = Host::probe()?;
@@ -41,7 +46,7 @@ fn sandboxed(context: &Context, flags: &cli::Sandbox, command: &[String]) -> any
         }
         None => None,
     };
-    let ended = decide_and_run(context, flags.json, sandbox, &store, host, has_terminal);
+    let ended = decide_and_run(context, flags.json, sandbox, &store, host, has_terminal, receipt);
     if let Some(stage) = stage {
         stage.end(context);
     }
@@ -55,6 +60,7 @@ fn decide_and_run(
     store: &Store,
     host: Host,
     has_terminal: bool,
+    receipt: Option<Out>,
 ) -> anyhow::Result<u8> {
     let decided = sandbox.decide(store, host)?;
     for note in &decided.plan.notes {
@@ -65,7 +71,9 @@ fn decide_and_run(
         return Ok(0);
     }
     let terminal = has_terminal.then(Terminal::find).transpose()?;
-    Ok(decided.run(store, terminal)?.status())
+    let told = receipt.map(|out| move |receipt: &Receipt<'_>| out.write(&receipt.to_json()?));
+    let tell = told.as_ref().map(|told| told as &Tell<'_>);
+    Ok(decided.run_and_tell(store, terminal, tell)?.status())
 }
 
 fn asked(flags: &cli::Sandbox, terminal: bool) -> Flags {

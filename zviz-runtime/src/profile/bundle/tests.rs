@@ -1,4 +1,5 @@
 use super::*;
+use crate::profile::built_in;
 use std::os::unix::fs::PermissionsExt;
 
 fn rules(text: &str) -> Rules {
@@ -23,7 +24,7 @@ fn folder(files: &[(&str, &str)]) -> (tempfile::TempDir, String) {
 fn without_annotations_and_policy_the_spec_is_the_policy() {
     assert_eq!(profile(&Rules::default(), &[]), Ok(Profile::none()));
     assert_eq!(profile(&rules("version: 1\n"), &[]), Ok(Profile::none()));
-    assert_eq!(profile(&Rules::default(), &[("profile", "default")]), Ok(Profile::default()));
+    assert_eq!(profile(&Rules::default(), &[("profile", "default")]), Ok(built_in::default()));
     assert!(
         profile(&Rules::default(), &[("profile", "nobody")]).unwrap_err().contains("there is no profile \"nobody\"")
     );
@@ -32,7 +33,7 @@ fn without_annotations_and_policy_the_spec_is_the_policy() {
 #[test]
 fn the_host_says_which_profiles_may_be_named() {
     let listed = rules("annotations: {profiles: [default]}\n");
-    assert_eq!(profile(&listed, &[("profile", "default")]), Ok(Profile::default()));
+    assert_eq!(profile(&listed, &[("profile", "default")]), Ok(built_in::default()));
     assert!(
         profile(&listed, &[("profile", "virtualised")]).unwrap_err().contains("lets annotations name default, not")
     );
