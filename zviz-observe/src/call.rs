@@ -19,7 +19,9 @@ pub struct Call {
     pub args: [u64; 6],
     /// The value, or a negated errno; or [`Call::UNFINISHED`], [`Call::KILLED`].
     pub result: i64,
-    /// The paths among its arguments, in their order.
+    /// The paths among its arguments, in their order. After those of an execve that succeeded comes the program that runs now
+    /// if it is another one: a script's interpreter. Of the very first execve, init's, the arguments cannot be read where an
+    /// ordinary user traces; the program is told.
     pub paths: Vec<Named>,
     /// The socket address among its arguments.
     pub address: Option<SocketAddress>,

@@ -1,7 +1,7 @@
 //! Which tasks there are, and the calls that they are in.
 
 use crate::address::Raw;
-use crate::call::Call;
+use crate::call::{Call, Intent, Named};
 use crate::decode::{self, Numbers, Pending, Read, addressed};
 use crate::resolve;
 use std::collections::{BTreeSet, HashMap};
@@ -23,6 +23,7 @@ struct Begun {
     paths: Vec<Pending>,
     address: Option<Raw>,
     opens: bool,
+    executes: bool,
     program: PathBuf,
 }
 
@@ -122,14 +123,14 @@ impl Tasks {
         let entry = self.numbers.entry(arch, call);
         let Some(task) = self.tasks.get_mut(&number) else { return };
         task.begun = None;
-        let is_exec = entry.is_some_and(|entry| entry.name.starts_with("execve"));
-        if !task.payload && !is_exec {
+        let executes = entry.is_some_and(|entry| entry.name.starts_with("execve"));
+        if !task.payload && !executes {
             return;
         }
         let read = entry.map(|entry| decode::read(number, entry, &args)).unwrap_or_default();
         let Read { paths, address, opens } = read;
         let program = self.programs.entry(task.process).or_insert_with(|| resolve::program(number)).clone();
-        task.begun = Some(Begun { arch, number: call, args, paths, address, opens, program });
+        task.begun = Some(Begun { arch, number: call, args, paths, address, opens, executes, program });
     }
 
     /// A task is over. A call that it was in never ended.
@@ -145,7 +146,7 @@ impl Tasks {
 
 impl Begun {
     fn ended(self, task: i32, pid: i32, result: i64) -> Call {
-        let Begun { arch, number, args, paths, address, opens, program } = self;
+        let Begun { arch, number, args, paths, address, opens, executes, program } = self;
         let mut paths: Vec<_> = paths.into_iter().map(|path| path.named(task)).collect();
         if let (true, Ok(fd), [named]) = (opens, i32::try_from(result), &mut paths[..])
             && fd >= 0
@@ -154,6 +155,13 @@ impl Begun {
         {
             // What was opened is where it led.
             named.path = path;
+        }
+        if executes && result == 0 {
+            let path = resolve::program(task);
+            if !paths.iter().any(|named| named.path == path) {
+                let text = path.as_os_str().as_encoded_bytes().to_vec();
+                paths.push(Named { path, text, intent: Intent::Execute });
+            }
         }
         let address = address.map(|raw| addressed(task, raw));
         Call { pid, program, arch, number, args, result, paths, address }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -76,7 +77,8 @@ fn paths_are_named(dir: &Path) {
     assert_eq!(seen.status.code(), Some(7));
     let a = dir.join("a");
     let none = None;
-    assert!(seen.saw(Path::new("/bin/sh").canonicalize().expect("a shell").as_path(), Intent::Execute, none));
+    let shell = Path::new("/bin/sh").canonicalize().expect("a shell");
+    assert!(seen.saw(&shell, Intent::Execute, none));
     assert!(seen.saw(&a, Intent::Enter, none));
     assert!(seen.saw(&a.join("new"), Intent::Create, none));
     assert!(seen.saw(&a.join("new"), Intent::Read, none));
@@ -88,6 +90,10 @@ fn paths_are_named(dir: &Path) {
     assert!(seen.saw(&a.join("deep"), Intent::List, none) && seen.saw(&a.join("deep"), Intent::Change, none));
     let through = seen.calls.iter().flat_map(|call| &call.paths).find(|named| named.text == b"loop/loop/new");
     assert_eq!(through.map(|named| &named.path), Some(&a.join("new")));
+    fs::write(dir.join("script"), "#!/bin/sh\nexit 0\n").expect("a file");
+    fs::set_permissions(dir.join("script"), fs::Permissions::from_mode(0o700)).expect("a mode");
+    let script = watch(dir, &["./script"]);
+    assert!(script.saw(&dir.join("script"), Intent::Execute, none) && script.saw(&shell, Intent::Execute, none));
     let last = seen.named("exit_group");
     assert!(last.iter().any(|call| call.args[0] == 7 && call.result == Call::UNFINISHED), "{last:?}");
 }

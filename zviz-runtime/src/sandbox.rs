@@ -32,7 +32,7 @@ pub use facts::Facts;
 pub use flags::Flags;
 pub use lower::{Lowered, lower};
 pub use probe::probe;
-pub use running::{Decided, Error};
+pub use running::{Decided, Error, Observed};
 pub use shares::Share;
 
 use crate::profile::Profile;

@@ -25,6 +25,7 @@ use nix::errno::Errno;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use zviz_broker::handover::{self, ContainerProcessState};
+use zviz_observe::Observer;
 use zviz_seccomp::Cache;
 
 /// Why a container was not created or started.
@@ -87,6 +88,8 @@ pub struct Request<'a> {
     pub preserve_fds: u32,
     /// The payload ends with this process.
     pub die_with_parent: bool,
+    /// Who traces it from before its first instruction on.
+    pub observer: Option<&'a Observer>,
     /// Told of poststop hooks that fail where the container is undone.
     pub warn: &'a dyn Fn(&HookError),
 }

@@ -123,6 +123,7 @@ fn outside(with: bool) {
         console: None,
         preserve_fds: 0,
         die_with_parent: true,
+        observer: None,
         warn: &|_| {},
     })
     .unwrap_or_else(|error| panic!("{error}"));

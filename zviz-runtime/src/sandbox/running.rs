@@ -14,6 +14,7 @@ use std::io::{self, stdin, stdout};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use zviz_observe::{Call, Observer, Report, Reporting, Summary};
 use zviz_sys::process::pidfd_send_signal;
 
 /// Below the store, under a name that is no id.
@@ -57,6 +58,9 @@ pub enum Error {
     /// The command cannot be waited for.
     #[error(transparent)]
     Wait(#[from] foreground::Error),
+    /// It cannot be observed.
+    #[error(transparent)]
+    Observe(#[from] zviz_observe::Error),
 }
 
 impl From<start::Error> for Error {
@@ -80,6 +84,22 @@ impl Error {
         }
     }
 }
+
+/// A command that was observed, and has ended.
+#[derive(Debug)]
+pub struct Observed<R> {
+    /// How.
+    pub outcome: Outcome,
+    /// Who was told.
+    pub report: R,
+    /// What was counted.
+    pub summary: Summary,
+    /// The most memory that its cgroup was charged with, in bytes, where it has one of version 2 (memory.peak, Linux 5.19).
+    pub memory_peak: Option<u64>,
+}
+
+/// As in `Observed`: who was told, what was counted, the most memory.
+type Seen<R> = (R, Summary, Option<u64>);
 
 /// A sandbox that was decided on, and is not made yet.
 #[derive(Debug)]
@@ -163,8 +183,36 @@ impl Decided {
         terminal: Option<Terminal>,
         tell: Option<&Tell<'_>>,
     ) -> Result<Outcome, Error> {
+        self.go(store, terminal, tell, None::<fn(&Call)>).map(|(outcome, _)| outcome)
+    }
+
+    /// As [`Decided::run_and_tell`], and `report` is told of every system call that the command, and what it starts, makes. It
+    /// is several times slower, and what is run cannot trace (ptrace(2)) itself.
+    ///
+    /// # Errors
+    /// As [`Decided::run_and_tell`]; `Error::Observe` too.
+    pub fn observe<R: Report>(
+        self,
+        store: &Store,
+        terminal: Option<Terminal>,
+        tell: Option<&Tell<'_>>,
+        report: R,
+    ) -> Result<Observed<R>, Error> {
+        let (outcome, seen) = self.go(store, terminal, tell, Some(report))?;
+        let (report, summary, memory_peak) = seen.ok_or(zviz_observe::Error::Died)?;
+        Ok(Observed { outcome, report, summary, memory_peak })
+    }
+
+    fn go<R: Report>(
+        self,
+        store: &Store,
+        terminal: Option<Terminal>,
+        tell: Option<&Tell<'_>>,
+        report: Option<R>,
+    ) -> Result<(Outcome, Option<Seen<R>>), Error> {
         let deadline = self.lowered.timeout.map(|after| Instant::now() + after);
         let mut watch = Watch::start(false)?;
+        let observer = report.is_some().then(Observer::start).transpose()?;
         let (input, output) = (stdin(), stdout());
         let mut relay = None;
         // While init waits: the command's first bytes, and its first look at the size, meet what holds for all others.
@@ -183,6 +231,7 @@ impl Decided {
             console: Some(tie),
             preserve_fds: 0,
             die_with_parent: true,
+            observer: observer.as_ref(),
             // A sandbox has no hooks.
             warn: &|_| (),
         })?;
@@ -196,14 +245,32 @@ impl Decided {
             start::abandon(container);
             return Err(Error::Receipt(error));
         }
+        // A thread, so after the last fork of the start.
+        let reporting = match observer.zip(report).map(|(observer, report)| observer.report_to(report)).transpose() {
+            Ok(reporting) => reporting,
+            Err(error) => {
+                start::abandon(container);
+                return Err(error.into());
+            }
+        };
         let pidfd = container.pidfd.as_fd();
         let mut kill = || pidfd_send_signal(pidfd, libc::SIGKILL);
         let mut payload = Payload::new(container.pid, pidfd);
         payload.relay = relay;
         payload.broker = container.vital_broker();
         payload.deadline = deadline.map(|at| Deadline { at, kill: &mut kill });
-        let outcome = watch.until_end(payload);
-        end(container, outcome)
+        let outcome = match watch.until_end(payload) {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                // The tracer lives until init is reaped, which it sees first.
+                start::abandon(container);
+                return Err(error.into());
+            }
+        };
+        let seen = reporting.map(Reporting::finish).transpose();
+        let peak = container.memory_peak();
+        start::finish(container)?;
+        Ok((outcome, seen?.map(|(report, summary)| (report, summary, peak))))
     }
 }
 
@@ -215,18 +282,4 @@ fn told(container: &Container, tell: &Tell<'_>) -> io::Result<()> {
     let machine = Machine::look()?;
     let receipt = Receipt::of(&container.state, &machine);
     tell(&receipt.ok_or_else(|| io::Error::other("init has not reported what is in force"))?)
-}
-
-/// Leaves nothing behind, whatever became of the wait.
-fn end(container: Container, outcome: Result<Outcome, foreground::Error>) -> Result<Outcome, Error> {
-    match outcome {
-        Ok(outcome) => {
-            start::finish(container)?;
-            Ok(outcome)
-        }
-        Err(error) => {
-            start::abandon(container);
-            Err(error.into())
-        }
-    }
 }

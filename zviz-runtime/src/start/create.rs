@@ -18,6 +18,7 @@ use nix::sys::stat::Mode;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use zviz_broker::start::{Serving, Starting};
+use zviz_observe::Observer;
 use zviz_sys::ids;
 
 /// CAP_SYS_PTRACE, linux/capability.h.
@@ -65,7 +66,7 @@ fn build(
     request: Request<'_>,
     waits: bool,
 ) -> Result<(Launched, Option<OwnedFd>, Option<Serving>), Error> {
-    let Request { store, mut plan, host, console, preserve_fds, die_with_parent, .. } = request;
+    let Request { store, mut plan, host, console, preserve_fds, die_with_parent, observer, .. } = request;
     // execCPUAffinity is not for init (config.md); exec takes it from the state.
     (plan.process.initial_affinity, plan.process.final_affinity) = (None, None);
     if state.plan.cgroup.driver != Driver::None {
@@ -100,7 +101,7 @@ fn build(
     }
     let loaded = prepared.filter.as_ref().map(Loaded::of);
     let starting = broker::start(&state.id, &plan, &plan.process, &state.plan.cgroup, false)?;
-    let mut steps = Create { locked, state, console, master: None, starting, broker: None };
+    let mut steps = Create { locked, state, console, master: None, starting, broker: None, observer };
     let launched = launch::launch(&plan, prepared, &entrance, &mut steps)?;
     let Create { master, state, broker, .. } = steps;
     state.applied = Some(Applied::now(loaded, broker.is_some(), &state.plan.cgroup));
@@ -128,6 +129,7 @@ struct Create<'a> {
     master: Option<OwnedFd>,
     starting: Option<Starting>,
     broker: Option<Serving>,
+    observer: Option<&'a Observer>,
 }
 
 impl Create<'_> {
@@ -143,7 +145,8 @@ impl Steps for Create<'_> {
         // A child that was not reaped has its entry still.
         self.state.init = Some(call("look at init in /proc", init.ok_or(Errno::ESRCH))?);
         cgroup::settle(&mut self.state.plan.cgroup, pid.unsigned_abs()).map_err(step)?;
-        broker::settle(self.starting.as_ref(), &self.state.plan.cgroup, false)
+        broker::settle(self.starting.as_ref(), &self.state.plan.cgroup, false)?;
+        self.observer.map_or(Ok(()), |observer| observer.attach(pid).map_err(step))
     }
 
     fn mounted(&mut self, pid: i32) -> Result<(), launch::Error> {

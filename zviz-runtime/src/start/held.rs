@@ -40,6 +40,14 @@ impl Container {
         broker::vital(self.broker.as_ref(), &self.state.plan)
     }
 
+    /// The most memory that its processes were charged with at one time, in bytes, where their cgroup tells. memory.peak
+    #[must_use]
+    pub fn memory_peak(&self) -> Option<u64> {
+        let payload = self.state.plan.cgroup.payload();
+        let dir = payload.v2.as_ref()?.dir();
+        std::fs::read_to_string(dir.join("memory.peak")).ok()?.trim().parse().ok()
+    }
+
     /// Lets other commands see and change it while its payload runs.
     ///
     /// # Errors

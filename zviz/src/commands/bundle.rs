@@ -88,6 +88,7 @@ impl<'a> Bundle<'a> {
             console,
             preserve_fds: self.descriptors.count(),
             die_with_parent: false,
+            observer: None,
             warn: &|error| context.log.warn(&error.to_string()),
         })?;
         match tell(self.flags.pid_file.as_deref(), self.flags.pidfd_socket.as_deref(), &container) {
