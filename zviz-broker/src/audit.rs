@@ -20,7 +20,7 @@ pub mod files;
 pub mod journal;
 mod queue;
 mod record;
-mod text;
+pub mod text;
 pub mod time;
 mod writer;
 

@@ -64,9 +64,9 @@ impl Document {
         Some(&node.place)
     }
 
-    /// Every value that is written, its own or inherited: its key, as [`Document::place`] takes it, and where it is.
+    /// Every value that is written, its own or inherited: its key, as [`Document::place`] takes it, its text, and where it is.
     #[must_use]
-    pub fn written(&self) -> Vec<(String, &Place)> {
+    pub fn written(&self) -> Vec<(String, &str, &Place)> {
         let mut found = Vec::new();
         if let Some(tree) = &self.tree {
             collect(tree, "", &mut found);
@@ -87,7 +87,7 @@ impl Document {
     }
 }
 
-fn collect<'n>(node: &'n Node, key: &str, found: &mut Vec<(String, &'n Place)>) {
+fn collect<'n>(node: &'n Node, key: &str, found: &mut Vec<(String, &'n str, &'n Place)>) {
     match &node.value {
         Value::Map(entries) => entries.iter().for_each(|entry| {
             let key = if key.is_empty() { entry.key.clone() } else { format!("{key}.{}", entry.key) };
@@ -96,7 +96,7 @@ fn collect<'n>(node: &'n Node, key: &str, found: &mut Vec<(String, &'n Place)>) 
         Value::List(items) => {
             items.iter().enumerate().for_each(|(i, item)| collect(item, &format!("{key}[{i}]"), found));
         }
-        Value::Scalar(_) => found.push((key.to_owned(), &node.place)),
+        Value::Scalar(text) => found.push((key.to_owned(), text, &node.place)),
         Value::Nothing => {}
     }
 }

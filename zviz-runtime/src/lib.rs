@@ -7,6 +7,7 @@ pub mod container;
 pub mod descriptors;
 pub mod doctor;
 pub mod exec;
+pub mod explain;
 mod failure;
 pub mod features;
 pub mod foreground;
@@ -24,6 +25,7 @@ pub mod start;
 pub mod store;
 mod sync;
 pub mod teardown;
+pub mod why;
 mod words;
 
 pub use host::Host;

@@ -30,6 +30,7 @@ mod words;
 
 pub use facts::Facts;
 pub use flags::Flags;
+pub use folders::CURRENT;
 pub use lower::{Lowered, lower};
 pub use probe::probe;
 pub use running::{Decided, Error, Observed};

@@ -9,18 +9,19 @@ use serde::{Serialize, Serializer};
 use std::fmt::{Display, Formatter};
 
 /// The longest string that is kept, in bytes as they came: any path that the kernel takes.
-pub(super) const LONGEST: usize = 4096;
+pub const LONGEST: usize = 4096;
 
 /// Bytes, of which `keep` are shown.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Text<'a> {
+pub struct Text<'a> {
     bytes: &'a [u8],
     keep: usize,
 }
 
 impl<'a> Text<'a> {
     /// Shows at most `keep` bytes, and never more than `LONGEST`.
-    pub(super) fn new(bytes: &'a [u8], keep: usize) -> Text<'a> {
+    #[must_use]
+    pub fn new(bytes: &'a [u8], keep: usize) -> Text<'a> {
         Text { bytes, keep: keep.min(LONGEST) }
     }
 }

@@ -21,7 +21,7 @@ use zviz_profile::schema::{Does, leaves};
 use zviz_seccomp::{Arch, Policy, Program, Variant, compile, policy_with};
 
 /// The form of the manifest that this version writes and reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// The longest file that is read back.
 const LONGEST: u64 = 8 << 20;
 /// The end of a manifest's name.
@@ -77,6 +77,8 @@ pub struct Rule {
     pub key: String,
     /// File and line.
     pub place: String,
+    /// As it is written there.
+    pub value: String,
     /// What enforces it; empty for what is for readers.
     pub by: String,
     /// Where that is: files of this folder.
@@ -113,7 +115,7 @@ pub fn make(search: &Search, name: &str, context: &Context) -> Result<Compiled, 
     }
     let artefacts: Vec<Hashed> = files.iter().map(|(file, bytes)| hashed(file, bytes)).collect();
     let known = leaves();
-    let rule = |(key, place): (String, &zviz_profile::Place)| {
+    let rule = |(key, value, place): (String, &str, &zviz_profile::Place)| {
         let by = known.iter().find(|(path, _)| *path == schema_path(&key)).map_or("", |(_, key)| match key.does {
             Does::Enforced(by) => by,
             Does::Holds | Does::Describes | Does::Refused(_) => "",
@@ -123,7 +125,8 @@ pub fn make(search: &Search, name: &str, context: &Context) -> Result<Compiled, 
             (by.split(", ").any(|one| one == layer) && files.iter().any(|(known, _)| *known == file)).then_some(file)
         };
         let artefacts = of("seccomp", "bpf").into_iter().chain(of("broker", "broker.json")).collect();
-        Rule { place: format!("{}:{}", base_name(&place.file), place.line), by: by.to_owned(), artefacts, key }
+        let place = format!("{}:{}", base_name(&place.file), place.line);
+        Rule { place, value: value.to_owned(), by: by.to_owned(), artefacts, key }
     };
     let manifest = Manifest {
         format: FORMAT,
@@ -207,14 +210,8 @@ impl Compiled {
 /// # Errors
 /// In words: what is missing, changed, of another version, or could have been written by others.
 pub fn load(folder: &Path, name: Option<&str>) -> Result<Profile, String> {
-    let name = match name {
-        Some(name) => name.to_owned(),
-        None => only(folder)?,
-    };
+    let (file, manifest) = manifest(folder, name)?;
     let at = |file: &str| format!("{}/{file}", folder.display());
-    let file = format!("{name}{MANIFEST}");
-    let manifest: Manifest =
-        serde_json::from_slice(&read(folder, &file)?).map_err(|error| format!("{}: {error}", at(&file)))?;
     let again = "compile it again (zviz compile)";
     let (version, arch) = (env!("CARGO_PKG_VERSION"), Arch::native().to_string());
     if (manifest.format, manifest.zviz.as_str(), &manifest.architecture) != (FORMAT, version, &arch) {
@@ -233,6 +230,21 @@ pub fn load(folder: &Path, name: Option<&str>) -> Result<Profile, String> {
     }
     let program = program.ok_or_else(|| format!("{}: names no program: {again}", at(&file)))?;
     Ok(Profile { program: Some(program), ..manifest.profile })
+}
+
+/// What is said of a profile that was compiled into a folder, and the file that says it.
+///
+/// # Errors
+/// As [`load`], but that nothing it is about is looked at.
+pub fn manifest(folder: &Path, name: Option<&str>) -> Result<(String, Manifest), String> {
+    let name = match name {
+        Some(name) => name.to_owned(),
+        None => only(folder)?,
+    };
+    let file = format!("{name}{MANIFEST}");
+    let text = read(folder, &file)?;
+    let manifest = serde_json::from_slice(&text).map_err(|error| format!("{}/{file}: {error}", folder.display()))?;
+    Ok((file, manifest))
 }
 
 fn only(folder: &Path) -> Result<String, String> {
@@ -329,7 +341,7 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
         assert!(load(folder.path(), None).is_err());
         let manifest = folder.path().join("virtualised.manifest.json");
-        let text = fs::read_to_string(&manifest).unwrap().replace("\"format\": 1", "\"format\": 2");
+        let text = fs::read_to_string(&manifest).unwrap().replace("\"format\": 2", "\"format\": 3");
         fs::write(&manifest, text).unwrap();
         assert!(load(folder.path(), None).unwrap_err().contains("compile it again"));
     }

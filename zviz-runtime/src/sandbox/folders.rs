@@ -37,7 +37,7 @@ pub(super) enum Kernel {
 }
 
 /// Where the folder comes from that the caller stands in.
-pub(super) const CURRENT: &str = "the current folder";
+pub const CURRENT: &str = "the current folder";
 
 /// The folders of a host that hold programs and what they read; those that exist are shared read-only.
 pub const SYSTEM: &[&str] = &["bin", "etc", "gnu", "lib", "lib32", "lib64", "libx32", "nix", "opt", "sbin", "usr"];

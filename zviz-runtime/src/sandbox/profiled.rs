@@ -14,7 +14,7 @@ const PRIVATE: &[&str] = &["/dev", "/proc", "/run", "/sys", "/tmp", "/var/tmp"];
 impl Sandbox {
     /// The sandbox with what its profile says of limits, folders in memory and the network.
     #[must_use]
-    pub(super) fn under_profile(&self) -> Sandbox {
+    pub(crate) fn under_profile(&self) -> Sandbox {
         let (mut sandbox, limits) = (self.clone(), &self.profile.limits);
         let lower = |own: Option<u64>, limit: Option<u64>| own.into_iter().chain(limit).min();
         sandbox.memory = lower(self.memory, limits.memory.filter(|_| !limits.optional));

@@ -1,0 +1,74 @@
+//! Limits that end a run, and that no call is answered by.
+
+use super::change::{Change, Risk};
+use super::limits::more;
+use super::{Denial, Layer, Scene};
+use crate::foreground::Outcome;
+use std::time::Duration;
+use zviz_sys::wait::Exit;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// By itself, or by whom.
+    pub outcome: Outcome,
+    /// Processes that the kernel ended for want of memory.
+    pub memory_kills: u64,
+    /// The time that a flag gave it.
+    pub timeout: Option<Duration>,
+}
+
+/// The limits that it met.
+#[must_use]
+pub fn ended(scene: &Scene<'_>, ending: &Ending) -> Vec<Denial> {
+    let (limits, rules) = (&scene.plan.profile.limits, scene.rules);
+    let mut denials = Vec::new();
+    let mut met = |cause: &str, result: &str, what: String, key: &str, change: Option<Change>| {
+        let denial = Denial::new(Layer::Limits, cause).what(what).rule(rules.key(key)).changes(change);
+        denials.push(Denial { result: result.to_owned(), ..denial });
+    };
+    if ending.memory_kills > 0 {
+        let limit = scene.plan.cgroup.resources.memory.limit.and_then(|limit| u64::try_from(limit).ok());
+        let what = match limit {
+            Some(limit) => {
+                format!("{} processes were ended, since {limit} bytes of memory were used", ending.memory_kills)
+            }
+            None => format!("{} processes were ended for want of memory", ending.memory_kills),
+        };
+        let own = limits.memory.filter(|own| limit.is_none_or(|limit| *own <= limit));
+        let why = "it is memory of the host";
+        let change = limit.map(|limit| more("--memory", "memory_max", own, limit, why));
+        met("memory", "SIGKILL", what, "resources.memory_max", change);
+    }
+    match ending.outcome {
+        Outcome::TimedOut => {
+            let given = ending.timeout.and_then(|time| u64::try_from(time.as_millis()).ok());
+            let own = limits.wall_time.filter(|own| given.is_none_or(|given| *own <= given));
+            let why = "it may go on for so long";
+            let change = match (own, given) {
+                (Some(own), _) => {
+                    Some(Change::yaml(format!("resources: {{wall_time: {}ms}}", own.saturating_mul(2)), Risk::Low, why))
+                }
+                (None, Some(given)) => {
+                    Some(Change::flag("--timeout", format!("{}ms", given.saturating_mul(2)), Risk::Low, why))
+                }
+                (None, None) => None,
+            };
+            met("wall-time", "SIGKILL", "its time was up".into(), "resources.wall_time", change);
+        }
+        Outcome::Ended(Exit::Signal(libc::SIGXCPU)) if limits.cpu_time.is_some() => {
+            let seconds = limits.cpu_time.unwrap_or_default();
+            let yaml = format!("resources: {{cpu_time: {}s}}", seconds.saturating_mul(2));
+            let change = Change::yaml(yaml, Risk::Low, "it may compute for so long");
+            met(
+                "cpu-time",
+                "SIGXCPU",
+                format!("it has computed for {seconds} seconds"),
+                "resources.cpu_time",
+                Some(change),
+            );
+        }
+        _ => {}
+    }
+    denials
+}
