@@ -98,6 +98,9 @@ fn others_are_beside_it() {
                 None => println!("{name}, as {}: {}", caller.name(), made["missing"][name]),
             }
         }
+        // firejail shares the host's network and its names.
+        let host = std::fs::read_to_string("/sys/class/net/lo/flags").unwrap();
+        assert_eq!(host.trim().trim_start_matches("0x").chars().last(), Some('9'), "lo is not up any more");
         assert!(succeeded("bwrap").is_some() && (!caller.root || succeeded("runc").is_some()), "{made:#}");
         assert_eq!(caller.left(), [""; 0]);
     }

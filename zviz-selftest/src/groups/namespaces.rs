@@ -5,8 +5,11 @@ use crate::probe::Control::{Host, Root, User};
 use crate::probe::{Probe, probe};
 use libc::{CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS};
 use nix::errno::Errno;
+use nix::sys::utsname::{UtsName, uname};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use zviz_sys::probe::Arg::{Bytes, Fd, Int, Text};
 use zviz_sys::probe::{self as raw, call};
 
@@ -53,8 +56,8 @@ pub const PROBES: &[Probe] = &[
     probe("open-tree-attr", "a mount cloned with other attributes", "open_tree(2), mount_setattr(2)", Root, |_| done(call(raw::OPEN_TREE_ATTR, &mut [Int(AT), Text(c"/"), Int(1), Bytes(&[0; 32]), Int(32)]))),
     probe("move-mount", "a mount moved", "move_mount(2)", Root, |_| made(call(libc::SYS_move_mount, &mut [Int(-1), Text(c""), Int(-1), Text(c""), Int(0x44)]))),
     probe("mount-setattr", "read-only taken from a mount", "mount_setattr(2)", Root, |_| mount_setattr()),
-    probe("sethostname", "another host name", "sethostname(2)", Root, |_| done(call(libc::SYS_sethostname, &mut [Text(c"selftest"), Int(8)]))),
-    probe("setdomainname", "another domain name", "setdomainname(2)", Root, |_| done(call(libc::SYS_setdomainname, &mut [Text(c"selftest"), Int(8)]))),
+    probe("sethostname", "another host name", "sethostname(2)", Root, |_| rename(libc::SYS_sethostname, |now| now.nodename())),
+    probe("setdomainname", "another domain name", "setdomainname(2)", Root, |_| rename(libc::SYS_setdomainname, |now| now.domainname())),
     probe("capabilities-effective", "a right of any kind in effect", "CVE-2022-24769, capabilities(7)", Host, |_| capabilities("CapEff:")),
     probe("capabilities-permitted", "a right that can be put in effect", "capabilities(7)", Host, |_| capabilities("CapPrm:")),
     probe("capabilities-bounding", "a right that a program can bring", "capabilities(7)", Host, |_| capabilities("CapBnd:")),
@@ -70,6 +73,16 @@ pub const PROBES: &[Probe] = &[
 ];
 
 const AT: i64 = libc::AT_FDCWD as i64;
+
+/// The name that it has: it may be the host's.
+fn rename(call: i64, now: fn(&UtsName) -> &OsStr) -> Outcome {
+    let uts = match uname() {
+        Ok(uts) => uts,
+        Err(errno) => return done::<()>(Err(errno)),
+    };
+    let name = now(&uts).as_bytes();
+    done(raw::call(call, &mut [Bytes(name), Int(name.len() as i64)]))
+}
 
 fn unshare(flag: i32) -> Outcome {
     made(call(libc::SYS_unshare, &mut [Int(i64::from(flag))]))

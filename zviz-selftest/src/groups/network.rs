@@ -61,9 +61,9 @@ pub const PROBES: &[Probe] = &[
     probe("tcp-ulp", "protocols above TCP in the kernel", "CVE-2023-0461, Documentation/networking/tls.rst", User, |_| option(SOCK_STREAM, libc::IPPROTO_TCP, 31, b"none")),
     probe("ip-transparent", "addresses of others", "ip(7)", Root, |_| option(SOCK_DGRAM, libc::IPPROTO_IP, 19, &1u32.to_ne_bytes())),
     probe("netfilter-replace", "tables of the older packet filter", "CVE-2021-22555, Documentation/networking/netfilter-sysctl.rst", Root, |_| netfilter()),
-    probe("interface-flags", "an interface switched off", "netdevice(7)", Root, |_| interface(0x8914)),
-    probe("interface-address", "another address of an interface", "netdevice(7)", Root, |_| interface(0x8916)),
-    probe("interface-name", "another name of an interface", "netdevice(7)", Root, |_| interface(0x8923)),
+    probe("interface-flags", "an interface switched on or off", "netdevice(7)", Root, |_| interface(0x8914, libc::IFF_UP)),
+    probe("interface-address", "another address of an interface", "netdevice(7)", Root, |_| interface(0x8916, 0)),
+    probe("interface-name", "another name of an interface", "netdevice(7)", Root, |_| interface(0x8923, 0)),
     probe("bind-low-port", "a port below 1024", "ip(7)", Root, |_| done_io(TcpListener::bind("0.0.0.0:81"))),
     probe("host-loopback", "who listens on the host's loopback device", "CVE-2020-15257, network_namespaces(7)", Host, |bait| connect(SocketAddr::from(([127, 0, 0, 1], bait.port)))),
     probe("host-loopback-mapped", "the same by an address of version 6", "ipv6(7)", Host, |bait| connect(SocketAddr::from((Ipv6Addr::from([0, 0, 0, 0, 0, 0xffff, 0x7f00, 1]), bait.port)))),
@@ -101,13 +101,14 @@ fn set_option(kind: i32, level: i32, name: i32, value: &[u8], refusals: &[Errno]
     crate::outcome::made_or(answer, refusals)
 }
 
-/// `struct ifreq` of `lo`, with all else zero.
-fn interface(command: i64) -> Outcome {
+/// `struct ifreq` of `lo`, with all but its flags zero, which is no address and no name: a sandbox may share the host's
+/// network, and then nothing must change.
+fn interface(command: i64, flags: i32) -> Outcome {
     let socket = match UdpSocket::bind("127.0.0.1:0").or_else(|_| UdpSocket::bind("0.0.0.0:0")) {
         Ok(socket) => socket,
         Err(error) => return done_io::<()>(Err(error)),
     };
-    let request = [b"lo".as_slice(), &[0; 38]].concat();
+    let request = [b"lo".as_slice(), &[0; 14], &flags.to_ne_bytes(), &[0; 20]].concat();
     made(call(libc::SYS_ioctl, &mut [Fd(socket.as_fd()), Int(command), Bytes(&request)]))
 }
 
