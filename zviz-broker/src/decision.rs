@@ -88,6 +88,14 @@ pub enum Op {
     Link,
     /// symlinkat(2), by the rules for files: what it says, new path; 0, and the rest as `Rename`.
     Symlink,
+    /// unlinkat(2), by the rules for files: none, path; flags, and the rest as `Rename`, as for the next three.
+    Remove,
+    /// mkdirat(2) or mknodat(2) of what is no device: none, path; mode with the type.
+    Make,
+    /// truncate(2): none, path; length.
+    Truncate,
+    /// fchmodat2(2): none, path; mode, and as the third number flags, or that it is of the descriptor.
+    Chmod,
     /// uname(2).
     Uname,
     /// connect(2) of the descriptor: address; the path in it, if it has one. The last number is the calling thread, as for
@@ -125,7 +133,7 @@ impl Decision {
 }
 
 impl Op {
-    const ALL: [Op; 14] = [
+    const ALL: [Op; 18] = [
         Op::Mount,
         Op::MountProc,
         Op::Unmount,
@@ -135,6 +143,10 @@ impl Op {
         Op::Rename,
         Op::Link,
         Op::Symlink,
+        Op::Remove,
+        Op::Make,
+        Op::Truncate,
+        Op::Chmod,
         Op::Uname,
         Op::Connect,
         Op::Bind,
@@ -148,10 +160,11 @@ impl Op {
         matches!(self, Op::Mount | Op::MountProc | Op::Unmount)
     }
 
-    /// Whether it gives names.
+    /// Whether it gives names, or changes what has one other than by opening it.
     #[must_use]
     pub fn names(self) -> bool {
-        matches!(self, Op::Rename | Op::Link | Op::Symlink)
+        let gives = matches!(self, Op::Rename | Op::Link | Op::Symlink);
+        gives || matches!(self, Op::Remove | Op::Make | Op::Truncate | Op::Chmod)
     }
 
     /// Whether the descriptor is a socket, on which the call may wait for others.

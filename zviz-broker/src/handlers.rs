@@ -1,6 +1,7 @@
 //! What is decided about each call. Pure: registers, memory and the policy are all there is.
 
 pub mod bpf;
+pub mod changes;
 pub mod files;
 pub mod mounts;
 pub mod names;

@@ -2,7 +2,7 @@
 
 use crate::decision::Decision;
 use crate::handlers::sockets::{self, messages};
-use crate::handlers::{bpf, files, mounts, names, nodes, system};
+use crate::handlers::{bpf, changes, files, mounts, names, system};
 use crate::held::Held;
 use crate::policy::Policy;
 
@@ -32,17 +32,23 @@ pub const TABLE: &[Entry] = &[
         decide: bpf::bpf,
         what: "programs that decide about devices, for cgroups below the container's own",
     },
+    Entry { name: "chmod", wanted: names::wanted, decide: changes::chmod, what: "as unlink, about what is to change" },
     Entry { name: "connect", wanted: |policy| policy.sockets.is_some(), decide: sockets::connect, what: "as bind" },
     Entry { name: "creat", wanted: |policy| policy.files.is_some(), decide: files::creat, what: "as openat" },
+    Entry { name: "fchmod", wanted: names::wanted, decide: changes::fchmod, what: "as chmod" },
+    Entry { name: "fchmodat", wanted: names::wanted, decide: changes::fchmodat, what: "as chmod" },
+    Entry { name: "fchmodat2", wanted: names::wanted, decide: changes::fchmodat2, what: "as chmod" },
     Entry { name: "link", wanted: names::wanted, decide: names::link, what: "as rename" },
     Entry { name: "linkat", wanted: names::wanted, decide: names::linkat, what: "as rename" },
+    Entry { name: "mkdir", wanted: names::wanted, decide: changes::mkdir, what: "as unlink, about what is made" },
+    Entry { name: "mkdirat", wanted: names::wanted, decide: changes::mkdirat, what: "as mkdir" },
     Entry {
         name: "mknod",
-        wanted: |policy| policy.nodes,
-        decide: nodes::mknod,
-        what: "null, zero, full, random, urandom and tty, as a mount of the container's own node",
+        wanted: changes::nodes_wanted,
+        decide: changes::mknod,
+        what: "null, zero, full, random, urandom and tty, as a mount of the container's own node; the rest as mkdir",
     },
-    Entry { name: "mknodat", wanted: |policy| policy.nodes, decide: nodes::mknodat, what: "as mknod" },
+    Entry { name: "mknodat", wanted: changes::nodes_wanted, decide: changes::mknodat, what: "as mknod" },
     Entry {
         name: "mount",
         wanted: |policy| policy.mounts.is_some(),
@@ -71,6 +77,7 @@ pub const TABLE: &[Entry] = &[
     },
     Entry { name: "renameat", wanted: names::wanted, decide: names::renameat, what: "as rename" },
     Entry { name: "renameat2", wanted: names::wanted, decide: names::renameat2, what: "as rename" },
+    Entry { name: "rmdir", wanted: names::wanted, decide: changes::rmdir, what: "as unlink" },
     Entry {
         name: "sendmmsg",
         wanted: |policy| policy.sockets.is_some(),
@@ -92,6 +99,7 @@ pub const TABLE: &[Entry] = &[
         decide: system::sysinfo,
         what: "the container's limits instead of the host's memory",
     },
+    Entry { name: "truncate", wanted: names::wanted, decide: changes::truncate, what: "as unlink, about what is cut" },
     Entry {
         name: "umount2",
         wanted: |policy| policy.mounts.is_some(),
@@ -104,6 +112,13 @@ pub const TABLE: &[Entry] = &[
         decide: system::uname,
         what: "another release and version",
     },
+    Entry {
+        name: "unlink",
+        wanted: names::wanted,
+        decide: changes::unlink,
+        what: "where rules refuse files by name: by those about writing it, with the caller's own rights",
+    },
+    Entry { name: "unlinkat", wanted: names::wanted, decide: changes::unlinkat, what: "as unlink" },
 ];
 
 /// The entry of a name.

@@ -16,8 +16,10 @@ pub use limits::Limits;
 
 use crate::plan::Note;
 use serde::{Deserialize, Serialize};
+use zviz_broker::handlers::names;
 use zviz_broker::policy::Policy as Broker;
-use zviz_seccomp::Choice;
+use zviz_broker::policy::files::Files;
+use zviz_seccomp::{Choice, Variant};
 
 /// What may be granted at most.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -127,6 +129,20 @@ impl Profile {
             texts: Vec::new(),
             notes: Vec::new(),
             program: None,
+        }
+    }
+}
+
+impl Profile {
+    /// Its own filter, as a variant of the default one.
+    #[must_use]
+    pub fn variant(&self) -> Variant {
+        Variant {
+            notify: self.broker.calls().into_iter().map(str::to_owned).collect(),
+            reads_unasked: self.broker.files.as_ref().is_some_and(Files::are_about_writing),
+            nodes_asked: names::wanted(&self.broker),
+            nested: self.nested,
+            choice: self.calls.clone(),
         }
     }
 }

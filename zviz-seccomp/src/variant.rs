@@ -23,6 +23,8 @@ pub struct Variant {
     pub notify: Vec<String>,
     /// `open` and `openat` that only read are not asked about: their flags are in a register.
     pub reads_unasked: bool,
+    /// `mknod` and `mknodat` are asked about whatever they make, where they are asked about at all.
+    pub nodes_asked: bool,
     /// Containers and sandboxes inside: new namespaces, and mounts by way of the supervisor.
     pub nested: bool,
     /// What a profile says of system calls.
@@ -33,9 +35,9 @@ pub struct Variant {
 /// their registers alone.
 #[rustfmt::skip]
 pub const NOTIFIABLE: &[&str] = &[
-    "bind", "bpf", "connect", "creat", "link", "linkat", "mknod", "mknodat", "mount", "open", "openat", "openat2", "pivot_root",
-    "rename", "renameat", "renameat2", "sendmmsg", "sendmsg", "sendto", "symlink", "symlinkat", "sysinfo", "umount2",
-    "uname",
+    "bind", "bpf", "chmod", "connect", "creat", "fchmod", "fchmodat", "fchmodat2", "link", "linkat", "mkdir", "mkdirat", "mknod",
+    "mknodat", "mount", "open", "openat", "openat2", "pivot_root", "rename", "renameat", "renameat2", "rmdir", "sendmmsg",
+    "sendmsg", "sendto", "symlink", "symlinkat", "sysinfo", "truncate", "umount2", "uname", "unlink", "unlinkat",
 ];
 
 /// Character devices that give nothing away, by name, major and minor number: Documentation/admin-guide/devices.txt.
@@ -106,7 +108,7 @@ pub fn policy_with(variant: &Variant) -> Result<Policy, Error> {
         match variant.reads_unasked {
             true if name == "open" => writes(&mut policy, name, 1),
             true if name == "openat" => writes(&mut policy, name, 2),
-            _ => notify(&mut policy, name),
+            _ => notify(&mut policy, name, variant.nodes_asked),
         }
     }
     if !variant.nested && variant.notify.iter().any(|name| OPENS.contains(&name.as_str())) {
@@ -150,14 +152,16 @@ fn remove(names: &mut Vec<String>, name: &str) -> bool {
     names.len() < before
 }
 
-fn notify(policy: &mut Policy, name: &str) {
+fn notify(policy: &mut Policy, name: &str, nodes_asked: bool) {
     if let Some(mode) = ["mknod", "mknodat"].iter().zip(1..).find_map(|(node, mode)| (*node == name).then_some(mode)) {
         policy.rules.extend(SAFE_NODES.iter().map(|(_, major, minor)| {
             let device = u64::from(major << 8 | minor);
             let node = Rule::new([name], Action::Notify).when(mode, Op::MaskedEq(0o170000), 0o020000);
             node.when(mode + 1, INT, device)
         }));
-        return;
+        if !nodes_asked {
+            return;
+        }
     }
     if name == "sendto" {
         // Without an address it sends on a connection, which was decided about when it was made: send(2) is this.

@@ -252,3 +252,74 @@ fn what_was_just_written_is_executed() {
         assert_eq!(caller.says(&["--profile", own.to_str().unwrap()], script), "done", "as {}", caller.name());
     }
 }
+
+/// By every call that changes a file without opening it, or makes one.
+#[test]
+fn what_may_not_be_written_is_not_removed_cut_or_made() {
+    const TRIES: &str = "
+import ctypes, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+def call(number, *args):
+    if libc.syscall(number, *args) < 0: raise OSError(ctypes.get_errno(), 'failed')
+def reading(act):
+    fd = os.open('a.keep', os.O_RDONLY)
+    try: act(fd)
+    finally: os.close(fd)
+here = os.open('.', os.O_PATH)
+tries = {
+    'truncate': lambda: os.truncate('a.keep', 0),
+    'chmod': lambda: os.chmod('a.keep', 0o700),
+    'fchmod': lambda: reading(lambda fd: os.fchmod(fd, 0o701)),
+    'fchmodat': lambda: os.chmod('a.keep', 0o702, dir_fd=here),
+    'fchmodat2': lambda: call(452, here, b'a.keep', 0o703, 0),
+    'mkdir': lambda: os.mkdir('new.keep'),
+    'mkdirat': lambda: os.mkdir('new.keep', dir_fd=here),
+    'mknod': lambda: os.mknod('new.keep', 0o100600),
+    'mkfifo': lambda: os.mkfifo('new.keep', dir_fd=here),
+    'unlink': lambda: os.unlink('a.keep'),
+    'unlinkat': lambda: os.unlink('a.keep', dir_fd=here),
+    'rmdir': lambda: os.rmdir('folder.keep'),
+}
+for name, act in tries.items():
+    for remove in [os.unlink, os.rmdir]:
+        try: remove('new.keep')
+        except OSError: pass
+    if not os.path.exists('a.keep'): open('a.keep', 'w').write('text')
+    try: act(); print(name, 'done')
+    except OSError as e: print(name, e.errno)
+";
+    requires!(root, program "python3");
+    for caller in Caller::both() {
+        let own = "name: own\nextends: default\nfilesystem: {patterns: {deny_write: ['*.keep']}}\n";
+        let own = write(&caller, "own.yaml", own);
+        let mut told = Vec::new();
+        for flags in [vec!["--profile", own.to_str().unwrap()], vec![]] {
+            let kept = caller.work.join("a.keep");
+            let folder = caller.work.join("folder.keep");
+            for made in [fs::write(&kept, "text"), fs::create_dir(&folder)] {
+                made.unwrap();
+            }
+            let (user, group) = caller.ids();
+            for path in [&kept, &folder] {
+                std::os::unix::fs::chown(path, Some(user), Some(group)).unwrap();
+            }
+            let said = caller.run(&flags, &["python3", "-c", TRIES]);
+            let lines = String::from_utf8(said.stdout).unwrap();
+            let answers: Vec<String> =
+                lines.lines().filter_map(|line| line.split(' ').nth(1)).map(str::to_owned).collect();
+            assert_eq!(answers.len(), 12, "{lines} {}", String::from_utf8_lossy(&said.stderr));
+            told.push((lines, answers));
+            if !flags.is_empty() {
+                assert_eq!(fs::read_to_string(&kept).unwrap(), "text", "as {}", caller.name());
+                assert!(folder.is_dir() && !caller.work.join("new.keep").exists());
+            }
+            let _ = fs::remove_dir(&folder);
+            let _ = fs::remove_file(&kept);
+        }
+        // EACCES.
+        assert!(told[0].1.iter().all(|answer| answer == "13"), "as {}: {}", caller.name(), told[0].0);
+        // ENOSYS of an older kernel.
+        let control = told[1].1.iter().all(|answer| answer == "done" || answer == "38");
+        assert!(control, "as {}: the control: {}", caller.name(), told[1].0);
+    }
+}

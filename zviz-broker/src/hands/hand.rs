@@ -138,6 +138,7 @@ fn act(identity: &Identity, work: &Work, text: &mut Vec<u8>) -> Result<i64, Errn
         Op::PivotRoot => nix::unistd::pivot_root(path(first)?.as_c_str(), path(second)?.as_c_str())?,
         Op::Node => node::make(identity, work)?,
         Op::Open | Op::Rename | Op::Link | Op::Symlink => return Err(Errno::ENOSYS),
+        Op::Remove | Op::Make | Op::Truncate | Op::Chmod => return Err(Errno::ENOSYS),
         Op::Uname => text.extend_from_slice(&zviz_sys::process::names()?),
         Op::Connect | Op::Bind | Op::Send => return Err(Errno::ENOTSOCK),
         Op::Devices | Op::Mount | Op::MountProc | Op::Unmount => return Err(Errno::EPROTO),

@@ -6,6 +6,7 @@
 //! path of what is made ──► O_PATH of its directory ──► name of that + last component ──► rules ──► openat(directory, last)
 //! ```
 
+mod change;
 mod create;
 mod give;
 mod name;

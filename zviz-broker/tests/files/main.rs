@@ -3,6 +3,7 @@
 
 mod asking;
 mod brokered;
+mod changes;
 mod cost;
 mod names;
 #[path = "../../../zviz/tests/support/needs.rs"]
@@ -266,6 +267,8 @@ const TESTS: &[(&str, Test)] = &[
     ("nothing_forbidden_is_opened_in_a_race", toctou::nothing_forbidden_is_opened_in_a_race),
     ("no_rule_is_escaped_by_another_name", names::no_rule_is_escaped_by_another_name),
     ("names_are_given_as_natively", names::names_are_given_as_natively),
+    ("no_rule_is_escaped_by_a_change", changes::no_rule_is_escaped_by_a_change),
+    ("changes_are_made_as_natively", changes::changes_are_made_as_natively),
     ("a_client_decides", asking::a_client_decides),
     ("nobody_allows_nothing", asking::nobody_allows_nothing),
     ("whole_calls_are_asked_about", asking::whole_calls_are_asked_about),

@@ -96,7 +96,7 @@ const PATTERNS: &[Key] = &[
     key("allow_read", GLOBS, "broker", "is read although a pattern below says otherwise"),
     key("allow_write", GLOBS, "broker", "is written although a pattern below says otherwise"),
     key("deny_read", GLOBS, "broker", "is not read"),
-    key("deny_write", GLOBS, "broker", "is not written, made, renamed or replaced"),
+    key("deny_write", GLOBS, "broker", "is not written, made, renamed, replaced, removed or given another mode"),
     key("ask", GLOBS, "broker", "somebody is asked about, as --ask says"),
     key("audit", GLOBS, "broker", "is recorded when it is opened"),
 ];

@@ -4,8 +4,7 @@ use super::Seccomp;
 use super::input::{Findings, Input};
 use crate::host::Host;
 use oci_spec::runtime as oci;
-use zviz_broker::policy::files::Files;
-use zviz_seccomp::{Action, Arch, Compare, Flags, Policy, Rule, Variant, policy_with};
+use zviz_seccomp::{Action, Arch, Compare, Flags, Policy, Rule, policy_with};
 
 /// MAX_ERRNO of the kernel: a larger one would be taken for a result.
 const ERRNO_MAX: u16 = 4095;
@@ -45,9 +44,8 @@ pub(super) fn plan(input: Input, no_new_privs: bool, found: &mut Findings) -> Op
 /// The default policy, with the calls that the profile's broker answers.
 fn of_profile(input: Input, found: &mut Findings) -> Option<Policy> {
     let profile = input.profile;
-    let notify: Vec<String> = profile.broker.calls().into_iter().map(str::to_owned).collect();
     if !profile.seccomp {
-        if !notify.is_empty() {
+        if !profile.broker.is_empty() {
             found.problem(format!("profile {}", profile.name), "a broker needs the seccomp filter that calls it");
         }
         return None;
@@ -59,8 +57,7 @@ fn of_profile(input: Input, found: &mut Findings) -> Option<Policy> {
         let why = "takes CAP_BPF and CAP_NET_ADMIN over the host, which only root of the machine has";
         found.problem(format!("profile {}: broker.bpf_devices", profile.name), why);
     }
-    let reads_unasked = profile.broker.files.as_ref().is_some_and(Files::are_about_writing);
-    match policy_with(&Variant { notify, reads_unasked, nested: profile.nested, choice: profile.calls.clone() }) {
+    match policy_with(&profile.variant()) {
         Ok(policy) => Some(policy),
         Err(error) => {
             found.problem(format!("profile {}", profile.name), error.to_string());

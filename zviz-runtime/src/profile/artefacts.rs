@@ -18,7 +18,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use zviz_profile::Text;
 use zviz_profile::schema::{Does, leaves};
-use zviz_seccomp::{Arch, Policy, Program, Variant, compile, policy_with};
+use zviz_seccomp::{Arch, Policy, Program, compile, policy_with};
 
 /// The form of the manifest that this version writes and reads.
 const FORMAT: u32 = 2;
@@ -144,10 +144,7 @@ pub fn make(search: &Search, name: &str, context: &Context) -> Result<Compiled, 
 
 /// The profile's own filter, where a spec brings none.
 fn policy(profile: &Profile) -> Result<Policy, String> {
-    let notify = profile.broker.calls().into_iter().map(str::to_owned).collect();
-    let reads_unasked = profile.broker.files.as_ref().is_some_and(zviz_broker::policy::files::Files::are_about_writing);
-    let variant = Variant { notify, reads_unasked, nested: profile.nested, choice: profile.calls.clone() };
-    policy_with(&variant).map_err(|error| error.to_string())
+    policy_with(&profile.variant()).map_err(|error| error.to_string())
 }
 
 /// The schema's path of a key: no indexes, and `[]` where a list holds maps.

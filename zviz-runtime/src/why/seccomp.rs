@@ -4,11 +4,10 @@ use super::change::{Change, How, Risk};
 use super::scene::{arch, errno, name, object};
 use super::{Denial, Layer, Origin, Scene, capabilities, socket};
 use crate::profile::Profile;
-use zviz_broker::policy::files::Files;
 use zviz_observe::Call;
 use zviz_profile::calls::expand;
 use zviz_profile::ioctls::COMMANDS;
-use zviz_seccomp::{Action, CATEGORIES, Category, Choice, Socket, Variant, policy_with};
+use zviz_seccomp::{Action, CATEGORIES, Category, Choice, Socket, policy_with};
 
 /// What became of a call at the filter.
 pub(super) enum Answer {
@@ -71,7 +70,7 @@ fn explain(scene: &Scene<'_>, call: &Call) -> Denial {
     let own = &scene.plan.profile;
     let decide = |profile: &Profile| {
         let nr = u32::try_from(call.number).ok()?;
-        Some(policy_with(&variant(profile)).ok()?.decide(arch, nr, &call.args))
+        Some(policy_with(&profile.variant()).ok()?.decide(arch, nr, &call.args))
     };
     let passes = |profile: &Profile| matches!(decide(profile), Some(Action::Allow | Action::Log | Action::Notify));
     let (cause, rule, what) = cause(scene, &call_name, call);
@@ -96,16 +95,6 @@ fn explain(scene: &Scene<'_>, call: &Call) -> Denial {
             denial.what = format!("{}; it needs {} besides, {why}", denial.what, rights.name);
             denial
         }
-    }
-}
-
-/// The filter of a profile, as the planner makes it.
-fn variant(profile: &Profile) -> Variant {
-    Variant {
-        notify: profile.broker.calls().into_iter().map(str::to_owned).collect(),
-        reads_unasked: profile.broker.files.as_ref().is_some_and(Files::are_about_writing),
-        nested: profile.nested,
-        choice: profile.calls.clone(),
     }
 }
 

@@ -8,6 +8,7 @@
 //! ```
 
 use super::super::wire::Report;
+use super::change::Change;
 use super::{Call, Found, Opener, create, inside, name};
 use crate::decision::{Op, Work};
 use crate::handlers::files::THREAD;
@@ -22,15 +23,15 @@ use zviz_sys::fd;
 use zviz_sys::path::{self, resolve};
 
 /// What the rules said, about which name.
-type Judged = Option<(Ruling, Vec<u8>)>;
+pub(super) type Judged = Option<(Ruling, Vec<u8>)>;
 
 /// Where a name is, or is to be.
-struct Place {
-    directory: OwnedFd,
+pub(super) struct Place {
+    pub(super) directory: OwnedFd,
     /// With a slash behind it where the caller has one, of which the kernel makes what it will.
-    last: CString,
+    pub(super) last: CString,
     /// The whole of it.
-    name: Vec<u8>,
+    pub(super) name: Vec<u8>,
 }
 
 impl Opener<'_> {
@@ -44,13 +45,16 @@ impl Opener<'_> {
         report: &Report<'_>,
     ) -> Result<(), Errno> {
         let thread = i32::try_from(work.numbers[THREAD]).map_err(|_| Errno::ESRCH)?;
-        let flags = i32::try_from(work.numbers[0]).map_err(|_| Errno::EINVAL)?;
         let mut rest = given.iter();
         let mut of = |which: u64| match work.numbers[1] & which {
             0 => Ok(here),
             _ => rest.next().map(AsFd::as_fd).ok_or(Errno::EBADF),
         };
         let (from, to) = (of(OLD)?, of(NEW)?);
+        if !matches!(work.op, Op::Rename | Op::Link | Op::Symlink) {
+            return self.change(&Change { work, thread, from: to }, judged, report);
+        }
+        let flags = i32::try_from(work.numbers[0]).map_err(|_| Errno::EINVAL)?;
         let text = |at: usize| work.texts.get(at).and_then(Option::as_deref).ok_or(Errno::EFAULT);
         let (old, new) = (text(0)?, text(1)?);
         if work.op == Op::Link {
@@ -92,7 +96,7 @@ impl Opener<'_> {
     }
 
     /// Judges one of two names; what was said of the stricter one is kept.
-    fn consider(
+    pub(super) fn consider(
         &self,
         stat: &libc::stat,
         name: Vec<u8>,
@@ -110,8 +114,8 @@ impl Opener<'_> {
         result
     }
 
-    /// The file that a link is to be of.
-    fn existing(&self, thread: i32, from: BorrowedFd<'_>, path: &[u8], flags: i32) -> Result<Found, Errno> {
+    /// The file that a link is to be of, or that is changed.
+    pub(super) fn existing(&self, thread: i32, from: BorrowedFd<'_>, path: &[u8], flags: i32) -> Result<Found, Errno> {
         if path.is_empty() {
             let file = from.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
             return Ok(Found { file, jumped: true });
@@ -122,7 +126,7 @@ impl Opener<'_> {
     }
 
     /// The place of a path; `odd` where its last component names nothing in a directory.
-    fn place(&self, thread: i32, from: BorrowedFd<'_>, path: &[u8], odd: Errno) -> Result<Place, Errno> {
+    pub(super) fn place(&self, thread: i32, from: BorrowedFd<'_>, path: &[u8], odd: Errno) -> Result<Place, Errno> {
         let end = path.iter().rposition(|byte| *byte != b'/').ok_or(odd)? + 1;
         let (whole, slashes) = path.split_at(end);
         let (directory, last) = create::split(whole);
