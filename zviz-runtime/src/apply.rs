@@ -1,5 +1,6 @@
 //! Carrying out what was planned. For every layer, `plan` has a file of the same name that decides.
 
+pub(crate) mod apparmor;
 pub mod cgroup;
 pub(crate) mod confine;
 pub(crate) mod copy_up;

@@ -3,6 +3,7 @@
 //! A `Plan` is plain data: it holds no descriptor and reads no machine. `Plan::build` makes it from the parsed
 //! config.json, the profile and the facts of the host; `prepare` and everything after it only carry it out.
 
+mod apparmor;
 mod brokered;
 mod build;
 pub mod capabilities;
@@ -44,7 +45,7 @@ pub use process::{Capabilities, Credentials, Process, Rlimit};
 pub(crate) use rlimits::name as rlimit_name;
 pub use rootfs::{Device, DeviceKind, Rootfs};
 
-use crate::profile::Profile;
+use crate::profile::{Profile, apparmor::Policy as AppArmor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -73,6 +74,9 @@ pub struct Plan {
     pub profile: Profile,
     /// The payload.
     pub process: Process,
+    /// The AppArmor profile that is loaded for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apparmor: Option<AppArmor>,
     /// The seccomp filter.
     pub seccomp: Option<Seccomp>,
     /// The Landlock ruleset.

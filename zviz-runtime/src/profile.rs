@@ -1,6 +1,7 @@
 //! The policy that is laid over a spec: it takes away, never adds. [`lower`](lower::lower) makes one of a file.
 
 pub mod annotations;
+pub mod apparmor;
 pub mod artefacts;
 pub mod built_in;
 pub mod bundle;
@@ -60,7 +61,7 @@ pub struct Profile {
     pub requirements: Requirements,
     /// The AppArmor profile of whatever runs inside.
     #[serde(default)]
-    pub apparmor: Option<String>,
+    pub apparmor: Option<apparmor::Wanted>,
     /// The SELinux label of whatever runs inside.
     #[serde(default)]
     pub selinux: Option<String>,
@@ -84,6 +85,8 @@ pub struct Profile {
 pub struct Requirements {
     /// AppArmor or SELinux, in force over the payload.
     pub lsm: bool,
+    /// Labels may be left out where the kernel, or the caller, cannot have them.
+    pub lsm_optional: bool,
     /// Landlock.
     pub landlock: bool,
     /// Rules about ports may be left out where Landlock has none.

@@ -11,8 +11,8 @@ pub use held::{Container, abandon, finish, start_created};
 pub(crate) use release::container_namespaces;
 pub use release::{Waiting, start};
 
-use crate::apply::cgroup;
 use crate::apply::hooks::{self, HookError};
+use crate::apply::{apparmor, cgroup};
 use crate::container::{Id, State, Status};
 use crate::host::Host;
 use crate::launch::{self, call};
@@ -43,6 +43,9 @@ pub enum Error {
     /// The cgroup.
     #[error(transparent)]
     Cgroup(#[from] cgroup::Error),
+    /// The AppArmor profile.
+    #[error(transparent)]
+    AppArmor(#[from] apparmor::Error),
     /// A hook.
     #[error(transparent)]
     Hook(#[from] hooks::HookError),

@@ -3,7 +3,7 @@
 //! In this order, so that what fails can be tried again: processes, cgroup, mounts on the host, state directory; then the
 //! poststop hooks, which the specification wants after the container is gone.
 
-use crate::apply::{cgroup, hooks};
+use crate::apply::{apparmor, cgroup, hooks};
 use crate::container::{Id, Init, State, Status};
 use crate::plan::Namespace;
 use crate::store::{self, Locked};
@@ -53,6 +53,14 @@ pub enum Error {
         pid: i32,
         /// The time waited.
         seconds: u64,
+    },
+    /// Its AppArmor profile.
+    #[error("container {id}")]
+    AppArmor {
+        /// The container's.
+        id: Id,
+        /// Why.
+        source: apparmor::Error,
     },
     /// It was killed, and its end cannot be waited for.
     #[error("container {id}: wait for the end of process {pid}: {}", errno.desc())]
@@ -155,6 +163,8 @@ pub fn remove(locked: Locked, state: &State, kill_leftovers: bool) -> Result<Vec
         root.detach().map_err(|errno| Error::Root { id: state.id.clone(), errno })?;
     }
     unwatch(state);
+    let unloaded = apparmor::release(state.plan.apparmor.as_ref(), locked.dir());
+    unloaded.map_err(|source| Error::AppArmor { id: state.id.clone(), source })?;
     locked.remove()?;
     Ok(poststop(state))
 }
@@ -166,7 +176,10 @@ pub(crate) fn undo(locked: Locked, state: &State) -> Vec<hooks::HookError> {
     let _ = cgroup::kill(&state.plan.cgroup, Signal::SIGKILL);
     unwatch(state);
     let detached = state.attached.as_ref().is_none_or(|root| root.detach().is_ok());
-    let removed = cgroup::remove(&state.plan.cgroup).is_ok() && detached && locked.remove().is_ok();
+    let removed = cgroup::remove(&state.plan.cgroup).is_ok()
+        && detached
+        && apparmor::release(state.plan.apparmor.as_ref(), locked.dir()).is_ok()
+        && locked.remove().is_ok();
     if removed && state.init.is_some() { poststop(state) } else { Vec::new() }
 }
 

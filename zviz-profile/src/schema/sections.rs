@@ -103,8 +103,8 @@ const PATTERNS: &[Key] = &[
 
 #[rustfmt::skip]
 const LSM: &[Key] = &[
-    key("type", Kind::Word(&["apparmor", "selinux", "landlock", "none"]), "lsm", "which one"),
-    key("profile", Kind::Text, "lsm", "the name of an AppArmor profile that is loaded, or a SELinux label"),
+    key("type", Kind::Word(&["apparmor", "selinux", "landlock", "none"]), "lsm", "which one; apparmor without `profile` is an AppArmor profile that is made of this one"),
+    key("profile", Kind::Text, "lsm", "a SELinux label, or the name of an AppArmor profile that is loaded; generate is the one that is made of this"),
 ];
 
 #[rustfmt::skip]

@@ -18,7 +18,7 @@ pub(super) fn examine(seen: &Seen, findings: &mut Vec<Finding>) {
     let mut chapter = Chapter { layer: Layer::Objects, findings };
     landlock(seen, &mut chapter);
     if seen.host.apparmor {
-        chapter.ok("AppArmor", "enforces: named profiles are applied");
+        chapter.ok("AppArmor", "enforces: named profiles are applied; as root, generated ones too");
     } else {
         chapter.info("AppArmor", "not in force: a spec that names a profile is refused");
     }

@@ -2,8 +2,8 @@
 
 use super::input::{Findings, Input, Request};
 use super::{
-    Namespace, Plan, Problems, brokered, devices, filter, group, landlock, mounts, namespaces, narrow, paths, payload,
-    programs, required, sysctl, unsupported,
+    Namespace, Plan, Problems, apparmor, brokered, devices, filter, group, landlock, mounts, namespaces, narrow, paths,
+    payload, programs, required, sysctl, unsupported,
 };
 use crate::host::Host;
 use crate::profile::Profile;
@@ -40,7 +40,11 @@ impl Plan {
         let (devices, symlinks) = devices::plan(input, &namespaces, &mounts, &mut found);
         let (masked_paths, readonly_paths) = paths::hidden(input, &namespaces, &mut found);
         let sysctl = sysctl::plan(input, &namespaces, &mut found);
-        let process = payload::plan(input, &namespaces, &mut found);
+        let mut process = payload::plan(input, &namespaces, &mut found);
+        let apparmor = apparmor::plan(input, &namespaces, &mut found);
+        if let Some(policy) = &apparmor {
+            process.apparmor_profile = Some(policy.name.clone());
+        }
         let seccomp = filter::plan(input, process.no_new_privs, &mut found);
         let landlock = landlock::plan(input, rootfs.as_ref(), &mounts, &mut found);
         let hooks = programs::plan(input, &mut found);
@@ -56,6 +60,7 @@ impl Plan {
             cgroup,
             profile: brokered::complete(input, &mut found),
             process,
+            apparmor,
             seccomp,
             landlock,
             hooks,

@@ -32,6 +32,10 @@ impl Display for Plan {
             writeln!(f, "profile: {}", quoted(&self.profile.name))?;
         }
         process(f, &self.process)?;
+        if let Some(policy) = &self.apparmor {
+            writeln!(f, "apparmor policy, loaded for it:")?;
+            policy.text.lines().try_for_each(|line| writeln!(f, "  {line}"))?;
+        }
         match &self.seccomp {
             Some(filter) => seccomp(f, filter)?,
             None => writeln!(f, "seccomp: none")?,

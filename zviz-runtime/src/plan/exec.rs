@@ -76,6 +76,7 @@ impl Plan {
             cgroup: container.cgroup.clone(),
             profile: container.profile.clone(),
             process,
+            apparmor: container.apparmor.clone(),
             seccomp: container.seccomp.clone(),
             landlock: container.landlock.clone(),
             hooks: Hooks::default(),
@@ -112,7 +113,10 @@ fn join(container: &Namespaces, init: i32) -> Namespaces {
 fn whole(container: &Plan, given: &oci::Process, host: &Host, found: &mut Findings) -> Process {
     let own = &container.process;
     let mut narrowed = given.clone();
-    narrow::process(&mut narrowed, &container.profile, found);
+    narrow::process(&mut narrowed, &container.profile, host, found);
+    if let Some(policy) = &container.apparmor {
+        narrowed.set_apparmor_profile(Some(policy.name.clone()));
+    }
     let process = payload::process(host, &container.profile, &container.namespaces.user, &narrowed, found);
     Process {
         capabilities: if given.capabilities().is_some() { process.capabilities } else { own.capabilities },
@@ -157,7 +161,7 @@ fn changed(container: &Plan, changes: &Changes, host: &Host, found: &mut Finding
         if !host.apparmor {
             found.problem("--apparmor", "this kernel has no AppArmor");
         }
-        if container.profile.apparmor.as_ref().is_some_and(|own| own != profile) {
+        if container.profile.apparmor.is_some() && process.apparmor_profile.as_ref() != Some(profile) {
             found.problem("--apparmor", format!("the profile {} has another", container.profile.name));
         }
         process.apparmor_profile = Some(profile.clone());

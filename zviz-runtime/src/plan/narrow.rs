@@ -4,8 +4,12 @@ mod folders;
 
 use super::input::{Findings, Input};
 use crate::host::Host;
+use crate::profile::apparmor::Wanted;
 use crate::profile::{Limits, Profile, files, limits};
 use oci_spec::runtime as oci;
+
+/// What an AppArmor profile is called that forbids nothing.
+const UNCONFINED: &str = "unconfined";
 
 /// The spec within the profile; none where the profile has nothing to say that a spec has words for.
 pub(super) fn narrow(input: Input, found: &mut Findings) -> Option<oci::Spec> {
@@ -22,15 +26,15 @@ pub(super) fn narrow(input: Input, found: &mut Findings) -> Option<oci::Spec> {
     files_of(&mut spec, &profile.files, &profile.limits, input.request.sandbox);
     resources(&mut spec, &profile.limits, input.host, found);
     if let Some(mut given) = spec.process().clone() {
-        process(&mut given, profile, found);
+        process(&mut given, profile, input.host, found);
         spec.set_process(Some(given));
     }
     Some(spec)
 }
 
 /// The process of a spec, or another one that `exec` adds, within the profile.
-pub(super) fn process(process: &mut oci::Process, profile: &Profile, found: &mut Findings) {
-    labels(process, profile, found);
+pub(super) fn process(process: &mut oci::Process, profile: &Profile, host: &Host, found: &mut Findings) {
+    labels(process, profile, host, found);
     rlimits(process, &profile.limits);
 }
 
@@ -49,21 +53,41 @@ fn files_of(spec: &mut oci::Spec, files: &files::Files, limits: &Limits, sandbox
     spec.set_mounts(Some(mounts));
 }
 
-/// A label stands for rules that nobody here can compare: one that the spec has is not replaced by another.
-fn labels(process: &mut oci::Process, profile: &Profile, found: &mut Findings) {
-    let mut clash = |place: &str, own: &Option<String>, other: &str| {
-        let own = own.as_deref().filter(|own| !own.is_empty() && *own != other);
-        if let Some(own) = own {
-            let what = format!("is {own:?}, and the profile {} has {other:?}: leave one of them out", profile.name);
+/// A label stands for rules that nobody here can compare: one that the spec has is not replaced by another. The one that is
+/// generated takes its place later; what is said of a named one holds for it too.
+fn labels(process: &mut oci::Process, profile: &Profile, host: &Host, found: &mut Findings) {
+    let optional = profile.requirements.lsm_optional;
+    let mut left_out = |there: bool, what: &str| {
+        if optional && !there {
+            let place = format!("profile {}: lsm", profile.name);
+            found.note(place, format!("this kernel has no {what}: left out (requirements.lsm: optional)"));
+        }
+        optional && !there
+    };
+    let named = match &profile.apparmor {
+        Some(Wanted::Named(_)) if left_out(host.apparmor, "AppArmor") => None,
+        Some(Wanted::Named(name)) => Some(name.as_str()),
+        Some(Wanted::Generated) | None => None,
+    };
+    let selinux = profile.selinux.as_ref().filter(|_| !left_out(host.selinux, "SELinux"));
+    let mut clash = |place: &str, own: &Option<String>, other: Option<&str>| {
+        let none = |own: &&str| own.is_empty() || *own == UNCONFINED || Some(*own) == other;
+        if let Some(own) = own.as_deref().filter(|own| !none(own)) {
+            let other = other.map_or_else(|| "one of its own".to_owned(), |other| format!("{other:?}"));
+            let what = format!("is {own:?}, and the profile {} has {other}: leave one of them out", profile.name);
             found.problem(place, what);
         }
     };
-    if let Some(name) = &profile.apparmor {
-        clash("process.apparmorProfile", process.apparmor_profile(), name);
-        process.set_apparmor_profile(Some(name.clone()));
+    if profile.apparmor == Some(Wanted::Generated) {
+        clash("process.apparmorProfile", process.apparmor_profile(), None);
+        process.set_apparmor_profile(None);
     }
-    if let Some(label) = &profile.selinux {
-        clash("process.selinuxLabel", process.selinux_label(), label);
+    if let Some(name) = named {
+        clash("process.apparmorProfile", process.apparmor_profile(), Some(name));
+        process.set_apparmor_profile(Some(name.to_owned()));
+    }
+    if let Some(label) = selinux {
+        clash("process.selinuxLabel", process.selinux_label(), Some(label));
         process.set_selinux_label(Some(label.clone()));
     }
 }

@@ -3,11 +3,13 @@
 //! ```text
 //! NAME.bpf            the seccomp program, as seccomp(2) takes it
 //! NAME.broker.json    what the broker is told
+//! NAME.apparmor       the AppArmor profile, as apparmor_parser(8) takes it
 //! NAME.manifest.json  the texts it was made of and what each file is, by hash; the whole profile; each rule with its line, what
 //!                     enforces it, and where that is
 //! ```
 
 use super::Profile;
+use super::apparmor::{Wanted, generate};
 use super::find::Search;
 use super::lower::{Context, lower};
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,25 @@ const FORMAT: u32 = 2;
 const LONGEST: u64 = 8 << 20;
 /// The end of a manifest's name.
 const MANIFEST: &str = ".manifest.json";
+
+/// What a generated AppArmor profile is made of: beginnings of keys.
+const APPARMOR: &[&str] = &[
+    "capabilities.bounding",
+    "capabilities.drop_all",
+    "capabilities.keep",
+    "filesystem.base",
+    "filesystem.executable",
+    "filesystem.hidden",
+    "filesystem.readonly",
+    "filesystem.rootfs",
+    "filesystem.tmpfs",
+    "filesystem.writable",
+    "lsm.",
+    "nested",
+    "network.sockets",
+    "syscalls.allow",
+    "syscalls.deny",
+];
 
 /// What belongs together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -113,6 +134,9 @@ pub fn make(search: &Search, name: &str, context: &Context) -> Result<Compiled, 
     if !profile.broker.is_empty() {
         files.push((format!("{name}.broker.json"), json(&profile.broker)?));
     }
+    if profile.apparmor == Some(Wanted::Generated) {
+        files.push((format!("{name}.apparmor"), generate(&profile).text.into_bytes()));
+    }
     let artefacts: Vec<Hashed> = files.iter().map(|(file, bytes)| hashed(file, bytes)).collect();
     let known = leaves();
     let rule = |(key, value, place): (String, &str, &zviz_profile::Place)| {
@@ -124,7 +148,10 @@ pub fn make(search: &Search, name: &str, context: &Context) -> Result<Compiled, 
             let file = format!("{name}.{end}");
             (by.split(", ").any(|one| one == layer) && files.iter().any(|(known, _)| *known == file)).then_some(file)
         };
-        let artefacts = of("seccomp", "bpf").into_iter().chain(of("broker", "broker.json")).collect();
+        let own = |key: &str| APPARMOR.iter().any(|of| key.starts_with(of));
+        let file = format!("{name}.apparmor");
+        let apparmor = (own(&key) && files.iter().any(|(known, _)| *known == file)).then_some(file);
+        let artefacts = of("seccomp", "bpf").into_iter().chain(of("broker", "broker.json")).chain(apparmor).collect();
         let place = format!("{}:{}", base_name(&place.file), place.line);
         Rule { place, value: value.to_owned(), by: by.to_owned(), artefacts, key }
     };

@@ -206,6 +206,7 @@ type Wrong = (&'static str, String);
 fn strict(profile: &mut Profile) {
     profile.limits.optional = false;
     profile.requirements.ports_optional = false;
+    profile.requirements.lsm_optional = false;
     profile.requirements.landlock |= profile.landlock;
     profile.seccomp = true;
 }

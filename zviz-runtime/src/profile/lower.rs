@@ -3,6 +3,7 @@
 mod broker;
 mod network;
 
+use super::apparmor::Wanted;
 use super::{Limits, Network, Profile, Requirements, files, limits};
 use crate::plan::Note;
 use crate::plan::capabilities;
@@ -52,7 +53,7 @@ pub fn lower(document: &Document, context: &Context) -> Result<Profile, Faults> 
             NetworkMode::Host | NetworkMode::AllowCidr => Network::Host,
         }),
         requirements: lowering.requirements(),
-        apparmor: document.lsm.profile.clone().filter(|_| document.lsm.kind == Some(LsmKind::Apparmor)),
+        apparmor: apparmor(&document.lsm),
         selinux: document.lsm.profile.clone().filter(|_| document.lsm.kind == Some(LsmKind::Selinux)),
         texts: Vec::new(),
         notes: lowering.notes,
@@ -213,12 +214,12 @@ impl Lowering<'_> {
     fn requirements(&mut self) -> Requirements {
         let given = &self.document.requirements;
         let required = |need: Option<zviz_profile::Need>| need == Some(zviz_profile::Need::Required);
-        if let (Some(LsmKind::Apparmor | LsmKind::Selinux), None) = (self.document.lsm.kind, &self.document.lsm.profile)
-        {
-            self.fault("lsm.type", "needs lsm.profile, the name of one that is loaded");
+        if let (Some(LsmKind::Selinux), None) = (self.document.lsm.kind, &self.document.lsm.profile) {
+            self.fault("lsm.type", "selinux needs lsm.profile, a label");
         }
         Requirements {
             lsm: required(given.lsm),
+            lsm_optional: given.lsm == Some(zviz_profile::Need::Optional),
             landlock: required(given.landlock) || self.document.lsm.kind == Some(LsmKind::Landlock),
             ports_optional: given.network_policy == Some(zviz_profile::Need::Optional),
             user_namespace: required(given.user_namespaces),
@@ -226,6 +227,16 @@ impl Lowering<'_> {
             seccomp: false,
         }
     }
+}
+
+/// In the place of a name, where a profile that is extended has one.
+const GENERATE: &str = "generate";
+
+fn apparmor(lsm: &zviz_profile::Lsm) -> Option<Wanted> {
+    (lsm.kind == Some(LsmKind::Apparmor)).then(|| match lsm.profile.as_deref() {
+        None | Some(GENERATE) => Wanted::Generated,
+        Some(name) => Wanted::Named(name.to_owned()),
+    })
 }
 
 fn is_pattern(path: &str) -> bool {

@@ -2,6 +2,7 @@
 
 use super::held::{Container, Held};
 use super::{Error, FIFO, Request, TakeMaster, broker, cache, container_namespaces, hand_over, send_listener, step};
+use crate::apply::apparmor;
 use crate::apply::cgroup::{self, Created};
 use crate::apply::hooks::{self, Inside, Kind, Within};
 use crate::container::{Init, State, Status};
@@ -69,7 +70,7 @@ fn build(
     let Request { store, mut plan, host, console, preserve_fds, die_with_parent, observer, .. } = request;
     // execCPUAffinity is not for init (config.md); exec takes it from the state.
     (plan.process.initial_affinity, plan.process.final_affinity) = (None, None);
-    if state.plan.cgroup.driver != Driver::None {
+    if state.plan.cgroup.driver != Driver::None || state.plan.apparmor.is_some() {
         // Before anything is made: if this process is killed, `delete` knows from it what to take away.
         locked.save(state)?;
     }
@@ -77,6 +78,9 @@ fn build(
     let planned = std::mem::take(&mut state.plan.cgroup);
     let Created { cgroup, mut entrance } = cgroup::create(&planned)?;
     state.plan.cgroup = cgroup;
+    if let Some(policy) = &plan.apparmor {
+        apparmor::acquire(policy, locked.dir(), &store.path().join(state.id.as_str()))?;
+    }
     let options = Options {
         preserve_fds,
         die_with_parent,

@@ -1,6 +1,7 @@
 //! `start`: a container that was created becomes its payload.
 
 use super::{Error, FIFO, cache, watcher};
+use crate::apply::apparmor;
 use crate::apply::cgroup;
 use crate::apply::confine;
 use crate::apply::hooks::{self, Inside, Kind, Within};
@@ -93,6 +94,7 @@ fn release(
     cache: &Cache,
     last_capability: u32,
 ) -> Result<(), Error> {
+    apparmor::still_loaded(state.plan.apparmor.as_ref())?;
     let start_container = &state.plan.hooks.start_container;
     if !start_container.is_empty() {
         // The hook's process is a copy of this one until it is executed.
