@@ -6,7 +6,7 @@
 
 use crate::apply::{devices, mounts, process, rootfs};
 use crate::failure::{Failure, Stage, at, at_item};
-use crate::prepare::{Filter, Prepared};
+use crate::prepare::{Filter, Prepared, Tends};
 use crate::sync::ChildEnd;
 use nix::errno::Errno;
 use std::convert::Infallible;
@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use zviz_sys::process::{
     Cloned, block_signals, clone, clone_sibling, exit, reap_until, reset_signals, unblock_signals,
 };
-use zviz_sys::{fd, ids, pty};
+use zviz_sys::{fd, ids, landlock, pty, tend};
 
 /// Becomes the payload, or says why not and ends.
 pub(crate) fn run(prepared: &mut Prepared, sync: ChildEnd) -> ! {
@@ -127,8 +127,10 @@ fn enter(p: &mut Prepared, sync: &ChildEnd) -> Result<Infallible, Failure> {
         // Only now: a change of ids clears it. If the parent died before, the next word to it fails.
         at(Stage::Session, ids::set_parent_death_signal(signal))?;
     }
-    if p.reaper {
-        become_payload(p)?;
+    match &p.tends {
+        Some(tends) => tended(p, tends)?,
+        None if p.reaper => become_payload(p)?,
+        None => {}
     }
     let program = p.process.find_program()?;
     at(Stage::Descriptors, fd::cloexec_from(3 + p.preserved))?;
@@ -148,7 +150,9 @@ fn enter(p: &mut Prepared, sync: &ChildEnd) -> Result<Infallible, Failure> {
 /// `start` for long. And none of them reads this process, unless an unprivileged runtime has to: to take the filter's
 /// listener, or to join it before `start`.
 fn let_go(p: &Prepared, sync: &ChildEnd) -> Result<(), Failure> {
-    let keep = [Some(sync.0.as_fd()), p.fifo.as_ref().map(AsFd::as_fd), p.landlock.as_ref().map(AsFd::as_fd)];
+    let scope = p.tends.as_ref().and_then(|tends| tends.scope.as_ref());
+    let landlock = p.landlock.as_ref().map(AsFd::as_fd);
+    let keep = [Some(sync.0.as_fd()), p.fifo.as_ref().map(AsFd::as_fd), landlock, scope.map(AsFd::as_fd)];
     at(Stage::Descriptors, fd::close_all_but(3 + p.preserved, &keep))?;
     if p.fifo.is_none() && p.filter.as_ref().is_none_or(|filter| !filter.notifies()) {
         at(Stage::Credentials, ids::set_dumpable(false))?;
@@ -158,7 +162,11 @@ fn let_go(p: &Prepared, sync: &ChildEnd) -> Result<(), Failure> {
 
 /// The pseudo-terminal: made inside, bound on /dev/console, its master handed to the parent.
 fn take_terminal(p: &Prepared, root: BorrowedFd<'_>, sync: &ChildEnd) -> Result<(), Failure> {
-    let master = at(Stage::Console, pty::open_in(root))?;
+    let master = match p.tends {
+        // The host's own: its devpts is often closed to ordinary users (ptmxmode=000), and its /dev nobody else's.
+        Some(_) => at(Stage::Console, pty::open_own())?,
+        None => at(Stage::Console, pty::open_in(root))?,
+    };
     let peer = at(Stage::Console, pty::peer(master.as_fd()))?;
     if p.rootfs.is_some() {
         at(Stage::Console, pty::mount_on_console(root, peer.as_fd()))?;
@@ -196,6 +204,28 @@ fn become_payload(p: &Prepared) -> Result<(), Failure> {
             at(Stage::Reaper, ids::set_dumpable(false))?;
             at(Stage::Reaper, fd::close_from(0))?;
             reap_until(pid)
+        }
+    }
+}
+
+/// As `become_payload`, where the reaper is no process 1: it learns of its parent's death, and the payload dies with it.
+fn tended(p: &Prepared, tends: &Tends) -> Result<(), Failure> {
+    at(Stage::Reaper, block_signals())?;
+    let tender = at(Stage::Reaper, tend::prepare(tends.scope.is_some()))?;
+    match at(Stage::Reaper, clone(0, None))? {
+        Cloned::Child => {
+            at(Stage::Reaper, ids::set_parent_death_signal(libc::SIGKILL))?;
+            if let Some(scope) = &tends.scope {
+                // One domain further in than the reaper, which it cannot signal from there.
+                at_item(Stage::Landlock, usize::MAX, landlock::restrict_self(scope.as_fd()))?;
+            }
+            at(Stage::Reaper, unblock_signals())
+        }
+        Cloned::Parent { pid, .. } => {
+            p.process.give_up_spare_right()?;
+            at(Stage::Reaper, ids::set_dumpable(false))?;
+            at(Stage::Reaper, fd::close_from(0))?;
+            tend::tend_until(pid, tender)
         }
     }
 }

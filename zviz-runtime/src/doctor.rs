@@ -5,6 +5,7 @@
 
 mod containment;
 mod filtering;
+mod forbidden;
 mod integration;
 mod network;
 mod objects;
@@ -12,6 +13,7 @@ pub mod probe;
 mod resources;
 mod trial;
 
+pub use forbidden::{Forbidden, forbidden};
 pub use probe::{Seen, probe};
 
 use serde::Serialize;

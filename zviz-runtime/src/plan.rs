@@ -4,6 +4,7 @@
 //! config.json, the profile and the facts of the host; `prepare` and everything after it only carry it out.
 
 mod apparmor;
+pub mod backend;
 mod brokered;
 mod build;
 pub mod capabilities;
@@ -15,6 +16,7 @@ mod filter;
 mod group;
 pub mod hooks;
 mod idmap;
+mod in_place;
 mod input;
 mod labels;
 mod landlock;
@@ -34,6 +36,7 @@ pub mod scheduling;
 mod sysctl;
 mod unsupported;
 
+pub use backend::{Backend, InPlace};
 pub use exec::{Changes, Exec};
 pub use hooks::{Hook, Hooks};
 pub use input::Request;
@@ -52,6 +55,9 @@ use std::collections::BTreeMap;
 /// Everything that will be done for one container.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
+    /// What stands between the payload and the host.
+    #[serde(default)]
+    pub backend: Backend,
     /// Which namespaces are made, joined, or shared with the host.
     pub namespaces: Namespaces,
     /// The container's root: absent where the mount namespace is joined, whose root is used as it is.

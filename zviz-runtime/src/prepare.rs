@@ -8,7 +8,7 @@ use crate::apply::process::PreparedProcess;
 use crate::apply::rootfs::PreparedRoot;
 use crate::apply::{devices, landlock, mounts, namespaces, paths, process, rootfs, shared};
 use crate::failure::{Failure, Stage, at};
-use crate::plan::{Plan, Seccomp};
+use crate::plan::{Backend, Plan, Seccomp};
 use nix::errno::Errno;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
@@ -113,6 +113,12 @@ pub struct Options {
     pub root: Option<OwnedFd>,
 }
 
+/// What keeps a payload from its reaper, where no pid namespace does.
+pub(crate) struct Tends {
+    /// One more Landlock domain for the payload, from which no signal leaves; absent before ABI 6.
+    pub scope: Option<OwnedFd>,
+}
+
 /// All that init needs.
 pub(crate) struct Prepared {
     pub namespaces: PreparedNamespaces,
@@ -126,6 +132,8 @@ pub(crate) struct Prepared {
     pub process: PreparedProcess,
     pub filter: Option<Filter>,
     pub landlock: Option<landlock::PreparedLandlock>,
+    /// There is no pid namespace that ends with the reaper: it ends everything itself.
+    pub tends: Option<Tends>,
     /// The host's, for what only init itself may write there.
     pub proc: OwnedFd,
     pub fifo: Option<OwnedFd>,
@@ -159,6 +167,7 @@ pub(crate) fn prepare(
         process: process::prepare(&plan.process, &plan.sysctl, last_capability)?,
         filter: plan.seccomp.as_ref().map(|s| filter(s, &options.cache)).transpose()?,
         landlock: plan.landlock.as_ref().map(landlock::prepare).transpose()?,
+        tends: (plan.backend == Backend::Landlock).then(|| tends(plan)).transpose()?,
         proc: namespaces::open_proc()?,
         root: options.root,
         fifo: options.fifo,
@@ -172,6 +181,13 @@ pub(crate) fn prepare(
         reaper: plan.process.reaper,
         preserved: options.preserve_fds,
     })
+}
+
+fn tends(plan: &Plan) -> Result<Tends, Error> {
+    let scoped = plan.landlock.as_ref().is_some_and(|landlock| landlock.scoped);
+    let scope = scoped.then(zviz_sys::landlock::signal_scope).transpose();
+    let scope = scope.map_err(|errno| Error::Landlock { what: format!("scope of signals: {}", errno.desc()) })?;
+    Ok(Tends { scope })
 }
 
 pub(crate) fn filter(plan: &Seccomp, cache: &Cache) -> Result<Filter, Error> {

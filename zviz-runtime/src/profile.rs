@@ -15,7 +15,7 @@ pub use bundle::Rules;
 pub use files::{Files as FileRules, Ports};
 pub use limits::Limits;
 
-use crate::plan::Note;
+use crate::plan::{Backend, Note};
 use serde::{Deserialize, Serialize};
 use zviz_broker::handlers::names;
 use zviz_broker::policy::Policy as Broker;
@@ -97,6 +97,9 @@ pub struct Requirements {
     pub notify: bool,
     /// A seccomp filter, the container's own or the profile's.
     pub seccomp: bool,
+    /// What it is made of. Landlock: may be, where the host gives no namespaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<Backend>,
 }
 
 /// Which network there may be.
@@ -146,6 +149,7 @@ impl Profile {
             nodes_asked: names::wanted(&self.broker),
             nested: self.nested,
             choice: self.calls.clone(),
+            in_place: false,
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod facts;
 pub mod flags;
 pub mod folders;
 pub mod ids;
+mod in_place;
 pub mod limits;
 pub mod lower;
 pub mod masks;
@@ -26,6 +27,7 @@ mod said;
 pub mod shares;
 pub mod staged;
 pub mod subids;
+mod temporary;
 mod words;
 
 pub use facts::Facts;
@@ -36,6 +38,7 @@ pub use probe::probe;
 pub use running::{Decided, Error, Observed};
 pub use shares::Share;
 
+use crate::plan::Backend;
 use crate::profile::Profile;
 use std::time::Duration;
 
@@ -76,6 +79,7 @@ pub struct Sandbox {
     profile: Profile,
     terminal: bool,
     stage: Option<String>,
+    backend: Option<Backend>,
 }
 
 /// A fresh file system in memory.
@@ -234,6 +238,12 @@ impl Sandbox {
     /// overlayfs has it, and `work`. Both are the caller's own, of one file system, and for one sandbox at a time.
     pub fn stage(&mut self, layers: impl Into<String>) -> &mut Self {
         self.stage = Some(layers.into());
+        self
+    }
+
+    /// What it is made of. Without, namespaces; where the host gives none, what the profile agrees to.
+    pub fn backend(&mut self, backend: Backend) -> &mut Self {
+        self.backend = Some(backend);
         self
     }
 

@@ -5,7 +5,7 @@
 
 use crate::apply::{apparmor, cgroup, hooks};
 use crate::container::{Id, Init, State, Status};
-use crate::plan::Namespace;
+use crate::plan::{Backend, Namespace};
 use crate::store::{self, Locked};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -14,6 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use zviz_sys::process::pidfd_send_signal;
+use zviz_sys::tend;
 
 /// How long init may take to die of SIGKILL: it may be in the middle of a write to a slow disk.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -238,7 +239,13 @@ fn open(state: &State, signal: i32) -> Result<Option<(Init, OwnedFd)>, Error> {
 }
 
 fn send(state: &State, init: Init, pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Error> {
-    match pidfd_send_signal(pidfd, signal) {
+    let tended = state.plan.backend == Backend::Landlock && state.plan.process.reaper && !state.creating;
+    let sent = match signal {
+        // Its first process ends all others, and then itself.
+        libc::SIGKILL if tended => tend::end(pidfd),
+        signal => pidfd_send_signal(pidfd, signal),
+    };
+    match sent {
         Ok(()) => Ok(()),
         Err(Errno::ESRCH) => Err(Error::NotRunning(state.id.clone())),
         Err(errno) => Err(Error::Signal { id: state.id.clone(), signal, pid: init.pid, errno }),

@@ -19,6 +19,7 @@ const VALUES: &[(&str, &str)] = &[
     ("requirements.landlock", "requirements: {landlock: required}"),
     ("requirements.cgroup", "requirements: {cgroup: optional}"),
     ("requirements.user_namespaces", "requirements: {user_namespaces: required}"),
+    ("requirements.backend", "requirements: {backend: landlock}"),
     ("syscalls.allow", "syscalls: {allow: [\"@default\", userfaultfd]}"),
     ("syscalls.deny", "syscalls: {deny: [mount]}"),
     ("syscalls.broker", "syscalls: {broker: [sysinfo]}"),

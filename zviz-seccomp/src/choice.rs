@@ -36,6 +36,8 @@ pub enum Socket {
     Icmp,
     /// unix(7).
     Unix,
+    /// Of unix(7) only pairs that know each other from the beginning, socketpair(2): nobody is connected to.
+    Pair,
     /// NETLINK_ROUTE, which getifaddrs(3) asks for addresses.
     Netlink,
 }
@@ -135,7 +137,7 @@ fn rules_of<'p>(policy: &'p Policy, name: &str) -> impl Iterator<Item = &'p Rule
 }
 
 /// What a call gets whatever its arguments.
-fn whole(policy: &Policy, name: &str) -> Option<Action> {
+pub(crate) fn whole(policy: &Policy, name: &str) -> Option<Action> {
     let mut rules = rules_of(policy, name).peekable();
     if rules.peek().is_none() {
         let falls = policy.fallbacks.iter().any(|fallback| fallback.names.iter().any(|known| known == name));

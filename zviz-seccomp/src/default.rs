@@ -158,8 +158,9 @@ pub(crate) fn socket_rules(kinds: &[Socket]) -> Vec<Rule> {
         |kind, protocol: u64| allow("socket").when(0, INET, AF_INET).when(1, TYPE, kind).when(2, INT, protocol);
     for kind in kinds {
         match kind {
-            Socket::Unix => {
-                for name in ["socket", "socketpair"] {
+            Socket::Unix | Socket::Pair => {
+                let names = if *kind == Socket::Pair { &["socketpair"][..] } else { &["socket", "socketpair"] };
+                for name in names {
                     let types = [STREAM, DGRAM, SEQPACKET];
                     rules.extend(types.map(|kind| allow(name).when(0, INT, AF_UNIX).when(1, TYPE, kind)));
                 }

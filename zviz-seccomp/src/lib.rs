@@ -24,6 +24,7 @@ mod dispatch;
 mod error;
 mod eval;
 mod fuzz;
+mod in_place;
 mod library;
 mod needs;
 mod never_notified;

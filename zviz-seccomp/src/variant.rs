@@ -29,6 +29,9 @@ pub struct Variant {
     pub nested: bool,
     /// What a profile says of system calls.
     pub choice: Choice,
+    /// No namespace is around the program: what would reach other processes, or make them another user's, is refused.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub in_place: bool,
 }
 
 /// The calls that a supervisor can make for another process, or refuse, from what it has read once. It answers others by
@@ -118,6 +121,9 @@ pub fn policy_with(variant: &Variant) -> Result<Policy, Error> {
         }
     }
     variant.choice.apply(&mut policy);
+    if variant.in_place {
+        crate::in_place::apply(&mut policy);
+    }
     policy.flags.wait_killable_recv = policy.notifies();
     Ok(policy)
 }

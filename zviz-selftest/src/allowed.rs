@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use zviz_broker::policy::sockets::{Place, Rule, Verdict};
+use zviz_runtime::plan::Backend;
 use zviz_runtime::profile::files::Workspace;
 use zviz_runtime::profile::{Network, Profile};
 
@@ -112,6 +113,34 @@ fn lists(profile: &Profile, folder: &str) -> Option<String> {
 pub fn reason(profile: &Profile, probe: &str) -> Option<String> {
     let mut rows = ALLOWED.iter().filter(|row| row.probes.contains(&probe));
     rows.find_map(|row| (row.why)(profile)).or_else(|| named(profile, probe))
+}
+
+/// Probes that succeed without namespaces, and why nothing keeps them from it. docs/landlock.md tells the same.
+pub const WITHOUT_NAMESPACES: &[(&[&str], &str)] = &[
+    (
+        &["capabilities-bounding"],
+        "only who has CAP_SETPCAP takes capabilities out of the bounding set; with no_new_privs nothing gives them",
+    ),
+    (&["uid-map"], "there is no user namespace: ids are the host's"),
+    (&["listmount"], "there is no mount namespace: the host's mounts can be listed, and not changed"),
+    (&["list-run", "dev-serial"], "there is no mount namespace: that a file is there is seen, what is in it is not"),
+    (&["pidfd-outside"], "there is no pid namespace: processes can be named; signals and tracing are refused"),
+    (&["arguments-outside"], "there is no pid namespace: /proc shows the command lines of the host's processes"),
+    (&["keys", "key-users", "interrupts"], "there are no masks over /proc, which is shared to be read"),
+    (
+        &["timer-list", "slabinfo", "vmallocinfo", "kpagecount", "kpageflags", "list-process-1-files"],
+        "it runs as root of the host: what is root's alone below /proc is read",
+    ),
+    (&["host-interfaces"], "there is no network namespace: interfaces can be counted, and no socket can be made"),
+    (&["process-flood"], "there is no cgroup, and RLIMIT_NPROC would count every process of the user"),
+];
+
+/// Why a probe may succeed under a backend.
+#[must_use]
+pub fn without_namespaces(backend: Backend, probe: &str) -> Option<String> {
+    let row = WITHOUT_NAMESPACES.iter().find(|(probes, _)| probes.contains(&probe));
+    let (_, why) = row.filter(|_| backend == Backend::Landlock)?;
+    Some(format!("--backend landlock: {why}"))
 }
 
 fn when(holds: bool, why: &str) -> Option<String> {

@@ -1,10 +1,11 @@
 //! What the answers come to, as a table and as JSON.
 
-use crate::allowed::reason;
+use crate::allowed::{reason, without_namespaces};
 use crate::outcome::{Answer, Outcome};
 use crate::probe::{Control, Group};
 use serde::Serialize;
 use std::fmt::Write;
+use zviz_runtime::plan::Backend;
 use zviz_runtime::profile::Profile;
 
 /// What is said of one probe.
@@ -66,14 +67,16 @@ pub struct Report {
 impl Report {
     /// Of attempts under a profile.
     #[must_use]
-    pub fn of(profile: &Profile, groups: &[Group], answers: &[Answer]) -> Report {
+    pub fn of(profile: &Profile, backend: Backend, groups: &[Group], answers: &[Answer]) -> Report {
         Report::new(profile.name.clone(), groups, answers, |probe, outcome| match outcome {
             Outcome::Blocked(how) => (Verdict::Blocked, how),
             Outcome::NotApplicable(why) => (Verdict::NotApplicable, why),
-            Outcome::Succeeded(how) => match reason(profile, probe.name) {
-                Some(why) => (Verdict::Allowed, why),
-                None => (Verdict::Open, how),
-            },
+            Outcome::Succeeded(how) => {
+                match reason(profile, probe.name).or_else(|| without_namespaces(backend, probe.name)) {
+                    Some(why) => (Verdict::Allowed, why),
+                    None => (Verdict::Open, how),
+                }
+            }
             Outcome::Unknown(why) => (Verdict::Unknown, why),
         })
     }

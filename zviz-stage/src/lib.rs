@@ -16,7 +16,7 @@ pub mod escape;
 pub mod judge;
 pub mod keep;
 mod place;
-mod remove;
+pub mod remove;
 mod revert;
 mod scan;
 pub mod show;

@@ -11,8 +11,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Removes a folder and everything in it. Nobody else uses it: its stage is locked.
-pub(crate) fn tree(path: &Path) -> io::Result<()> {
+/// Removes a folder and everything in it, if it is there. Nobody else may be using it.
+///
+/// # Errors
+/// What cannot be removed; the rest may be gone.
+pub fn tree(path: &Path) -> io::Result<()> {
     let Some(parent) = path.parent() else { return Err(io::ErrorKind::InvalidInput.into()) };
     let parent = std::fs::File::open(parent)?;
     let name = path.file_name().unwrap_or_default().as_bytes();

@@ -23,6 +23,7 @@ pub mod sched;
 pub mod seccomp;
 pub mod socket;
 pub mod spawn;
+pub mod tend;
 pub mod time;
 pub mod victim;
 pub mod wait;

@@ -36,6 +36,20 @@ pub fn open_in(root: BorrowedFd<'_>) -> Result<OwnedFd> {
     Ok(master)
 }
 
+/// Opens a new pseudo-terminal of the caller's own /dev, and unlocks its other end. Returns the master.
+///
+/// # Errors
+/// Those of open(2); ENODEV if /dev/ptmx is another device.
+pub fn open_own() -> Result<OwnedFd> {
+    let master = path::open(c"/dev/ptmx", libc::O_RDWR | libc::O_NOCTTY)?;
+    let stat = fd::stat(&master)?;
+    if !is_device(&stat) || (libc::major(stat.st_rdev), libc::minor(stat.st_rdev)) != PTMX {
+        return Err(Errno::ENODEV);
+    }
+    unlock(master.as_fd())?;
+    Ok(master)
+}
+
 /// Lets the other end be opened. TIOCSPTLCK.
 fn unlock(master: BorrowedFd<'_>) -> Result<()> {
     let locked: libc::c_int = 0;

@@ -16,7 +16,7 @@ pub use broker::Broker;
 pub use bundled::{Bundled, Create};
 pub use compile::Compile;
 pub use exec::Exec;
-pub use run::{Network, Run, Sandbox, Target, Userns};
+pub use run::{Backend, Network, Run, Sandbox, Target, Userns};
 pub use update::Update;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};

@@ -21,6 +21,15 @@ pub struct Requirements {
     pub landlock: Option<Need>,
     pub cgroup: Option<Need>,
     pub user_namespaces: Option<Need>,
+    pub backend: Option<Backend>,
+}
+
+/// What a sandbox is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    Namespaces,
+    Landlock,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

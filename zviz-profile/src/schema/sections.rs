@@ -58,6 +58,7 @@ const REQUIREMENTS: &[Key] = &[
     key("landlock", NEED, "plan", "Landlock, for rules about files and ports"),
     key("cgroup", NEED, "plan", "cgroup controllers for the limits of `resources`"),
     key("user_namespaces", NEED, "plan", "a user namespace of its own"),
+    key("backend", Kind::Word(&["namespaces", "landlock"]), "plan", "what `zviz run` may make a sandbox of; landlock: where the host gives no namespaces, Landlock and seccomp are enough"),
 ];
 
 #[rustfmt::skip]

@@ -19,7 +19,10 @@ pub struct Refused {
 }
 
 /// The steps of the child, by the number in its exit code.
-const STEPS: [&str; 3] = ["make mounts private", "mount a tmpfs", "bring up a loopback device"];
+const STEPS: [&str; 4] = ["make mounts private", "mount a tmpfs", "bring up a loopback device", PROC];
+
+/// What a container around us forbids that masks a part of its own.
+pub(super) const PROC: &str = "mount a proc";
 
 /// All at once, as a start does.
 pub(super) fn namespaces(uid: u32, gid: u32) -> Result<(), Refused> {
@@ -65,10 +68,11 @@ pub(super) fn namespaces(uid: u32, gid: u32) -> Result<(), Refused> {
 
 /// 0, or the step and the errno: 64 errnos to a step. All that can be expected here are below 64.
 fn child() -> i32 {
-    let steps: [fn() -> Result<(), Errno>; 3] = [
+    let steps: [fn() -> Result<(), Errno>; 4] = [
         || mount::set_root_propagation(libc::MS_PRIVATE, true),
         || mount::Filesystem::open(c"tmpfs").and_then(|fs| fs.mount(mount::attr::NOSUID)).map(drop),
         net::bring_loopback_up,
+        || mount::Filesystem::open(c"proc").and_then(|fs| fs.mount(mount::attr::NOSUID)).map(drop),
     ];
     for (i, step) in (0i32..).zip(steps) {
         if let Err(errno) = step() {

@@ -2,8 +2,8 @@
 
 use super::input::{Findings, Input, Request};
 use super::{
-    Namespace, Plan, Problems, apparmor, brokered, devices, filter, group, landlock, mounts, namespaces, narrow, paths,
-    payload, programs, required, sysctl, unsupported,
+    Backend, Namespace, Plan, Problems, apparmor, brokered, devices, filter, group, in_place, landlock, mounts,
+    namespaces, narrow, paths, payload, programs, required, sysctl, unsupported,
 };
 use crate::host::Host;
 use crate::profile::Profile;
@@ -21,6 +21,9 @@ impl Plan {
         let input = Input { spec, profile, host, request: &request };
         let mut found = Findings { notes: spec.notes.clone(), ..Findings::default() };
         found.notes.extend(profile.notes.iter().cloned());
+        if let Some(wanted) = request.in_place {
+            return in_place::plan(input, wanted, found);
+        }
         let narrowed = narrow::narrow(input, &mut found).map(|oci| Spec { oci, ..spec.clone() });
         let spec = narrowed.as_ref().unwrap_or(spec);
         let input = Input { spec, ..input };
@@ -49,6 +52,7 @@ impl Plan {
         let landlock = landlock::plan(input, rootfs.as_ref(), &mounts, &mut found);
         let hooks = programs::plan(input, &mut found);
         let plan = Plan {
+            backend: Backend::Namespaces,
             namespaces,
             rootfs,
             mounts,

@@ -7,7 +7,9 @@ mod words;
 
 use super::mounts::{IdmapSource, Mount, MountKind, Propagation, PropagationKind};
 use super::namespaces::{IdMap, Names, Namespace, Namespaces, Net, Time, User, Uts};
-use super::{Capabilities, Device, DeviceKind, Hooks, Landlock, LandlockRights, Plan, Process, Rootfs, Seccomp};
+use super::{
+    Backend, Capabilities, Device, DeviceKind, Hooks, Landlock, LandlockRights, Plan, Process, Rootfs, Seccomp,
+};
 use crate::profile::Profile;
 use cgroup::cgroup;
 use std::fmt::{self, Display, Formatter, Write};
@@ -16,9 +18,13 @@ use zviz_seccomp::Policy;
 
 impl Display for Plan {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.backend == Backend::Landlock {
+            writeln!(f, "backend: landlock")?;
+        }
         namespaces(f, &self.namespaces)?;
         match &self.rootfs {
             Some(rootfs) => root(f, rootfs)?,
+            None if self.backend == Backend::Landlock => writeln!(f, "root: the host's")?,
             None => writeln!(f, "root: of the joined mount namespace")?,
         }
         self.mounts.iter().try_for_each(|m| mount(f, m))?;

@@ -10,7 +10,7 @@ use super::namespaces::{Names, Namespace, Namespaces, Net, Time, User, Uts};
 use super::narrow;
 use super::payload;
 use super::process::Process;
-use super::{Hooks, Plan, Problems};
+use super::{Backend, Hooks, Plan, Problems};
 use crate::host::Host;
 use oci_spec::runtime as oci;
 use std::collections::BTreeMap;
@@ -64,7 +64,12 @@ impl Plan {
         if let Some(seccomp) = &container.seccomp {
             filter::lets_init_finish(&seccomp.policy, process.no_new_privs, &mut found);
         }
+        if container.backend == Backend::Landlock {
+            // Nor would it end with the sandbox: it is no descendant of the first process.
+            found.problem("exec", "the sandbox has no namespaces that could be joined (--backend landlock)");
+        }
         let plan = Plan {
+            backend: container.backend,
             namespaces: join(&container.namespaces, init),
             rootfs: None,
             mounts: Vec::new(),

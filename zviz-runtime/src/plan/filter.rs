@@ -4,7 +4,7 @@ use super::Seccomp;
 use super::input::{Findings, Input};
 use crate::host::Host;
 use oci_spec::runtime as oci;
-use zviz_seccomp::{Action, Arch, Compare, Flags, Policy, Rule, policy_with};
+use zviz_seccomp::{Action, Arch, Compare, Flags, Policy, Rule, Variant, policy_with};
 
 /// MAX_ERRNO of the kernel: a larger one would be taken for a result.
 const ERRNO_MAX: u16 = 4095;
@@ -57,7 +57,8 @@ fn of_profile(input: Input, found: &mut Findings) -> Option<Policy> {
         let why = "takes CAP_BPF and CAP_NET_ADMIN over the host, which only root of the machine has";
         found.problem(format!("profile {}: broker.bpf_devices", profile.name), why);
     }
-    match policy_with(&profile.variant()) {
+    let variant = Variant { in_place: input.request.in_place.is_some(), ..profile.variant() };
+    match policy_with(&variant) {
         Ok(policy) => Some(policy),
         Err(error) => {
             found.problem(format!("profile {}", profile.name), error.to_string());

@@ -1,6 +1,6 @@
 //! What the deciders read and what they leave beside the plan.
 
-use super::{Note, Problems};
+use super::{InPlace, Note, Problems};
 use crate::host::Host;
 use crate::profile::Profile;
 use crate::spec::Spec;
@@ -21,6 +21,8 @@ pub struct Request {
     /// The spec was made of a sandbox (`crate::sandbox`), not read from a bundle: its root is a fresh tmpfs, and the one
     /// id that an ordinary user may map need not be 0 inside.
     pub sandbox: bool,
+    /// The sandbox is to be without namespaces.
+    pub in_place: Option<InPlace>,
 }
 
 impl From<&str> for Request {
@@ -33,6 +35,7 @@ impl From<&str> for Request {
             systemd_cgroup: false,
             rootless_cgroup: None,
             sandbox: false,
+            in_place: None,
         }
     }
 }

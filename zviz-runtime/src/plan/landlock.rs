@@ -6,9 +6,9 @@ use super::rootfs::Rootfs;
 use super::{Landlock, LandlockRights, LandlockRule};
 
 /// Scopes of abstract sockets and signals. Linux 6.12.
-const ABI_SCOPES: u32 = 6;
+pub(super) const ABI_SCOPES: u32 = 6;
 /// TCP ports. Linux 6.7.
-const ABI_PORTS: u32 = 4;
+pub(super) const ABI_PORTS: u32 = 4;
 /// A rule each: what a profile names one by one, or in short ranges.
 const MOST_PORTS: usize = 4096;
 
@@ -96,10 +96,10 @@ fn is_readonly(mount: &Mount) -> bool {
     mount.late_readonly || (mount.attributes.set | mount.recursive.set) & attr::RDONLY != 0
 }
 
-type PortList = Option<Vec<u16>>;
+pub(super) type PortList = Option<Vec<u16>>;
 
 /// The ports that may be bound and connected to; none is any.
-fn ports(input: Input, abi: u32, found: &mut Findings) -> (PortList, PortList) {
+pub(super) fn ports(input: Input, abi: u32, found: &mut Findings) -> (PortList, PortList) {
     let ports = &input.profile.ports;
     if ports.bind.is_none() && ports.connect.is_none() {
         return (None, None);

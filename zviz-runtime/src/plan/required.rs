@@ -1,7 +1,7 @@
 //! What a profile requires of the host and of the spec, held against the plan.
 
 use super::input::Input;
-use super::{Net, Plan, Problems, User};
+use super::{Backend, Net, Plan, Problems, User};
 use crate::profile::Network;
 
 /// SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, without which a signal loses what the broker has done.
@@ -22,13 +22,18 @@ pub(super) fn check(input: Input, plan: &Plan, problems: &mut Problems) {
     if asked.seccomp && plan.seccomp.is_none() {
         problems.add("linux.seccomp", "is required of every container on this host (security.require_seccomp)");
     }
+    if asked.backend.is_some_and(|backend| backend != plan.backend && backend == Backend::Namespaces) {
+        problems.add(at("requirements.backend"), "is namespaces: --backend landlock has none");
+    }
     if asked.user_namespace && matches!(plan.namespaces.user, User::Host) {
         problems.add(
             at("requirements.user_namespaces"),
             "the container has the host's: linux.namespaces needs one of type user",
         );
     }
-    let alone = matches!(plan.namespaces.net, Net::New { .. });
+    // Without sockets there is no network either.
+    let without = input.request.in_place.is_some_and(|in_place| !in_place.network);
+    let alone = matches!(plan.namespaces.net, Net::New { .. }) || without;
     if profile.network == Some(Network::None) && !alone {
         let what = "none is required, and the container is given one: linux.namespaces needs one of type network without a path";
         problems.add(at("network.mode"), what);

@@ -159,7 +159,7 @@ fn network(profile: &Profile, rules: &mut Vec<String>) {
             Socket::Netlink => &["netlink raw", "netlink dgram"],
             // Programs talk to each other by pairs of them, as they do by pipes, and are started with some: who may make one
             // is the filter's to say, and which may be reached the mounts'.
-            Socket::Unix => &[],
+            Socket::Unix | Socket::Pair => &[],
         }
     };
     families.extend(kinds.iter().flat_map(of));

@@ -5,8 +5,8 @@ mod network;
 
 use super::apparmor::Wanted;
 use super::{Limits, Network, Profile, Requirements, files, limits};
-use crate::plan::Note;
 use crate::plan::capabilities;
+use crate::plan::{Backend, Note};
 use zviz_profile::calls::{DEFAULT, expand};
 use zviz_profile::{Document, Fault, Faults, LsmKind, NetworkMode, SocketKind};
 use zviz_seccomp::{Choice, Socket};
@@ -225,6 +225,10 @@ impl Lowering<'_> {
             user_namespace: required(given.user_namespaces),
             notify: required(given.seccomp_notify),
             seccomp: false,
+            backend: given.backend.map(|backend| match backend {
+                zviz_profile::Backend::Namespaces => Backend::Namespaces,
+                zviz_profile::Backend::Landlock => Backend::Landlock,
+            }),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Layer A of a receipt: namespaces, root, ids, rights.
 
 use crate::plan::capabilities::names;
-use crate::plan::{Capabilities, IdMap, Namespace, Net, Plan, Time, User, Uts};
+use crate::plan::{Backend, Capabilities, IdMap, Namespace, Net, Plan, Time, User, Uts};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Containment {
+    /// `namespaces`, or `landlock`: there are none, and what that lacks is among the notes.
+    backend: Backend,
     /// By the names of namespaces(7): `new`, `joined`; what is the host's is not among them.
     namespaces: BTreeMap<&'static str, &'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -37,6 +39,7 @@ impl Containment {
             User::Host | User::Join(_) => (Vec::new(), Vec::new()),
         };
         Containment {
+            backend: plan.backend,
             namespaces: namespaces(plan),
             uid_map,
             gid_map,

@@ -3,10 +3,11 @@
 use super::machine::{Applied, Loaded};
 use crate::apply::landlock::{NEWEST, handled};
 use crate::plan::cgroup::Resources as Asked;
-use crate::plan::{Net, Plan, rlimit_name};
+use crate::plan::{Backend, Net, Plan, rlimit_name};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use zviz_seccomp::Socket;
 
 /// The filter.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -147,7 +148,8 @@ impl<'a> Resources<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Network<'a> {
-    /// `none`: a loopback device and nothing else. `devices`: those of the host that were moved in. `joined`, `host`.
+    /// `none`: a loopback device and nothing else. `devices`: those of the host that were moved in. `refused`: the host's, and no
+    /// socket can be made (the backend `landlock`). `joined`, `host`.
     mode: &'static str,
     /// Names inside.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -164,6 +166,7 @@ impl<'a> Network<'a> {
         let inside =
             |devices: &'a [(String, String)]| devices.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>();
         let (mode, devices, path) = match &plan.namespaces.net {
+            Net::Host if without_sockets(plan) => ("refused", Vec::new(), None),
             Net::Host => ("host", Vec::new(), None),
             Net::Join { path, devices } => ("joined", inside(devices), Some(path.as_str())),
             Net::New { devices } if devices.is_empty() => ("none", Vec::new(), None),
@@ -171,4 +174,10 @@ impl<'a> Network<'a> {
         };
         Network { mode, devices, path, addresses_brokered: plan.profile.broker.sockets.is_some() }
     }
+}
+
+/// Whether the filter lets nobody have a socket, pairs aside.
+fn without_sockets(plan: &Plan) -> bool {
+    let only_pairs = |kinds: &Vec<Socket>| kinds.iter().all(|kind| *kind == Socket::Pair);
+    plan.backend == Backend::Landlock && plan.profile.calls.sockets.as_ref().is_some_and(only_pairs)
 }

@@ -30,6 +30,10 @@ pub struct Facts {
     pub readable_secrets: Vec<String>,
     /// The file that /etc/resolv.conf leads to, where that is below /run, which the sandbox does not see.
     pub resolver: Option<String>,
+    /// Without mounts: where its private folder will be.
+    pub temporary: Option<String>,
+    /// Without mounts: what is in the folders around what is to be hidden, links left out.
+    pub beside: BTreeMap<String, Vec<String>>,
     /// Which limits can be applied.
     pub limits: Limits,
     /// The caller's limits of open files, soft and hard.

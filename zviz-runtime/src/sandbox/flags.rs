@@ -1,7 +1,7 @@
 //! The flags of `zviz run -- CMD`, as text.
 
 use super::{Network, Sandbox, Share, Tmpfs, Userns, Variable, paths, quantity};
-use crate::plan::Problems;
+use crate::plan::{Backend, Problems};
 use crate::profile::Profile;
 use crate::profile::artefacts;
 use crate::profile::built_in;
@@ -52,6 +52,8 @@ pub struct Flags {
     pub profile: Option<String>,
     /// `--compiled DIR`.
     pub compiled: Option<String>,
+    /// `--backend namespaces|landlock`.
+    pub backend: Option<String>,
     /// Whether the command is given a pseudo-terminal.
     pub terminal: bool,
 }
@@ -87,6 +89,7 @@ impl Flags {
             sandbox.network(network);
         }
         sandbox.userns = parsed("--userns", &self.userns, userns, &mut problems).unwrap_or_default();
+        sandbox.backend = parsed("--backend", &self.backend, backend, &mut problems);
         sandbox.hostname = parsed("--hostname", &self.hostname, hostname, &mut problems);
         let name = self.profile.as_deref();
         let loaded = parsed("--compiled", &self.compiled, |dir| artefacts::load(dir.as_ref(), name), &mut problems);
@@ -197,6 +200,11 @@ fn userns(text: &str) -> Result<Userns, String> {
         "identity" => Ok(Userns::Identity),
         _ => Err("is neither auto nor identity".into()),
     }
+}
+
+fn backend(text: &str) -> Result<Backend, String> {
+    let known = [Backend::Namespaces, Backend::Landlock];
+    known.into_iter().find(|known| known.name() == text).ok_or_else(|| "is neither namespaces nor landlock".into())
 }
 
 /// hostname(7): labels of letters, digits and hyphens; 64 bytes are what the kernel holds.

@@ -2,8 +2,8 @@
 
 use super::facts::Facts;
 use super::folders::{self, Entry, What, Workspace};
-use super::{Network, Sandbox, environment, ids, limits, masks, paths, profiled, shares, staged, words};
-use crate::plan::{Note, Problems};
+use super::{Network, Sandbox, environment, ids, in_place, limits, masks, paths, profiled, shares, staged, words};
+use crate::plan::{Backend, InPlace, Note, Problems};
 use crate::profile::files;
 use oci_spec::runtime as oci;
 use std::time::Duration;
@@ -20,6 +20,7 @@ pub struct Lowered {
     pub(super) entries: Vec<Entry>,
     pub(super) translated: bool,
     pub(super) stage: Option<String>,
+    pub(super) in_place: Option<InPlace>,
 }
 
 /// Decides what the sandbox is made of. Nothing is read but the arguments.
@@ -27,6 +28,9 @@ pub struct Lowered {
 /// # Errors
 /// Every flag that cannot be followed, with the reason and what would help.
 pub fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problems> {
+    if sandbox.backend == Some(Backend::Landlock) {
+        return in_place::lower(sandbox, facts);
+    }
     let mut problems = Problems::default();
     let mut notes = Vec::new();
     if sandbox.args.first().is_none_or(String::is_empty) {
@@ -101,11 +105,17 @@ pub fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problems> {
         entries,
         translated: ids.translated,
         stage: sandbox.stage.clone(),
+        in_place: None,
     })
 }
 
 /// Where the command starts, and the folder that is shared because the caller stands in it.
-fn cwd(sandbox: &Sandbox, facts: &Facts, notes: &mut Vec<Note>, problems: &mut Problems) -> (String, Option<Entry>) {
+pub(super) fn cwd(
+    sandbox: &Sandbox,
+    facts: &Facts,
+    notes: &mut Vec<Note>,
+    problems: &mut Problems,
+) -> (String, Option<Entry>) {
     if let Some(asked) = &sandbox.cwd {
         return match paths::inside(asked) {
             Ok(inside) => (inside, None),

@@ -37,12 +37,34 @@ pub fn probe(sandbox: &Sandbox, limits: Limits, subid_base: Option<u32>) -> Fact
         sources,
         user: sandbox.user.as_deref().map(|user| ids(user, base)),
         readable_secrets: if translated || rootfs.is_some() { Vec::new() } else { readable_secrets() },
+        temporary: None,
+        beside: BTreeMap::new(),
         resolver: if sandbox.network == Network::Host && rootfs.is_none() { resolver() } else { None },
         limits,
         open_files: getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024)),
         rootfs,
         environment,
     }
+}
+
+/// Looks at what a sandbox without mounts has to know beside.
+///
+/// # Errors
+/// If no name can be made up for its folder.
+pub(super) fn probe_in_place(sandbox: &Sandbox) -> io::Result<Facts> {
+    let mut facts = probe(sandbox, Limits::default(), None);
+    facts.temporary = super::temporary::name()?.into_os_string().into_string().ok();
+    for path in facts.readable_secrets.iter().chain(&sandbox.profile.files.hidden) {
+        for folder in Path::new(path).ancestors().skip(1).filter(|folder| folder.parent().is_some()) {
+            let Some(name) = folder.to_str().filter(|name| !facts.beside.contains_key(*name)) else { continue };
+            let found = fs::read_dir(folder).into_iter().flatten().flatten();
+            // A rule about a link is one about what it leads to.
+            let found = found.filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink()));
+            let names = found.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+            facts.beside.insert(name.to_owned(), names);
+        }
+    }
+    Ok(facts)
 }
 
 fn why(error: &io::Error) -> String {

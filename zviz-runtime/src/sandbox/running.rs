@@ -1,24 +1,30 @@
 //! A sandbox from what was asked for to its end, in the foreground of the calling process.
 
+use super::probe::probe_in_place;
+use super::temporary::Folder;
 use super::{Lowered, Sandbox, Userns, enforceable, lower, probe, subids};
 use crate::console::{self, Relay, Terminal};
 use crate::container::{Id, id};
+use crate::doctor::{self, Forbidden};
 use crate::foreground::{self, Deadline, Outcome, Payload, Watch};
 use crate::host::Host;
 use crate::launch;
-use crate::plan::{Plan, Problems};
+use crate::plan::{Backend, Note, Plan, Problems};
 use crate::receipt::{Asked, Machine, Receipt};
 use crate::start::{self, Container, TakeMaster};
 use crate::store::Store;
 use std::io::{self, stdin, stdout};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use zviz_observe::{Call, Observer, Report, Reporting, Summary};
 use zviz_sys::process::pidfd_send_signal;
+use zviz_sys::tend;
 
 /// Below the store, under a name that is no id.
 const SUBIDS: &str = ".subids";
+/// The same, for records of private folders.
+const TEMPORARY: &str = ".temporary";
 
 /// Why a sandbox did not run.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +41,12 @@ pub enum Error {
     /// No range of user ids.
     #[error("user ids for the sandbox")]
     Ids(#[source] io::Error),
+    /// The private folder of a sandbox without mounts.
+    #[error("make the temporary folder")]
+    Temporary(#[source] io::Error),
+    /// No sandbox of namespaces can be made here.
+    #[error("{0}; zviz run --backend landlock does without, and keeps less (docs/landlock.md)")]
+    Forbidden(Forbidden),
     /// The sandbox cannot be made, or not be undone.
     #[error(transparent)]
     Start(start::Error),
@@ -112,6 +124,10 @@ pub struct Decided {
     lowered: Lowered,
     // Held for the sandbox's life.
     _ids: Option<subids::Range>,
+    /// Why it is without namespaces although nobody asked for that.
+    forced: Option<Forbidden>,
+    /// Without mounts: where its private folder will be.
+    temporary: Option<PathBuf>,
 }
 
 impl Sandbox {
@@ -129,7 +145,7 @@ impl Sandbox {
     /// `sealed::ensure` is for that.
     #[must_use]
     pub fn has_ids_of_its_own(&self, host: &Host) -> bool {
-        may_map_any(host) && self.userns == Userns::Auto
+        may_map_any(host) && self.userns == Userns::Auto && self.backend != Some(Backend::Landlock)
     }
 
     /// Looks at the machine and decides what will be done.
@@ -138,6 +154,10 @@ impl Sandbox {
     /// What was asked for makes no sense or cannot be had.
     pub fn decide(&self, store: &Store, host: Host) -> Result<Decided, Error> {
         let id = Id::new(self.id.clone().unwrap_or_else(made_up))?;
+        let forced = self.forced();
+        if forced.is_some() || self.backend == Some(Backend::Landlock) {
+            return self.decide_in_place(id, host, forced);
+        }
         let limits = enforceable::limits(&host, &host.cgroup);
         let ids =
             may_map_any(&host).then(|| subids::take(&store.path().join(SUBIDS))).transpose().map_err(Error::Ids)?;
@@ -148,7 +168,28 @@ impl Sandbox {
             lowered.places_exist()?;
         }
         let plan = lowered.plan(&self.profile, &host, id.as_str())?;
-        Ok(Decided { plan, id, host, asked: self.asked(), lowered, _ids: ids })
+        let asked = self.asked();
+        Ok(Decided { plan, id, host, asked, lowered, _ids: ids, forced: None, temporary: None })
+    }
+
+    /// What keeps namespaces from being made, where the profile agrees to do without and nobody has said otherwise.
+    fn forced(&self) -> Option<Forbidden> {
+        let agreed = self.backend.is_none() && self.profile.requirements.backend == Some(Backend::Landlock);
+        if agreed { doctor::forbidden() } else { None }
+    }
+
+    fn decide_in_place(&self, id: Id, host: Host, forced: Option<Forbidden>) -> Result<Decided, Error> {
+        let mut sandbox = self.under_profile();
+        // Those of the profile are the planner's, with their own reasons.
+        (sandbox.memory, sandbox.pids, sandbox.cpus) = (self.memory, self.pids, self.cpus);
+        sandbox.tmpfs.clone_from(&self.tmpfs);
+        sandbox.backend = Some(Backend::Landlock);
+        let facts = probe_in_place(&sandbox).map_err(Error::Host)?;
+        let temporary = facts.temporary.clone().map(PathBuf::from);
+        let lowered = lower(&sandbox, &facts)?;
+        let mut plan = lowered.plan(&self.profile, &host, id.as_str())?;
+        plan.notes.extend(forced.iter().map(|why| Note(format!("backend landlock: {why}"))));
+        Ok(Decided { plan, id, host, asked: self.asked(), lowered, _ids: None, forced, temporary })
     }
 }
 
@@ -163,6 +204,12 @@ fn made_up() -> String {
 }
 
 impl Decided {
+    /// Why it is without namespaces, where nobody has asked for that but the profile agreed to it.
+    #[must_use]
+    pub fn forced(&self) -> Option<&Forbidden> {
+        self.forced.as_ref()
+    }
+
     /// Runs the command and waits for its end. `terminal` is the caller's, where the command gets one of its own: standard
     /// input and output are tied to it.
     ///
@@ -211,6 +258,9 @@ impl Decided {
         report: Option<R>,
     ) -> Result<(Outcome, Option<Seen<R>>), Error> {
         let deadline = self.lowered.timeout.map(|after| Instant::now() + after);
+        let folder = self.temporary.map(|path| Folder::make(&store.path().join(TEMPORARY), &path));
+        let _folder = folder.transpose().map_err(Error::Temporary)?;
+        let in_place = self.plan.backend == Backend::Landlock;
         let mut watch = Watch::start(false)?;
         let observer = report.is_some().then(Observer::start).transpose()?;
         let (input, output) = (stdin(), stdout());
@@ -234,7 +284,8 @@ impl Decided {
             observer: observer.as_ref(),
             // A sandbox has no hooks.
             warn: &|_| (),
-        })?;
+        })
+        .map_err(|error| explained(error, in_place))?;
         if let Err(error) = container.unlock() {
             start::abandon(container);
             return Err(error.into());
@@ -254,7 +305,7 @@ impl Decided {
             }
         };
         let pidfd = container.pidfd.as_fd();
-        let mut kill = || pidfd_send_signal(pidfd, libc::SIGKILL);
+        let mut kill = || if in_place { tend::end(pidfd) } else { pidfd_send_signal(pidfd, libc::SIGKILL) };
         let mut payload = Payload::new(container.pid, pidfd);
         payload.relay = relay;
         payload.broker = container.vital_broker();
@@ -282,4 +333,15 @@ fn told(container: &Container, tell: &Tell<'_>) -> io::Result<()> {
     let machine = Machine::look()?;
     let receipt = Receipt::of(&container.state, &machine);
     tell(&receipt.ok_or_else(|| io::Error::other("init has not reported what is in force"))?)
+}
+
+/// The error, or what is behind it: that this host lets nobody have namespaces.
+fn explained(error: start::Error, in_place: bool) -> Error {
+    if in_place || error.program_status().is_some() || !matches!(error, start::Error::Launch(_)) {
+        return error.into();
+    }
+    match doctor::forbidden() {
+        Some(forbidden) => Error::Forbidden(forbidden),
+        None => error.into(),
+    }
 }

@@ -34,6 +34,7 @@ impl Sandbox {
             profile,
             terminal,
             stage,
+            backend,
         } = self;
         let mut said = Vec::new();
         let mut flag = |name: &str, value: &str| said.push(format!("{name} {value}"));
@@ -45,6 +46,7 @@ impl Sandbox {
             let size = tmpfs.size.map(|size| format!(":{size}")).unwrap_or_default();
             flag("--tmpfs", &format!("{}{size}", tmpfs.inside));
         }
+        backend.iter().for_each(|backend| flag("--backend", backend.name()));
         for variable in environment {
             let (Variable::Set(name, _) | Variable::Copy(name)) = variable;
             flag("--env", name);

@@ -140,8 +140,11 @@ impl Lowered {
             notes: Vec::new(),
             sha256: String::new(),
         };
-        let request = Request { sandbox: true, ..Request::from(id) };
-        let profile = super::profiled::granted(profile, &self.entries);
+        let request = Request { sandbox: true, in_place: self.in_place, ..Request::from(id) };
+        let mut profile = super::profiled::granted(profile, &self.entries);
+        if self.in_place.is_some() {
+            profile = super::in_place::granted(profile, &self.entries);
+        }
         let mut plan = Plan::build(&spec, &profile, host, request)?;
         self.finish(&mut plan);
         Ok(plan)
@@ -154,6 +157,9 @@ impl Lowered {
         // The shorter of the flag's and the profile's.
         plan.profile.limits.wall_time = self.timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         plan.notes.extend(self.notes.iter().cloned());
+        if self.in_place.is_some() {
+            return;
+        }
         let mut links = Vec::new();
         for entry in &self.entries {
             if let What::Link { target } = &entry.what {

@@ -3,12 +3,13 @@
 use super::{Error, Waiting, broker, start};
 use crate::apply::hooks::HookError;
 use crate::container::{State, Status};
+use crate::plan::Backend;
 use crate::store::{self, Left, Locked, Store};
 use crate::teardown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use zviz_broker::start::Serving;
 use zviz_sys::process::pidfd_send_signal;
-use zviz_sys::wait;
+use zviz_sys::{tend, wait};
 
 /// A container whose init waits for `start`.
 pub struct Container {
@@ -88,7 +89,11 @@ pub fn start_created(
 
 /// Ends a container that was created here and is not wanted any more. What went wrong in its poststop hooks comes back.
 pub fn abandon(container: Container) -> Vec<HookError> {
-    let _ = pidfd_send_signal(container.pidfd.as_fd(), libc::SIGKILL);
+    let tended = container.state.plan.backend == Backend::Landlock;
+    let _ = match tended {
+        true => tend::end(container.pidfd.as_fd()),
+        false => pidfd_send_signal(container.pidfd.as_fd(), libc::SIGKILL),
+    };
     let _ = wait::wait(container.pidfd.as_fd());
     broker_ended(&container);
     match container.held.lock() {

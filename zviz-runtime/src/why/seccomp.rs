@@ -3,11 +3,12 @@
 use super::change::{Change, How, Risk};
 use super::scene::{arch, errno, name, object};
 use super::{Denial, Layer, Origin, Scene, capabilities, socket};
+use crate::plan::Backend;
 use crate::profile::Profile;
 use zviz_observe::Call;
 use zviz_profile::calls::expand;
 use zviz_profile::ioctls::COMMANDS;
-use zviz_seccomp::{Action, CATEGORIES, Category, Choice, Socket, policy_with};
+use zviz_seccomp::{Action, CATEGORIES, Category, Choice, Socket, Variant, policy_with};
 
 /// What became of a call at the filter.
 pub(super) enum Answer {
@@ -70,7 +71,8 @@ fn explain(scene: &Scene<'_>, call: &Call) -> Denial {
     let own = &scene.plan.profile;
     let decide = |profile: &Profile| {
         let nr = u32::try_from(call.number).ok()?;
-        Some(policy_with(&profile.variant()).ok()?.decide(arch, nr, &call.args))
+        let variant = Variant { in_place: scene.plan.backend == Backend::Landlock, ..profile.variant() };
+        Some(policy_with(&variant).ok()?.decide(arch, nr, &call.args))
     };
     let passes = |profile: &Profile| matches!(decide(profile), Some(Action::Allow | Action::Log | Action::Notify));
     let (cause, rule, what) = cause(scene, &call_name, call);

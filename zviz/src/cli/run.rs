@@ -78,6 +78,9 @@ pub struct Sandbox {
     /// Network: nothing but loopback, or all of the host's
     #[arg(long, value_name = "NET", value_enum, help_heading = "Sandbox")]
     pub net: Option<Network>,
+    /// What it is made of. landlock: no namespaces, for hosts that give none; docs/landlock.md has what that lacks
+    #[arg(long, value_name = "BACKEND", value_enum, help_heading = "Sandbox")]
+    pub backend: Option<Backend>,
     /// As root: ids of its own, or the same inside and outside
     #[arg(long, value_name = "IDS", value_enum, help_heading = "Sandbox")]
     pub userns: Option<Userns>,
@@ -123,6 +126,25 @@ pub enum Userns {
     Auto,
     /// The host's.
     Identity,
+}
+
+/// Which backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Backend {
+    /// Namespaces and all other layers.
+    Namespaces,
+    /// Landlock and seccomp alone.
+    Landlock,
+}
+
+impl Backend {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Backend::Namespaces => "namespaces",
+            Backend::Landlock => "landlock",
+        }
+    }
 }
 
 /// What a `run` is about.
@@ -190,6 +212,7 @@ impl Sandbox {
             cpus,
             timeout,
             net,
+            backend,
             userns,
             id,
             rootfs,
@@ -213,6 +236,7 @@ impl Sandbox {
             (cpus.is_some(), "--cpus"),
             (timeout.is_some(), "--timeout"),
             (net.is_some(), "--net"),
+            (backend.is_some(), "--backend"),
             (userns.is_some(), "--userns"),
             (id.is_some(), "--id"),
             (rootfs.is_some(), "--rootfs"),

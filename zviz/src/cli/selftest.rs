@@ -1,6 +1,8 @@
 //! Flags of `selftest`.
 
+use super::Backend;
 use clap::{Args, ValueEnum};
+use std::path::PathBuf;
 
 /// `selftest`
 #[derive(Debug, Args)]
@@ -9,6 +11,9 @@ pub struct Selftest {
     /// The profile to try: a name or a file
     #[arg(long, value_name = "NAME|FILE", default_value = "default")]
     pub profile: String,
+    /// What the sandbox is made of, as of zviz run
+    #[arg(long, value_name = "BACKEND", value_enum, conflicts_with_all = ["list", "controls", "compare"])]
+    pub backend: Option<Backend>,
     /// Only the attempts of this group
     #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,
@@ -38,6 +43,12 @@ pub struct Part {
     /// The profile
     #[arg(long, default_value = "default")]
     pub profile: String,
+    /// What the sandbox is made of
+    #[arg(long, value_enum)]
+    pub backend: Option<Backend>,
+    /// Where this program is: one that has sealed itself does not know any more
+    #[arg(long, value_name = "PATH")]
+    pub program: Option<PathBuf>,
     /// The attempts
     pub names: Vec<String>,
 }

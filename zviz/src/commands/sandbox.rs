@@ -63,6 +63,11 @@ fn decide_and_run(
     receipt: Option<Out>,
 ) -> anyhow::Result<u8> {
     let decided = sandbox.decide(store, host)?;
+    if let Some(why) = decided.forced() {
+        context
+            .log
+            .warn(&format!("{why}; the profile agrees to --backend landlock, which keeps less (docs/landlock.md)"));
+    }
     for note in &decided.plan.notes {
         context.log.debug(|| note.to_string());
     }
@@ -94,6 +99,7 @@ fn asked(flags: &cli::Sandbox, terminal: bool) -> Flags {
             cli::Network::None => "none",
             cli::Network::Host => "host",
         })),
+        backend: value(flags.backend.map(cli::Backend::name)),
         userns: value(flags.userns.map(|userns| match userns {
             cli::Userns::Auto => "auto",
             cli::Userns::Identity => "identity",

@@ -3,6 +3,7 @@
 mod compare;
 
 use super::{Context, Failure, print};
+use crate::cli;
 use crate::cli::selftest::{Part, PartName, Selftest};
 use anyhow::{Context as _, anyhow};
 use std::ffi::OsStr;
@@ -11,6 +12,7 @@ use std::io::{BufRead, BufReader, Read, stdin, stdout};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use zviz_runtime::Host;
+use zviz_runtime::plan::Backend;
 use zviz_runtime::profile::Profile;
 use zviz_runtime::profile::find::Search;
 use zviz_runtime::profile::lower;
@@ -45,7 +47,8 @@ pub fn run(context: &Context, flags: &Selftest) -> Result<u8, Failure> {
         true => Report::of_controls(&groups, &controls(names)?),
         false => {
             let profile = profile(&flags.profile)?;
-            Report::of(&profile, &groups, &attempts(context, &flags.profile, names)?)
+            let answers = attempts(context, &flags.profile, flags.backend, names)?;
+            Report::of(&profile, backend(flags.backend), &groups, &answers)
         }
     };
     let text = match flags.json {
@@ -82,11 +85,28 @@ fn own_program() -> anyhow::Result<PathBuf> {
 }
 
 /// Makes the attempts in sandboxes of the profile.
-fn attempts(context: &Context, profile: &str, names: Vec<String>) -> anyhow::Result<Vec<Answer>> {
+fn attempts(
+    context: &Context,
+    profile: &str,
+    backend: Option<cli::Backend>,
+    names: Vec<String>,
+) -> anyhow::Result<Vec<Answer>> {
     let program = own_program()?;
     let mut laid = Laid::lay(part(&program, "wait", &Bait::default())?).context("lay out what to reach for")?;
     laid.hand_on()?;
-    through(&laid, names, |names| own_door(context, profile, &laid.bait, names))
+    through(&laid, names, |names| {
+        let mut door = own_door(context, profile, &laid.bait, names)?;
+        door.args(backend.map(|backend| format!("--backend={}", backend.name())));
+        door.arg("--program").arg(&program);
+        Ok(door)
+    })
+}
+
+fn backend(given: Option<cli::Backend>) -> Backend {
+    match given {
+        Some(cli::Backend::Landlock) => Backend::Landlock,
+        Some(cli::Backend::Namespaces) | None => Backend::Namespaces,
+    }
 }
 
 /// What makes these attempts in one sandbox of the profile.
@@ -199,15 +219,19 @@ pub fn run_part(context: &Context, flags: &Part) -> Result<u8, Failure> {
 
 /// The way of `zviz run -- COMMAND`, with this program readable and executable in the sandbox beside what the profile has.
 fn door(context: &Context, flags: &Part) -> Result<u8, Failure> {
-    let mut command = vec![INSIDE.to_owned(), "selftest-part".into(), "inside".into(), "--bait".into()];
+    let program = flags.program.clone().map_or_else(own_program, Ok)?.to_string_lossy().into_owned();
+    let backend = backend(flags.backend);
+    // Without mounts it is where it is.
+    let inside = if backend == Backend::Landlock { program.as_str() } else { INSIDE };
+    let mut command = vec![inside.to_owned(), "selftest-part".into(), "inside".into(), "--bait".into()];
     command.push(flags.bait.clone());
     command.extend(flags.names.iter().cloned());
     let mut profile = profile(&flags.profile)?;
     if let Some(executable) = &mut profile.files.executable {
-        executable.push(INSIDE.into());
+        executable.push(inside.into());
     }
     let mut sandbox = Sandbox::new(command);
-    sandbox.profile(profile).ro(own_program()?.to_string_lossy(), INSIDE);
+    sandbox.profile(profile).ro(&program, inside).backend(backend);
     let host = Host::probe()?;
     if !sandbox.has_ids_of_its_own(&host) {
         zviz_runtime::sealed::ensure()?;

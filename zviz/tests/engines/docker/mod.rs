@@ -12,6 +12,7 @@ mod sharing;
 mod storage;
 mod terminal;
 mod userns;
+mod without_namespaces;
 
 use crate::support::requires;
 use daemon::Docker;
@@ -62,5 +63,6 @@ fn docker() {
         life::inspect_and_rename,
         life::leaves_nothing,
         build::image,
+        without_namespaces::landlock,
     );
 }

@@ -1,0 +1,149 @@
+//! What is refused beside the default policy where no namespace is around a program: the host's processes of the same user,
+//! its System V objects and the owners of its files are then as near as the program's own.
+//!
+//! It is laid over everything else, a profile's own list included: what is refused here is no matter of taste.
+
+use crate::choice::whole;
+use crate::default::INT;
+use crate::variant::take;
+use crate::{Action, CATEGORIES, ENOSYS, EPERM, Fallback, Op, Policy, Rule};
+
+const SET_USER_ID: u64 = 0o4000;
+const SET_GROUP_ID: u64 = 0o2000;
+const O_CREAT: u64 = libc::O_CREAT as u64;
+/// O_TMPFILE without O_DIRECTORY, which is a part of it.
+const O_TMPFILE: u64 = (libc::O_TMPFILE & !libc::O_DIRECTORY) as u64;
+
+/// Calls that give a file its mode, and which argument has it.
+const MODES: &[(&str, u8)] =
+    &[("chmod", 1), ("creat", 1), ("fchmod", 1), ("fchmodat", 2), ("fchmodat2", 2), ("mknod", 1), ("mknodat", 2)];
+
+/// Calls that give it a mode only if they make it: which arguments have flags and mode.
+const OPENS: &[(&str, u8, u8)] = &[("open", 1, 2), ("openat", 2, 3)];
+
+/// Attributes, access lists among them: to programs, a file system that has none.
+const ATTRIBUTES: &[&str] = &[
+    "fremovexattr",
+    "fsetxattr",
+    "lremovexattr",
+    "lsetxattr",
+    "removexattr",
+    "removexattrat",
+    "setxattr",
+    "setxattrat",
+];
+
+/// EOPNOTSUPP, as such file systems say.
+const UNSUPPORTED: Action = Action::Errno(libc::EOPNOTSUPP as u16);
+
+/// Lays it over a policy.
+pub(crate) fn apply(policy: &mut Policy) {
+    let objects = CATEGORIES.iter().filter(|group| group.name == "@ipc").flat_map(|group| group.calls);
+    // Attributes of a file are changed by a pointer to a structure there, and its flags with them.
+    refuse(policy, objects.chain(&["file_setattr"]), EPERM);
+    refuse(policy, ATTRIBUTES, UNSUPPORTED);
+    // Its mode is behind a pointer; callers fall back to openat.
+    refuse(policy, &["openat2"], ENOSYS);
+    for (name, mode) in MODES {
+        let bits = |bit| Rule::new([*name], EPERM).when(*mode, Op::MaskedEq(bit), bit);
+        refuse_some(policy, name, [bits(SET_USER_ID), bits(SET_GROUP_ID)].into());
+    }
+    for (name, flags, mode) in OPENS {
+        let mut rules = Vec::new();
+        for made in [O_CREAT, O_TMPFILE] {
+            for bit in [SET_USER_ID, SET_GROUP_ID] {
+                let rule = Rule::new([*name], EPERM).when(*flags, Op::MaskedEq(made), made);
+                rules.push(rule.when(*mode, Op::MaskedEq(bit), bit));
+            }
+        }
+        refuse_some(policy, name, rules);
+    }
+    // prlimit(2) asks for no more than the same user ids: the limits of any other process could be taken away.
+    refuse_some(policy, "prlimit64", vec![Rule::new(["prlimit64"], EPERM).when(0, Op::Ne, 0)]);
+    // PRIO_USER: every process of the user.
+    refuse_some(policy, "setpriority", vec![Rule::new(["setpriority"], EPERM).when(0, INT, 2)]);
+}
+
+fn refuse<'n>(policy: &mut Policy, names: impl IntoIterator<Item = &'n &'n str>, answer: Action) {
+    for name in names {
+        if whole(policy, name) == Some(Action::Allow) {
+            take(policy, name);
+            policy.rules.push(Rule::new([*name], answer));
+        }
+    }
+}
+
+/// Adds refusals to what is said of a call. What it says already is kept: of rules whose conditions hold, the strictest counts.
+fn refuse_some(policy: &mut Policy, name: &str, rules: Vec<Rule>) {
+    match whole(policy, name) {
+        Some(Action::Allow) => {
+            take(policy, name);
+            policy.fallbacks.push(Fallback { names: vec![name.to_owned()], action: Action::Allow });
+            policy.rules.extend(rules);
+        }
+        None => policy.rules.extend(rules),
+        Some(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Arch, Choice, Variant, number_of, policy_with};
+
+    fn answers(choice: Choice) -> impl Fn(&str, &[u64]) -> Action {
+        let policy = policy_with(&Variant { in_place: true, choice, ..Variant::default() }).unwrap();
+        let program = crate::compile(&policy).unwrap().program;
+        move |name, args| {
+            let mut all = [0; 6];
+            all[..args.len()].copy_from_slice(args);
+            let number = number_of(name, Arch::native()).unwrap();
+            let decided = policy.decide(Arch::native(), number, &all);
+            assert_eq!(program.eval(&crate::SeccompData::new(Arch::native(), number, all)), decided, "{name}");
+            decided
+        }
+    }
+
+    #[test]
+    fn modes_are_ordinary_ones() {
+        let get = answers(Choice::default());
+        for mode in [0o644, 0o755, 0o1777] {
+            assert_eq!(get("fchmod", &[3, mode]), Action::Allow, "{mode:o}");
+            assert_eq!(get("fchmodat", &[3, 0, mode]), Action::Allow, "{mode:o}");
+            assert_eq!(get("openat", &[3, 0, O_CREAT | 1, mode]), Action::Allow, "{mode:o}");
+            assert_eq!(get("mknodat", &[3, 0, 0o100000 | mode, 0]), Action::Allow, "{mode:o}");
+        }
+        for mode in [0o4755, 0o2755, 0o6755] {
+            assert_eq!(get("fchmod", &[3, mode]), EPERM, "{mode:o}");
+            assert_eq!(get("openat", &[3, 0, O_CREAT | 1, mode]), EPERM, "{mode:o}");
+            assert_eq!(get("openat", &[3, 0, libc::O_TMPFILE as u64 | 1, mode]), EPERM, "{mode:o}");
+            assert_eq!(get("mknodat", &[3, 0, 0o100000 | mode, 0]), EPERM, "{mode:o}");
+            // Without O_CREAT the argument is whatever was in the register.
+            assert_eq!(get("openat", &[3, 0, 1, mode]), Action::Allow, "{mode:o}");
+        }
+        assert_eq!(get("mknodat", &[3, 0, 0o020644, 0x103]), EPERM, "a device is still refused");
+        assert_eq!([get("openat2", &[]), get("setxattr", &[])], [ENOSYS, UNSUPPORTED]);
+    }
+
+    #[test]
+    fn other_processes_are_left_alone() {
+        let allow = ["shmget", "prlimit64"].map(str::to_owned).to_vec();
+        for choice in [Choice::default(), Choice { allow, ..Choice::default() }] {
+            let get = answers(choice);
+            assert_eq!([get("shmget", &[]), get("mq_open", &[]), get("semop", &[])], [EPERM; 3]);
+            assert_eq!(get("prlimit64", &[0, 7]), Action::Allow);
+            assert_eq!([get("prlimit64", &[1, 7]), get("setpriority", &[2, 0])], [EPERM; 2]);
+            assert_eq!(get("setpriority", &[0, 17]), Action::Allow);
+        }
+    }
+
+    #[test]
+    fn nothing_is_brought_back() {
+        let choice =
+            Choice { listed_only: true, allow: vec!["read".into()], deny: vec!["openat".into()], ..Choice::default() };
+        let get = answers(choice);
+        for name in ["shmget", "openat", "prlimit64", "fchmod"] {
+            assert_eq!(get(name, &[]), EPERM, "{name}");
+        }
+    }
+}
