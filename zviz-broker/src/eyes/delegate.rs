@@ -79,10 +79,14 @@ impl Eyes {
             (Some((Stage::Waiting { identity: own, making, .. }, _)), socket, pidfd) => {
                 (*own, *making) = (identity, false);
                 if let Some((socket, pidfd)) = socket.zip(pidfd) {
-                    self.crew.add(identity, socket, pidfd, Instant::now());
                     // Everybody's, if it is that of a caller: one that waits still had its number all the time.
-                    if self.identities != Identities::Many && notify::is_waiting(self.listener.as_fd(), id) {
+                    let known = self.identities != Identities::Many && notify::is_waiting(self.listener.as_fd(), id);
+                    if known {
                         self.identities = Identities::One(Some(identity));
+                    }
+                    let hand = if known { self.entrust(socket, pidfd) } else { Some((socket, pidfd)) };
+                    if let Some((socket, pidfd)) = hand {
+                        self.crew.add(identity, socket, pidfd, Instant::now());
                     }
                 }
             }

@@ -55,15 +55,20 @@ impl Eyes {
     pub(super) fn take(&mut self) -> Option<Instant> {
         // It may be gone already: killed, or told to others by a spurious wake-up.
         let Ok(call) = self.waits.during(|| notify::receive(self.listener.as_fd())) else { return None };
+        Some(self.serve(&call))
+    }
+
+    /// Serves a call. When it came.
+    pub(super) fn serve(&mut self, call: &Notification) -> Instant {
         let received = Instant::now();
         let known = self.calls.iter().find(|(arch, number, _)| (*arch, *number) == (call.arch, call.nr));
         let Some((_, _, entry)) = known.copied() else {
             // Not in this policy: the filter of another.
             let _ = notify::refuse(self.listener.as_fd(), call.id, Errno::ENOSYS);
-            return Some(received);
+            return received;
         };
-        self.decide(&call, entry, received);
-        Some(received)
+        self.decide(call, entry, received);
+        received
     }
 
     fn decide(&mut self, notified: &Notification, entry: &'static Entry, received: Instant) {
