@@ -98,8 +98,8 @@ fn one(who: Who, death: Death, calls: Calls, chance: &mut Chance) -> Duration {
     if calls == Calls::Opens {
         // The one that answers by itself does so until it sees that it is the last.
         assert!(has_ended(of_hands.as_fd(), Duration::from_secs(3)), "{what}: the hands");
-        let rest = parts.iter().filter(|pid| **pid != stage.eyes());
-        rest.for_each(|pid| until(&what, || state(*pid).is_none_or(|state| state == 'Z')));
+        let fails = || stage.board.get(Word::Refused) > 0 || has_ended(stage.victim.as_fd(), Duration::ZERO);
+        until(&format!("{what}: a call fails"), fails);
     }
     stage.board.set(Word::Dead, 1);
     // Whoever lives on sees to it.
