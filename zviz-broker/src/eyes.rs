@@ -18,6 +18,7 @@ mod target;
 mod watch;
 
 pub use facts::Facts;
+pub(crate) use files::give_file;
 pub(crate) use log::Log;
 pub(crate) use pace::Bucket;
 pub(crate) use pause::Pause;
@@ -224,7 +225,7 @@ impl Eyes {
     /// look at a loader.
     fn waits_for_calls_alone(&self) -> bool {
         self.hands.is_some()
-            && !self.alone.serves()
+            && self.alone.waits().is_none()
             && self.pending.is_empty()
             && self.asked.is_empty()
             && self.loading.is_none()
@@ -274,7 +275,7 @@ impl Eyes {
     fn timeout(&self, delay: Option<Duration>) -> PollTimeout {
         // While another takes the calls, one hand is kept however long it is idle, as where this process waits in the listener.
         let kept = self.crew.is_empty() || self.alone.serves() && self.crew.is_small();
-        let idle = self.pending.is_empty() && kept;
+        let idle = self.pending.is_empty() && kept && !self.alone.is_away();
         match (delay, idle) {
             // Rounded up: poll(2) counts milliseconds, and a throttled caller has time.
             (Some(delay), _) => {
@@ -309,7 +310,7 @@ impl Eyes {
     fn hands_died(&mut self) {
         self.hands = None;
         self.log.hands_died(self.policy.death);
-        if self.alone.serves() {
+        if self.alone.waits().is_some() {
             self.give_up()
         }
         if self.policy.death == Death::Kill {

@@ -31,7 +31,7 @@ mod socket;
 mod status;
 mod wire;
 
-pub(crate) use alone::{ALONE, Orders, Says, has_ended, hear};
+pub(crate) use alone::{ALONE, GO, Orders, Says, has_ended, hear};
 pub(crate) use wire::{
     Answer, Asked, Done, More, NOT_SEEN, Told, Who, ask, decode_judged, read_answer, read_told, send_verdict,
 };

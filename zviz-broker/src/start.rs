@@ -48,6 +48,14 @@ pub struct Settings {
     pub way: Way,
 }
 
+impl Settings {
+    /// Whether a hand may answer opens by itself: where whoever takes it over has no right that its callers lack. Without a user
+    /// namespace of the container's own it would see processes of the host.
+    fn answers_alone(&self) -> bool {
+        self.one_identity && self.capabilities == 0 && self.policy.only_opens()
+    }
+}
+
 /// Into the cgroup where a broker is charged. By default it stays where its starter is.
 #[derive(Debug, Default)]
 pub struct Way {
@@ -145,7 +153,7 @@ pub fn start(settings: Settings) -> Result<Starting, Error> {
     let loader_filter = loader_filter.transpose()?;
     let eyes_filter =
         confine::filter(&[confine::EYES, audit::SYSCALLS], audit::ATTEMPTS, &[("ioctl", 1, confine::EYES_IOCTLS)])?;
-    let alone = settings.one_identity && settings.policy.only_opens();
+    let alone = settings.answers_alone();
     let requests: &[_] = &[("ioctl", 1, confine::EYES_IOCTLS)];
     let hands_filter = if alone {
         confine::filter(&[confine::HANDS, confine::BECOMING_ALONE], &[], requests)

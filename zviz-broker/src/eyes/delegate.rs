@@ -72,6 +72,7 @@ impl Eyes {
         let Answer { errno, identity, umask, process, fds: [first, second] } = answer;
         let pending = self.pending.get_mut(&id).map(|pending| (&mut pending.stage, &mut pending.call.process));
         match (pending, first, second) {
+            (Some((Stage::Passed(_), _)), Some(_), _) if errno.is_none() => return self.is_of_container(id),
             (Some((stage @ Stage::Unknown, place)), Some(directory), _) => {
                 *place = Some(process);
                 *stage = Stage::Waiting { identity, umask, directory: Some(directory), making: false };
@@ -154,7 +155,7 @@ impl Eyes {
         }
     }
 
-    fn ask(&mut self, id: u64, question: &Asked<'_>) {
+    pub(super) fn ask(&mut self, id: u64, question: &Asked<'_>) {
         let Some(hands) = &self.hands else { return self.finish(id, Err(Errno::ENOSYS)) };
         match hands::ask(hands.as_fd(), question) {
             Ok(()) => self.asked.push_back(id),

@@ -30,6 +30,8 @@ pub(super) struct Pending {
 pub(super) enum Stage {
     /// Somebody outside is asked whether it is done at all.
     Asked,
+    /// A hand that answers by itself has passed it on, and nothing is known but what that says.
+    Passed(Box<Notification>),
     /// Its identity is asked for.
     Unknown,
     /// It needs a hand of this identity: one is being made for it, or all are busy.

@@ -3,15 +3,21 @@
 //!
 //! Eyes and hands are apart so that whoever takes over one of them gains nothing that the container lacks: who reads what the
 //! container has written has no right to act, and who acts reads only what was understood. This hand does both, and that is
-//! for containers alone in which every process has one identity without any capability, which is also this
-//! hand's (`start::Settings::one_identity`). Whoever takes it over has the rights of the very processes that did it, and the
-//! listener of their own calls: what could be forged are answers to themselves. The list of system calls is one for opening.
+//! for containers alone that have a user namespace, and in which every process has one identity without any capability, which is
+//! also this hand's (`start::Settings::answers_alone`). Whoever takes it over has the rights of the very processes that did it,
+//! and the listener of their own calls: what could be forged are answers to themselves. Whose call it is that it passes on, the
+//! eyes do not take from it. The list of system calls is one for opening.
 //!
 //! ```text
-//! eyes ── ALONE + listener ───────►  hand
+//! eyes ── ALONE + listener ───────►  hand              it takes the calls
 //!      ◄── a call as it came ──────                    whatever waits for somebody, or was not understood: the eyes serve it
-//!      ◄── LEAVES(call) ───────────                    it ends after this call, which takes too long; or none does
+//!      ◄── SLOW(call) ─────────────                    this one takes long; from here on the eyes take the calls
+//!      ◄── FREE ───────────────────                    it was answered all the same
+//!      ── GO ──────────────────────►                   it takes the calls again
+//!      ◄── LEAVES ─────────────────                    it ends
 //! ```
+//!
+//! Only one of both takes calls at a time: who waits for one in the listener waits for as long as the other takes them.
 //!
 //! Nobody ends it by force while it answers: the caller would get 0 from a call that did nothing (seccomp_notify_addfd of
 //! kernel/seccomp.c). It ends by itself, between two calls, once the eyes have gone.
@@ -20,8 +26,8 @@ use super::open::Opener;
 use super::wire::{NOT_SEEN, Report};
 use crate::confine;
 use crate::decision::{Step, Work};
-use crate::eyes::{Bucket, Target};
-use crate::handlers::files::{FLAGS, THREAD, flag};
+use crate::eyes::{Bucket, Target, give_file};
+use crate::handlers::files::{THREAD, opens_to_write};
 use crate::held::Held;
 use crate::policy::{Pace, Policy};
 use crate::table::{Entry, TABLE};
@@ -29,7 +35,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use zviz_seccomp::Arch;
 use zviz_sys::notify::{self, Notification};
 use zviz_sys::process::{exit, pidfd_open_thread};
@@ -40,8 +46,12 @@ mod watch;
 
 /// What the eyes send with the listener.
 pub(crate) const ALONE: &[u8] = &[0xff];
-/// Bytes of LEAVES: the number of a call, or 0.
-const LEAVES: usize = 8;
+/// What they send for it to go on.
+pub(crate) const GO: &[u8] = &[0xfe];
+/// What it sends, by the first byte; the number of a call follows SLOW.
+const LEAVES: u8 = 0;
+const FREE: u8 = 1;
+const SLOW: u8 = 2;
 /// Callers in a row that cannot be read (Yama's ptrace_scope, programs that are not dumpable) until it is left to the eyes.
 const UNREADABLE: u32 = 16;
 
@@ -57,8 +67,12 @@ pub(crate) struct Orders {
 pub(crate) enum Says {
     /// This call is for the eyes.
     Call(Box<Notification>),
-    /// It ends. The call that it is stuck in, or 0.
-    Leaves(u64),
+    /// It has been busy with this call for long, and takes no other.
+    Slow(u64),
+    /// It was, and waits to be told to go on.
+    Free,
+    /// It ends, and has no call.
+    Leaves,
     /// Nothing yet.
     Nothing,
     /// It has ended.
@@ -68,17 +82,24 @@ pub(crate) enum Says {
 /// Reads what it says.
 pub(crate) fn hear(hand: &OwnedFd) -> Says {
     let mut packet = [0u8; Notification::SIZE];
-    match rights::receive(hand.as_fd(), &mut packet).map(|received| received.bytes) {
-        Ok(Notification::SIZE) => Says::Call(Box::new(Notification::decode(&packet))),
-        Ok(LEAVES) => Says::Leaves(packet.first_chunk().map_or(0, |id| u64::from_le_bytes(*id))),
-        Err(Errno::EAGAIN) => Says::Nothing,
+    let received = match rights::receive(hand.as_fd(), &mut packet) {
+        Ok(received) if !received.truncated => received.bytes,
+        Err(Errno::EAGAIN) => return Says::Nothing,
+        _ => return Says::End,
+    };
+    match (received, packet) {
+        (Notification::SIZE, packet) => Says::Call(Box::new(Notification::decode(&packet))),
+        (1, [LEAVES, ..]) => Says::Leaves,
+        (1, [FREE, ..]) => Says::Free,
+        (9, [SLOW, id @ ..]) => Says::Slow(id.first_chunk().map_or(0, |id| u64::from_le_bytes(*id))),
         _ => Says::End,
     }
 }
 
-fn leave(eyes: &OwnedFd, id: u64) {
+/// Says that it ends.
+pub(super) fn leave(eyes: &OwnedFd) {
     // Whoever does not hear it has ended.
-    let _ = rights::send_with(eyes.as_fd(), &id.to_le_bytes(), &[]);
+    let _ = rights::send_with(eyes.as_fd(), &[LEAVES], &[]);
 }
 
 /// What became of a call.
@@ -105,12 +126,12 @@ pub(super) fn serve(opener: &Opener<'_>, orders: &Orders, eyes: &OwnedFd, listen
     let ready = eyes
         .try_clone()
         .map_err(|_| Errno::EMFILE)
-        .and_then(|eyes| watch::start(&listener, eyes, orders.pace))
+        .and_then(|eyes| watch::start(&listener, eyes))
         // It sees to its end itself.
         .and_then(|progress| ids::set_parent_death_signal(0).map(|()| progress))
         .and_then(|progress| confine::load(&orders.filter).map(|()| progress));
     let Ok(progress) = ready else {
-        leave(eyes, 0);
+        leave(eyes);
         exit(0)
     };
     let threads = pidfd_open_thread(nix::unistd::gettid().as_raw()).is_ok();
@@ -134,13 +155,15 @@ pub(super) fn serve(opener: &Opener<'_>, orders: &Orders, eyes: &OwnedFd, listen
         bucket.take();
         progress.begins(call.id);
         let came = alone.answer(&call);
-        progress.is_done();
         unreadable = if matches!(came, Came::Unreadable) { unreadable + 1 } else { 0 };
         if !matches!(came, Came::Done) && rights::send_with(eyes.as_fd(), &call.encode(), &[]).is_err() {
             exit(0)
         }
+        if progress.was_slow() {
+            wait_to_go_on(&progress, eyes);
+        }
         if unreadable == UNREADABLE {
-            leave(eyes, 0);
+            leave(eyes);
             exit(0)
         }
         now = Instant::now();
@@ -190,13 +213,10 @@ impl Alone<'_> {
         match self.opener.open(&work, place.as_ref().map(AsFd::as_fd), None, &Report::Nobody).result {
             Err(NOT_SEEN) => Came::Other,
             Err(errno) => self.refuse(call, errno),
-            Ok(file) => {
-                let close_on_exec = work.numbers.get(FLAGS).is_some_and(|flags| flags & flag(libc::O_CLOEXEC) != 0);
-                match notify::answer_with(self.listener.as_fd(), call.id, file.as_fd(), close_on_exec) {
-                    Ok(()) => Came::Done,
-                    Err(errno) => self.refuse(call, errno),
-                }
-            }
+            Ok(file) => match give_file(self.listener.as_fd(), call.id, &work, file, opens_to_write(&work)) {
+                Ok(()) => Came::Done,
+                Err(errno) => self.refuse(call, errno),
+            },
         }
     }
 
@@ -204,6 +224,16 @@ impl Alone<'_> {
         // A caller that is gone needs no answer.
         let _ = notify::refuse(self.listener.as_fd(), call.id, errno);
         Came::Done
+    }
+}
+
+/// The eyes take the calls now, since one took long.
+fn wait_to_go_on(progress: &watch::Progress, eyes: &OwnedFd) {
+    let mut word = [0u8; 1];
+    let told = rights::send_with(eyes.as_fd(), &[FREE], &[])
+        .and_then(|_| progress.during(|| rights::receive(eyes.as_fd(), &mut word)));
+    if !told.is_ok_and(|received| received.bytes == 1) || word != GO {
+        exit(0)
     }
 }
 
@@ -221,9 +251,4 @@ fn calls() -> Vec<(i32, &'static Entry)> {
         Some((i32::try_from(number).ok()?, entry))
     };
     opens.filter_map(number).collect()
-}
-
-/// As long as one call may take.
-fn deadline(pace: Pace) -> Duration {
-    Duration::from_millis(pace.deadline_ms.into())
 }

@@ -62,7 +62,10 @@ pub(super) fn run(
         let Some(work) = work else { process::exit(0) };
         let mut fds = received.fds.into_iter().flatten();
         if work == alone::ALONE {
-            let (Some(listener), Some(opener), Some(orders)) = (fds.next(), &opener, alone) else { process::exit(1) };
+            let (Some(listener), Some(opener), Some(orders)) = (fds.next(), &opener, alone) else {
+                alone::leave(eyes);
+                process::exit(0)
+            };
             alone::serve(opener, orders, eyes, listener)
         }
         let mut text = Vec::new();
@@ -78,7 +81,8 @@ pub(super) fn run(
             let _ = wire::send_stale(eyes.as_fd());
             process::exit(0);
         }
-        let writes = decoded.as_ref().is_ok_and(|(work, _)| opens_to_write(work));
+        // What nobody else may have open when the caller hears of it.
+        let first = alone.is_some() || decoded.as_ref().is_ok_and(|(work, _)| opens_to_write(work));
         let result = decoded.and_then(|(work, umask)| {
             if let (Op::Open, opener) = (work.op, &opener) {
                 let opener = opener.as_ref().ok_or(Errno::ENOSYS)?;
@@ -127,7 +131,7 @@ pub(super) fn run(
             // Nothing of the container is kept busy between calls, and the caller's next close of a socket is the last one.
             let _ = path::change_directory(c"/");
         }
-        let sent_ahead = match file.take_if(|_| writes) {
+        let sent_ahead = match file.take_if(|_| first) {
             Some(file) => wire::send_file(eyes.as_fd(), file),
             None => Ok(()),
         };

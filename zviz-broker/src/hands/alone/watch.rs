@@ -1,20 +1,19 @@
 //! The second thread of a hand that answers by itself: it sees the end of the container, that of the eyes, and that a call
-//! takes too long.
+//! takes long.
 
-use super::{deadline, leave};
-use crate::policy::Pace;
+use super::SLOW;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use zviz_sys::process::exit;
 use zviz_sys::{fd, rights};
 
-/// How often is looked, while there are calls.
+/// How often is looked, while there are calls. One that is seen twice takes long.
 const TICK: u16 = 100;
 /// How soon is looked again whether the first thread has come to the end of a call.
 const AGAIN: Duration = Duration::from_millis(1);
@@ -29,8 +28,12 @@ struct State {
     /// It waits for a call. Whoever takes this back decides: the first thread to answer what it has received, or the second that
     /// both end, with whatever was received.
     waits: AtomicBool,
-    /// The call that it works on, or 0: a listener never has that number.
+    /// The call that it works on, or did.
     call: AtomicU64,
+    /// Whether it works on it: `IDLE`, `WORKS`, or `GIVEN`.
+    phase: AtomicU8,
+    /// Held until the eyes have heard of it.
+    telling: Mutex<()>,
     /// Calls that it has begun.
     count: AtomicU64,
     /// The second thread does not look, since there were no calls for a while.
@@ -38,6 +41,11 @@ struct State {
     /// It is to take no other call.
     ends: AtomicBool,
 }
+
+const IDLE: u8 = 0;
+const WORKS: u8 = 1;
+/// It does, and the eyes take all others.
+const GIVEN: u8 = 2;
 
 /// The first thread's side of it.
 pub(super) struct Progress {
@@ -58,14 +66,20 @@ impl Progress {
 
     pub(super) fn begins(&self, call: u64) {
         self.state.call.store(call, SeqCst);
+        self.state.phase.store(WORKS, SeqCst);
         self.state.count.fetch_add(1, SeqCst);
         if self.state.asleep.load(SeqCst) && self.state.asleep.swap(false, SeqCst) {
             let _ = rights::send_with(self.wakes.as_fd(), &[0], &[]);
         }
     }
 
-    pub(super) fn is_done(&self) {
-        self.state.call.store(0, SeqCst);
+    /// It is at the end of a call. Whether the eyes were told meanwhile to take all others.
+    pub(super) fn was_slow(&self) -> bool {
+        let slow = self.state.phase.swap(IDLE, SeqCst) == GIVEN;
+        if slow {
+            drop(self.state.telling.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        slow
     }
 
     pub(super) fn ends(&self) -> bool {
@@ -77,12 +91,11 @@ impl Progress {
 ///
 /// # Errors
 /// EAGAIN where no more threads are allowed.
-pub(super) fn start(listener: &Arc<OwnedFd>, eyes: OwnedFd, pace: Pace) -> Result<Progress, Errno> {
+pub(super) fn start(listener: &Arc<OwnedFd>, eyes: OwnedFd) -> Result<Progress, Errno> {
     let (wakes, woken) = fd::packet_pair()?;
     let state = Arc::new(State::default());
     let (runs, ready) = channel();
-    let watch =
-        Watch { listener: Arc::clone(listener), eyes, woken, state: Arc::clone(&state), patience: deadline(pace) };
+    let watch = Watch { listener: Arc::clone(listener), eyes, woken, state: Arc::clone(&state) };
     let body = move || {
         let _ = runs.send(());
         watch.run()
@@ -99,12 +112,11 @@ struct Watch {
     eyes: OwnedFd,
     woken: OwnedFd,
     state: Arc<State>,
-    patience: Duration,
 }
 
 impl Watch {
     fn run(self) -> ! {
-        let mut last = (0, Instant::now());
+        let mut last = 0;
         loop {
             let asleep = self.state.asleep.load(SeqCst);
             let timeout = if asleep { PollTimeout::NONE } else { PollTimeout::from(TICK) };
@@ -124,18 +136,29 @@ impl Watch {
             if woken {
                 let _ = rights::receive(self.woken.as_fd(), &mut [0]);
             }
-            let (count, call) = (self.state.count.load(SeqCst), self.state.call.load(SeqCst));
-            if count != last.0 {
-                last = (count, Instant::now());
-            } else if call == 0 {
+            let (count, phase) = (self.state.count.load(SeqCst), self.state.phase.load(SeqCst));
+            if woken || count != last {
+                last = count;
+            } else if phase == IDLE {
                 self.state.asleep.store(true, SeqCst);
                 if self.state.count.load(SeqCst) != count {
                     // It may have looked before.
                     self.state.asleep.store(false, SeqCst);
                 }
-            } else if last.1.elapsed() >= self.patience && !self.state.ends.swap(true, SeqCst) {
-                leave(&self.eyes, call);
+            } else if phase == WORKS {
+                self.give_away();
             }
+        }
+    }
+
+    /// A call takes long: the eyes are to take all others, and end this one if it takes too long.
+    fn give_away(&self) {
+        // The first thread says that it is free only after this.
+        let _telling = self.state.telling.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.state.phase.compare_exchange(WORKS, GIVEN, SeqCst, SeqCst).is_ok() {
+            // Only the first thread changes it, at the beginning of another.
+            let call = self.state.call.load(SeqCst);
+            let _ = rights::send_with(self.eyes.as_fd(), &[&[SLOW], &call.to_le_bytes()[..]].concat(), &[]);
         }
     }
 
