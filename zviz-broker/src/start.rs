@@ -37,7 +37,8 @@ pub struct Settings {
     /// owns; else [`FOREIGN`].
     pub capabilities: u64,
     /// Whether no process of the container can ever have other namespaces, another root, other ids or capabilities than the
-    /// first: it has no capability, nor may it gain one or make a namespace. Its identity is asked for once then.
+    /// first: it has no capability, nor may it gain one or make a namespace. Its identity is asked for once then, and one hand
+    /// may do with the listener what eyes and hands do together: see `hands::alone`.
     pub one_identity: bool,
     /// The container's name, for the audit.
     pub container: String,
