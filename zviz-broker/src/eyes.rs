@@ -32,6 +32,7 @@ use crate::table::{Entry, TABLE};
 use alone::Alone;
 use asking::Asker;
 use crew::Crew;
+use delegate::Seen;
 use devices::Loading;
 use facts::Told;
 use nix::errno::Errno;
@@ -87,6 +88,8 @@ pub(crate) struct Eyes {
     log: Log,
     waits: Waits,
     alone: Alone,
+    /// Of a call that is being decided about: who makes it, where the hands have said so.
+    seen: Option<(u64, Seen)>,
 }
 
 /// What a hand that waits for somebody is interrupted by, and the first thread of the eyes.
@@ -173,6 +176,7 @@ impl Eyes {
             log,
             waits,
             alone: Alone::new(alone),
+            seen: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The hand that holds the listener as the eyes do, and leaves them what it cannot answer by itself: `hands::alone`.
 
+use super::delegate::Seen;
 use super::serve::{Pending, Stage};
 use super::{Eyes, TICK, log::Call};
 use crate::decision::{Op, Work};
@@ -126,11 +127,14 @@ impl Eyes {
     }
 
     /// The hands have seen its thread.
-    pub(super) fn is_of_container(&mut self, id: u64) {
+    pub(super) fn is_of_container(&mut self, id: u64, seen: Seen) {
         if let Some(Pending { stage: Stage::Passed(notified), .. }) = self.pending.remove(&id)
             && notify::is_waiting(self.listener.as_fd(), id)
         {
+            // They need not be asked again.
+            self.seen = Some((id, seen));
             self.serve(&notified);
+            self.seen = None;
         }
     }
 
