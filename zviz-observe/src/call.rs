@@ -19,7 +19,8 @@ pub struct Call {
     pub args: [u64; 6],
     /// The value, or a negated errno; or [`Call::UNFINISHED`], [`Call::KILLED`].
     pub result: i64,
-    /// The paths among its arguments, in their order. After those of an execve that succeeded comes the program that runs now
+    /// The paths among its arguments, in their order; or the open file that was among them, if that is why it failed: for want
+    /// of room, or since nothing is executed there. After those of an execve that succeeded comes the program that runs now
     /// if it is another one: a script's interpreter. Of the very first execve, init's, the arguments cannot be read where an
     /// ordinary user traces; the program is told.
     pub paths: Vec<Named>,
@@ -59,7 +60,7 @@ pub struct Named {
     /// Absolute, inside the sandbox; without symbolic links as far as that could be told without waiting for a file system,
     /// and without following the last one if the call does not.
     pub path: PathBuf,
-    /// As the program wrote it.
+    /// As the program wrote it; empty for an open file.
     pub text: Vec<u8>,
     /// What for.
     pub intent: Intent,

@@ -2,7 +2,7 @@
 
 use crate::address::{self, Raw};
 use crate::call::{Intent, Named, SocketAddress, arch_of};
-use crate::table::{Address, Argument, Entry, Follow, TABLE, Wants};
+use crate::table::{Address, Argument, Entry, Follow, OF_DESCRIPTORS, TABLE, Wants};
 use crate::{memory, open, resolve};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -114,6 +114,20 @@ impl Pending {
         let path = resolve::resolve(task, self.base.as_deref(), &self.text, self.follow);
         Named { path, text: self.text, intent: self.intent }
     }
+}
+
+/// The file that a call was about which names none, where that is why it failed.
+pub fn of_descriptor(task: i32, arch: u32, number: u64, args: &[u64; 6], result: i64) -> Option<Named> {
+    let errno = i32::try_from(result.checked_neg()?).ok()?;
+    let executes = errno == libc::EPERM;
+    if !executes && !matches!(errno, libc::ENOSPC | libc::EDQUOT | libc::EFBIG) {
+        return None;
+    }
+    let name = name_of(u32::try_from(number).ok()?, arch_of(arch, number)?)?;
+    let (_, which, intent) = OF_DESCRIPTORS.iter().find(|(known, ..)| *known == name)?;
+    let wanted = executes == (*intent == Intent::Execute);
+    let path = wanted.then(|| resolve::descriptor(task, int(args, *which)))??;
+    Some(Named { path, text: Vec::new(), intent: *intent })
 }
 
 /// Looks up where an address leads.

@@ -52,6 +52,21 @@ pub enum Address {
     Message(u8),
 }
 
+/// A call that takes an open file, which argument that is, and what for. What it leads to is told where the call fails for
+/// want of room, or since it may not be executed: the file is why.
+pub const OF_DESCRIPTORS: &[(&str, u8, Intent)] = &[
+    ("copy_file_range", 2, Write),
+    ("fallocate", 0, Write),
+    ("ftruncate", 0, Write),
+    ("mmap", 4, Execute),
+    ("pwrite64", 0, Write),
+    ("pwritev", 0, Write),
+    ("pwritev2", 0, Write),
+    ("sendfile", 0, Write),
+    ("write", 0, Write),
+    ("writev", 0, Write),
+];
+
 const NOFOLLOW: i32 = libc::AT_SYMLINK_NOFOLLOW;
 const FOLLOW: i32 = libc::AT_SYMLINK_FOLLOW;
 /// inotify_add_watch(2): IN_DONT_FOLLOW.

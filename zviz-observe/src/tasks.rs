@@ -2,7 +2,7 @@
 
 use crate::address::Raw;
 use crate::call::{Call, Intent, Named};
-use crate::decode::{self, Numbers, Pending, Read, addressed};
+use crate::decode::{self, Numbers, Pending, Read, addressed, of_descriptor};
 use crate::resolve;
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -162,6 +162,9 @@ impl Begun {
                 let text = path.as_os_str().as_encoded_bytes().to_vec();
                 paths.push(Named { path, text, intent: Intent::Execute });
             }
+        }
+        if paths.is_empty() {
+            paths.extend(of_descriptor(task, arch, number, &args, result));
         }
         let address = address.map(|raw| addressed(task, raw));
         Call { pid, program, arch, number, args, result, paths, address }

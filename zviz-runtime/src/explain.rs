@@ -5,6 +5,7 @@
 //! at the end:        Ending ──► why::ended ──► Tally ──► Telling, Record
 //! ```
 
+pub mod left;
 pub mod machine;
 pub mod record;
 pub mod tally;
@@ -15,9 +16,12 @@ pub use record::Record;
 pub use tally::Tally;
 pub use telling::{Form, Telling};
 
-use crate::plan::Plan;
+use crate::plan::{Note, Plan};
+use crate::profile::find::Search;
+use crate::profile::{artefacts, built_in};
 use crate::why::{self, Denial, Ending, Filter, Rules, Scene};
-use zviz_observe::Call;
+use std::path::Path;
+use zviz_observe::{Call, Report};
 
 /// What a run is explained with.
 pub struct Explainer {
@@ -30,17 +34,13 @@ pub struct Explainer {
 }
 
 impl Explainer {
-    /// `plan` is that of the container as it was made.
+    /// Notes in the plan that the run is traced.
     #[must_use]
-    pub fn new(plan: Plan, rules: Rules, telling: Telling) -> Explainer {
+    pub fn new(plan: &mut Plan, rules: Rules, telling: Telling) -> Explainer {
+        plan.notes
+            .push(Note("every system call is traced (--explain): it is slower, and nobody inside can trace".into()));
         let machine = Machine::new(&plan.cgroup);
-        Explainer { filter: Filter::of(&plan), plan, rules, machine, tally: Tally::default(), telling }
-    }
-
-    /// Takes a call that has ended.
-    pub fn call(&mut self, call: &Call) {
-        let denials = why::why(&self.scene(), call);
-        self.take(denials);
+        Explainer { filter: Filter::of(plan), plan: plan.clone(), rules, machine, tally: Tally::default(), telling }
     }
 
     fn scene(&self) -> Scene<'_> {
@@ -56,11 +56,36 @@ impl Explainer {
     }
 
     /// Takes the end of the run, and tells what is left to tell.
-    #[must_use]
     pub fn end(mut self, id: &str, ending: &Ending) -> Record {
         let denials = why::ended(&self.scene(), ending);
         self.take(denials);
         self.telling.end(&self.tally);
         Record::new(id, &self.plan, self.tally)
     }
+}
+
+impl Report for Explainer {
+    fn call(&mut self, call: &Call) {
+        let denials = why::why(&self.scene(), call);
+        self.take(denials);
+    }
+}
+
+/// The lines of the profile that flags name: of a name or a file, or of what was compiled into a folder.
+///
+/// # Errors
+/// As those of finding it.
+pub fn lines(profile: Option<&str>, compiled: Option<&Path>) -> Result<Rules, String> {
+    let home = std::env::var("HOME").ok().filter(|home| home.starts_with('/'));
+    if let Some(folder) = compiled {
+        return Ok(Rules::of_manifest(&artefacts::manifest(folder, profile)?.1, home));
+    }
+    let document = match profile {
+        Some(name) => Search::of_user().document(name)?,
+        None => {
+            let own = built_in::document("default").ok_or("there is no built-in profile default")?;
+            own.map_err(|faults| faults.to_string())?
+        }
+    };
+    Ok(Rules::of_document(&document, home))
 }

@@ -7,7 +7,6 @@
 
 mod action;
 mod arch;
-mod arguments;
 mod bpf;
 mod cache;
 mod cache_file;

@@ -147,6 +147,11 @@ pub enum Command {
     SelftestPart(selftest::Part),
     /// Show, apply and throw away what sandboxes wrote to stages (`run --stage`)
     Stage(stage::Stage),
+    /// Say why something was denied in a run with --explain, and what would allow it
+    ///
+    /// Of the last one, or of the one with this id. Of a container that is there still: what its broker has recorded and
+    /// which limits it has met.
+    Why(Why),
     /// Write a config.json to start from
     Spec(Spec),
     /// Print what this runtime can do as JSON
@@ -266,6 +271,20 @@ pub struct Plan {
     /// The name that the container would have
     #[arg(value_name = "ID", default_value = "example")]
     pub id: String,
+}
+
+/// `why`
+#[derive(Debug, Args)]
+pub struct Why {
+    /// The sandbox or container [default: the last that was explained]
+    #[arg(value_name = "ID", conflicts_with = "last")]
+    pub id: Option<String>,
+    /// The last that was explained
+    #[arg(long)]
+    pub last: bool,
+    /// Print it as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `doctor`

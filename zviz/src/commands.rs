@@ -8,6 +8,7 @@ mod delete;
 mod doctor;
 mod events;
 mod exec;
+mod explain;
 mod features;
 mod kill;
 mod list;
@@ -25,6 +26,7 @@ mod stage;
 mod start;
 mod state;
 mod update;
+mod why;
 
 use crate::cli::{Cli, Command, Global};
 use crate::log::Log;
@@ -78,6 +80,7 @@ pub fn run(cli: Cli, log: &Log) -> Result<u8, Failure> {
         Command::Selftest(flags) => return selftest::run(&context, &flags),
         Command::SelftestPart(flags) => return selftest::run_part(&context, &flags),
         Command::Stage(flags) => return stage::run(&context, &flags),
+        Command::Why(flags) => why::run(&context, &flags)?,
         Command::Spec(spec) => spec::run(&spec)?,
         Command::Features => features::run()?,
         Command::Plan(plan) => plan::run(&context, &plan)?,

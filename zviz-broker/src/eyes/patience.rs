@@ -19,7 +19,6 @@ impl Eyes {
                 self.assign(id);
             }
         }
-        self.look_after_alone();
         if self.pending.is_empty() && self.crew.is_small() {
             return;
         }

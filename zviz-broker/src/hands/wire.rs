@@ -179,36 +179,20 @@ pub(super) fn send_file(eyes: BorrowedFd<'_>, file: OwnedFd) -> Result<(), Errno
 }
 
 /// What a hand tells the eyes before it is done.
-pub(super) enum Report<'e> {
-    /// By this socket.
-    Eyes(BorrowedFd<'e>),
-    /// Nobody hears it: nothing may take long.
-    Nobody,
-}
+pub(super) struct Report<'e>(pub BorrowedFd<'e>);
 
 impl Report<'_> {
     /// That what follows may take for ever, by the nature of what is done.
-    ///
-    /// # Errors
-    /// NOT_SEEN where it may not.
-    pub(super) fn blocks(&self) -> Result<(), Errno> {
-        let Report::Eyes(eyes) = self else { return Err(NOT_SEEN) };
+    pub(super) fn blocks(&self) {
         // Whoever does not hear it has ended, and this process with it.
-        let _ = rights::send_with(*eyes, &BLOCKS.to_le_bytes(), &[]);
-        Ok(())
-    }
-
-    /// Whether nothing may wait for somebody else, even for the holder of a lease.
-    pub(super) fn hurries(&self) -> bool {
-        matches!(self, Report::Nobody)
+        let _ = rights::send_with(self.0, &BLOCKS.to_le_bytes(), &[]);
     }
 
     /// That somebody outside decides, and waits for that.
     pub(super) fn asks(&self, judged: (Ruling, Vec<u8>)) -> Result<(), Errno> {
-        let Report::Eyes(eyes) = self else { return Err(NOT_SEEN) };
-        rights::send_with(*eyes, &[&ASKS.to_le_bytes()[..], &encode_judged(judged)].concat(), &[])?;
+        rights::send_with(self.0, &[&ASKS.to_le_bytes()[..], &encode_judged(judged)].concat(), &[])?;
         let mut errno = [0u8; 4];
-        let received = rights::receive(*eyes, &mut errno)?;
+        let received = rights::receive(self.0, &mut errno)?;
         match (received.bytes, i32::from_le_bytes(errno)) {
             (4, 0) => Ok(()),
             (4, errno) => Err(Errno::from_raw(errno)),

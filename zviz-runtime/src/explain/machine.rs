@@ -87,11 +87,6 @@ impl Outside for Machine {
         let text = fs::read_to_string(self.pids.as_ref()?).ok()?;
         text.lines().find_map(|line| line.strip_prefix("max ")?.trim().parse().ok())
     }
-
-    fn descriptor(&self, pid: i32, number: u64) -> Option<String> {
-        let number = i32::try_from(number).ok().filter(|number| *number >= 0)?;
-        fs::read_link(format!("/proc/{pid}/fd/{number}")).ok()?.to_str().map(str::to_owned)
-    }
 }
 
 fn text(path: &Path) -> Option<CString> {

@@ -10,6 +10,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+use zviz_broker::audit::text::Text;
 
 /// Below the state root, under a name that is no id.
 const FOLDER: &str = ".explained";
@@ -23,12 +24,12 @@ const LONGEST: u64 = 16 << 20;
 pub struct Record {
     /// The sandbox's name.
     pub id: String,
-    /// When it ended, in the form of RFC 3339.
-    pub ended: String,
+    /// When it ended, in the form of RFC 3339; absent where it may run still.
+    pub ended: Option<String>,
     /// Under which profile.
     pub profile: String,
     /// Its first word.
-    pub program: String,
+    program: String,
     /// What.
     #[serde(flatten)]
     pub tally: Tally,
@@ -40,11 +41,17 @@ impl Record {
     pub fn new(id: &str, plan: &Plan, tally: Tally) -> Record {
         Record {
             id: id.to_owned(),
-            ended: time::now_seconds(),
+            ended: Some(time::now_seconds()),
             profile: plan.profile.name.clone(),
             program: plan.process.args.first().cloned().unwrap_or_default(),
             tally,
         }
+    }
+
+    /// What ran, fit to be shown.
+    #[must_use]
+    pub fn program(&self) -> String {
+        Text::new(self.program.as_bytes(), 64).to_string()
     }
 
     /// Keeps it, and lets the oldest go.

@@ -39,6 +39,11 @@ impl Tally {
         self.denials.push(Counted { denial, times: 1 });
         self.denials.last().map(|counted| &counted.denial)
     }
+
+    /// As [`Tally::add`], for who does not care whether it is new.
+    pub(super) fn count(&mut self, denial: Denial) {
+        let _ = self.add(denial);
+    }
 }
 
 #[cfg(test)]

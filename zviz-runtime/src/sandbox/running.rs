@@ -16,7 +16,7 @@ use crate::store::Store;
 use std::io::{self, stdin, stdout};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use zviz_observe::{Call, Observer, Report, Reporting, Summary};
 use zviz_sys::process::pidfd_send_signal;
 use zviz_sys::tend;
@@ -108,10 +108,12 @@ pub struct Observed<R> {
     pub summary: Summary,
     /// The most memory that its cgroup was charged with, in bytes, where it has one of version 2 (memory.peak, Linux 5.19).
     pub memory_peak: Option<u64>,
+    /// Processes that the kernel has killed for want of memory, as far as it counts.
+    pub memory_kills: u64,
 }
 
-/// As in `Observed`: who was told, what was counted, the most memory.
-type Seen<R> = (R, Summary, Option<u64>);
+/// As in `Observed`: who was told, what was counted, the most memory, kills for want of it.
+type Seen<R> = (R, Summary, Option<u64>, u64);
 
 /// A sandbox that was decided on, and is not made yet.
 #[derive(Debug)]
@@ -210,6 +212,18 @@ impl Decided {
         self.forced.as_ref()
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> &Id {
+        &self.id
+    }
+
+    /// When everything inside is killed.
+    #[must_use]
+    pub fn timeout(&self) -> Option<Duration> {
+        self.lowered.timeout
+    }
+
     /// Runs the command and waits for its end. `terminal` is the caller's, where the command gets one of its own: standard
     /// input and output are tied to it.
     ///
@@ -246,8 +260,8 @@ impl Decided {
         report: R,
     ) -> Result<Observed<R>, Error> {
         let (outcome, seen) = self.go(store, terminal, tell, Some(report))?;
-        let (report, summary, memory_peak) = seen.ok_or(zviz_observe::Error::Died)?;
-        Ok(Observed { outcome, report, summary, memory_peak })
+        let (report, summary, memory_peak, memory_kills) = seen.ok_or(zviz_observe::Error::Died)?;
+        Ok(Observed { outcome, report, summary, memory_peak, memory_kills })
     }
 
     fn go<R: Report>(
@@ -320,8 +334,10 @@ impl Decided {
         };
         let seen = reporting.map(Reporting::finish).transpose();
         let peak = container.memory_peak();
+        // Who asks for it asks out of curiosity.
+        let kills = if seen.as_ref().is_ok_and(Option::is_some) { container.memory_kills() } else { 0 };
         start::finish(container)?;
-        Ok((outcome, seen?.map(|(report, summary)| (report, summary, peak))))
+        Ok((outcome, seen?.map(|(report, summary)| (report, summary, peak, kills))))
     }
 }
 

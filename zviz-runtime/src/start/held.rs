@@ -1,6 +1,7 @@
 //! A container that was created here, until its end.
 
 use super::{Error, Waiting, broker, start};
+use crate::apply::cgroup::oom;
 use crate::apply::hooks::HookError;
 use crate::container::{State, Status};
 use crate::plan::Backend;
@@ -47,6 +48,12 @@ impl Container {
         let payload = self.state.plan.cgroup.payload();
         let dir = payload.v2.as_ref()?.dir();
         std::fs::read_to_string(dir.join("memory.peak")).ok()?.trim().parse().ok()
+    }
+
+    /// How many of its processes the kernel has killed for want of memory, where it counts them.
+    #[must_use]
+    pub fn memory_kills(&self) -> u64 {
+        oom::kills(&self.state.plan.cgroup).unwrap_or(0)
     }
 
     /// Lets other commands see and change it while its payload runs.

@@ -57,13 +57,13 @@ fn file(scene: &Scene<'_>, call: &Call, errno: Errno, files: &Files) -> Option<D
     };
     let cause = if of_lists { "unlisted" } else { "pattern" };
     let denial = scene.told(Denial::new(Layer::Broker, cause).what(what), call, &path);
-    let changes = changes(&path, (reads, writes), files, rule.as_ref(), of_lists);
+    let changes = changes((&path, &scene.lasting(&path)), (reads, writes), files, rule.as_ref(), of_lists);
     let listed = if writes { "filesystem.writable" } else { "filesystem.base" };
     Some(denial.rule(rule.or_else(|| scene.rules.key(listed))).changes(changes))
 }
 
 fn changes(
-    path: &str,
+    (path, lasting): (&str, &str),
     (reads, writes): (bool, bool),
     files: &Files,
     rule: Option<&Origin>,
@@ -77,8 +77,8 @@ fn changes(
     let mut changes = Vec::new();
     if of_lists {
         let list = if writes { "writable" } else { "readonly" };
-        let yaml = format!("filesystem: {{{list}: [{}]}}", quoted(path));
-        changes.push(Change::yaml(yaml, Risk::Medium, format!("lets exactly this be {verb}")));
+        let yaml = format!("filesystem: {{{list}: [{}]}}", quoted(lasting));
+        changes.push(Change::yaml(yaml, Risk::Medium, format!("lets this be {verb}")));
         return changes;
     }
     // What is hidden comes first, and nothing but taking it away helps.

@@ -1,6 +1,6 @@
 //! What is told of a denial.
 
-use super::{Change, Origin};
+use super::{Change, Origin, Rules};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use zviz_broker::audit::text::Text;
@@ -83,6 +83,19 @@ impl Denial {
             what: String::new(),
             changes: Vec::new(),
             expected: false,
+        }
+    }
+
+    /// What the broker has recorded; its words are escaped already.
+    pub(crate) fn recorded(call: &str, object: &str, result: &str, rule: &str) -> Denial {
+        let own = |text: &str| text.chars().take(LONGEST).collect();
+        Denial {
+            call: own(call),
+            object: own(object),
+            result: own(result),
+            rule: Rules::default().told(rule),
+            what: format!("the broker's policy denies it ({})", shown(rule.as_bytes())),
+            ..Denial::new(Layer::Broker, "recorded")
         }
     }
 

@@ -5,7 +5,6 @@ use super::limits::more;
 use super::{Denial, Layer, Scene};
 use crate::foreground::Outcome;
 use std::time::Duration;
-use zviz_sys::wait::Exit;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,19 +55,7 @@ pub fn ended(scene: &Scene<'_>, ending: &Ending) -> Vec<Denial> {
             };
             met("wall-time", "SIGKILL", "its time was up".into(), "resources.wall_time", change);
         }
-        Outcome::Ended(Exit::Signal(libc::SIGXCPU)) if limits.cpu_time.is_some() => {
-            let seconds = limits.cpu_time.unwrap_or_default();
-            let yaml = format!("resources: {{cpu_time: {}s}}", seconds.saturating_mul(2));
-            let change = Change::yaml(yaml, Risk::Low, "it may compute for so long");
-            met(
-                "cpu-time",
-                "SIGXCPU",
-                format!("it has computed for {seconds} seconds"),
-                "resources.cpu_time",
-                Some(change),
-            );
-        }
-        _ => {}
+        Outcome::Ended(_) => {}
     }
     denials
 }

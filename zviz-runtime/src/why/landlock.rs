@@ -69,7 +69,7 @@ fn file(scene: &Scene<'_>, call: &Call, named: &Named, landlock: &Landlock) -> O
     let path = text(named);
     // A new file's own rule has nothing to hold on to.
     let of_folder = matches!(named.intent, Intent::Create | Intent::Remove);
-    let there = if of_folder { place.clone() } else { path.clone() };
+    let there = scene.lasting(if of_folder { &place } else { &path });
     let (cause, key, what) = if execute && !executes {
         ("execute", "filesystem.executable", "programs are not executed here")
     } else if write && !writes {
@@ -101,12 +101,12 @@ fn changes(scene: &Scene<'_>, cause: &str, path: &str, kept: Option<Origin>) -> 
             None if scene.is_readonly(path) => share(scene, Path::new(path), true).into_iter().collect(),
             None => {
                 let yaml = format!("filesystem: {{writable: [{}]}}", quoted(path));
-                vec![Change::yaml(yaml, Risk::Medium, "lets exactly this be written")]
+                vec![Change::yaml(yaml, Risk::Medium, "lets this be written")]
             }
         },
         _ => {
             let yaml = format!("filesystem: {{readonly: [{}]}}", quoted(path));
-            vec![Change::yaml(yaml, Risk::Medium, "lets exactly this be read")]
+            vec![Change::yaml(yaml, Risk::Medium, "lets this be read")]
         }
     }
 }

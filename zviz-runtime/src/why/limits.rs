@@ -71,10 +71,7 @@ fn file_size(scene: &Scene<'_>, call: &Call) -> Option<Denial> {
 }
 
 fn space(scene: &Scene<'_>, call: &Call) -> Option<Denial> {
-    let path = match call.paths.last() {
-        Some(named) => text(named),
-        None => scene.outside.descriptor(call.pid, call.args[0])?,
-    };
+    let path = text(call.paths.last()?);
     let mount = scene.mount(&path)?;
     let MountKind::Filesystem(filesystem) = &mount.kind else { return None };
     let size = filesystem.options.iter().find(|(key, _)| key == "size")?.1.as_deref()?.parse::<u64>().ok()?;

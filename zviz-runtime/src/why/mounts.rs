@@ -84,9 +84,10 @@ fn absent(scene: &Scene<'_>, call: &Call, path: &Path, intent: Intent) -> Option
     if place_is_inside || !scene.outside.host_has(place) {
         return None;
     }
+    let it = if makes { "the folder" } else { "it" };
     let what = match private {
-        true => "the host has it; the sandbox has a folder of its own there",
-        false => "the host has it, and it is not shared",
+        true => format!("the host has {it}; what the sandbox has there is its own"),
+        false => format!("the host has {it}, and it is not shared"),
     };
     let denial = Denial::new(Layer::Mounts, "not-shared").what(what);
     let mut changes: Vec<Change> = share(scene, place, intent.writes()).into_iter().collect();
@@ -182,7 +183,8 @@ fn readonly(scene: &Scene<'_>, call: &Call, named: &Named, errno: Errno) -> Opti
         return Some(denial("the profile shares the current folder to be read").rule(Some(rule)).changes([change]));
     }
     let mut changes: Vec<Change> = again(scene, mount, &path, &place).into_iter().collect();
-    changes.extend(empty_folder(&place).filter(|_| makes));
+    // What is to be made can be made in another folder; what is to be found there cannot.
+    changes.extend(empty_folder(&place).filter(|_| named.intent == Intent::Create && place != path));
     let what = match mount.origin.strip_prefix("--ro ") {
         Some(_) => format!("is shared to be read: {}", mount.origin),
         None => format!("is read-only: {}", mount.origin),
@@ -213,7 +215,7 @@ fn unexecutable(scene: &Scene<'_>, call: &Call, path: &str) -> Option<Denial> {
     let denial = Denial::new(Layer::Mounts, "noexec");
     let files = &scene.plan.profile.files;
     if files.executable.is_some() && !files.executes(path) {
-        let yaml = format!("filesystem: {{executable: [{}]}}", quoted(path));
+        let yaml = format!("filesystem: {{executable: [{}]}}", quoted(&scene.lasting(path)));
         let change = Change::yaml(yaml, Risk::High, "what is written inside can then be executed");
         let rule = scene.rules.key("filesystem.executable");
         let what = "the profile lets no program be executed from a folder that is written";
@@ -233,8 +235,7 @@ fn mapped(scene: &Scene<'_>, call: &Call, errno: Errno) -> Option<Denial> {
     if errno != Errno::EPERM || name(call) != "mmap" || call.args[2] & libc::PROT_EXEC as u64 == 0 {
         return None;
     }
-    let path = scene.outside.descriptor(call.pid, call.args[4])?;
-    unexecutable(scene, call, &path)
+    unexecutable(scene, call, &text(call.paths.first()?))
 }
 
 /// A name that was to move between two mounts that are one file system on the host.

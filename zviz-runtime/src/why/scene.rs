@@ -24,8 +24,6 @@ pub trait Outside {
     fn host_listens(&self, address: &SocketAddr) -> bool;
     /// How often the container's processes met their number's limit; none where nobody counts.
     fn pids_met(&self) -> Option<u64>;
-    /// What a descriptor of the caller leads to, inside.
-    fn descriptor(&self, pid: i32, number: u64) -> Option<String>;
 }
 
 /// The filter of a plan, compiled.
@@ -81,6 +79,19 @@ impl<'a> Scene<'a> {
         let MountKind::Bind(bind) = &mount.kind else { return None };
         let rest = path.strip_prefix(mount.destination.trim_end_matches('/'))?;
         Some(format!("{}{rest}", bind.source.trim_end_matches('/')))
+    }
+
+    /// What is there when the sandbox starts, of a path or of the folders above it: what is named has to be.
+    pub(super) fn lasting(&self, path: &str) -> String {
+        let Some(mount) = self.mount(path) else { return path.to_owned() };
+        let mut place = path;
+        while place != mount.destination && within(place, &mount.destination) {
+            if self.host_path(place).is_some_and(|host| self.outside.host_has(Path::new(&host))) {
+                return place.to_owned();
+            }
+            place = parent(place);
+        }
+        mount.destination.clone()
     }
 
     /// Whether a path's mount is read-only.

@@ -105,6 +105,9 @@ pub struct Sandbox {
     /// Keep what is written to the current directory out of it, for `zviz stage`
     #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "", help_heading = "Sandbox")]
     pub stage: Option<String>,
+    /// Say why something is denied, and what would allow it: text, json, or json:FILE
+    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text", help_heading = "Sandbox")]
+    pub explain: Option<String>,
     /// Print what would be done as JSON, and do nothing
     #[arg(long, help_heading = "Sandbox")]
     pub json: bool,
@@ -221,6 +224,7 @@ impl Sandbox {
             profile,
             compiled,
             stage,
+            explain,
             json,
         } = self;
         first(&[
@@ -245,6 +249,7 @@ impl Sandbox {
             (profile.is_some(), "--profile"),
             (compiled.is_some(), "--compiled"),
             (stage.is_some(), "--stage"),
+            (explain.is_some(), "--explain"),
             (*json, "--json"),
         ])
     }

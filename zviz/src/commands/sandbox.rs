@@ -1,7 +1,7 @@
 //! `run -- COMMAND`: one command in a sandbox, in the foreground.
 
 use super::out::Out;
-use super::{Context, Failure, stage};
+use super::{Context, Failure, explain, stage};
 use crate::cli;
 use std::io::{IsTerminal, stdin, stdout};
 use zviz_runtime::console::Terminal;
@@ -25,6 +25,7 @@ pub fn run(context: &Context, run: &cli::Run, command: &[String]) -> Result<u8, 
 fn sandboxed(context: &Context, run: &cli::Run, command: &[String]) -> anyhow::Result<u8> {
     let flags = &run.sandbox;
     let receipt = Out::of("--receipt", run.receipt.as_deref())?;
+    let explain = flags.explain.as_deref().map(|form| explain::asked(form, flags)).transpose()?;
     let has_terminal = stdin().is_terminal() && stdout().is_terminal();
     let mut sandbox = asked(flags, has_terminal).sandbox(command.to_vec())?;
     let host = Host::probe()?;
@@ -46,23 +47,32 @@ fn sandboxed(context: &Context, run: &cli::Run, command: &[String]) -> anyhow::R
         }
         None => None,
     };
-    let ended = decide_and_run(context, flags.json, sandbox, &store, host, has_terminal, receipt);
+    let beside = Beside { json: flags.json, has_terminal, receipt, explain };
+    let ended = decide_and_run(context, sandbox, &store, host, beside);
     if let Some(stage) = stage {
         stage.end(context);
     }
     ended
 }
 
+/// What is wanted beside the run.
+struct Beside {
+    json: bool,
+    has_terminal: bool,
+    receipt: Option<Out>,
+    explain: Option<explain::Asked>,
+}
+
 fn decide_and_run(
     context: &Context,
-    json: bool,
     sandbox: Sandbox,
     store: &Store,
     host: Host,
-    has_terminal: bool,
-    receipt: Option<Out>,
+    beside: Beside,
 ) -> anyhow::Result<u8> {
-    let decided = sandbox.decide(store, host)?;
+    let Beside { json, has_terminal, receipt, explain } = beside;
+    let mut decided = sandbox.decide(store, host)?;
+    let explainer = explain.map(|asked| asked.explainer(&mut decided.plan, has_terminal));
     if let Some(why) = decided.forced() {
         context
             .log
@@ -78,7 +88,10 @@ fn decide_and_run(
     let terminal = has_terminal.then(Terminal::find).transpose()?;
     let told = receipt.map(|out| move |receipt: &Receipt<'_>| out.write(&receipt.to_json()?));
     let tell = told.as_ref().map(|told| told as &Tell<'_>);
-    Ok(decided.run_and_tell(store, terminal, tell)?.status())
+    match explainer {
+        Some(explainer) => explain::run(context, decided, store, terminal, tell, explainer),
+        None => Ok(decided.run_and_tell(store, terminal, tell)?.status()),
+    }
 }
 
 fn asked(flags: &cli::Sandbox, terminal: bool) -> Flags {
