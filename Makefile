@@ -1,7 +1,7 @@
 # make run    builds zviz and runs a real program in a sandbox
 # make test   checks and tests everything that this machine can show
 # make bench  compares start-up times with runc, crun and bubblewrap, and what mediated and filtered calls cost
-# make test-vm  tests limits, systemd and AppArmor in a virtual machine
+# make test-vm  tests limits, systemd, AppArmor and SELinux in a virtual machine
 # make fuzz   fuzzes each of FUZZ_TARGETS for FUZZ_SECONDS
 
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')

@@ -165,9 +165,11 @@ pub fn remove(locked: Locked, state: &State, kill_leftovers: bool) -> Result<Vec
     }
     unwatch(state);
     let unloaded = apparmor::release(state.plan.apparmor.as_ref(), locked.dir());
-    unloaded.map_err(|source| Error::AppArmor { id: state.id.clone(), source })?;
     locked.remove()?;
-    Ok(poststop(state))
+    let said = poststop(state);
+    // A policy that is locked by now is no reason to keep the container: the profile goes with the next one's.
+    unloaded.map_err(|source| Error::AppArmor { id: state.id.clone(), source })?;
+    Ok(said)
 }
 
 /// Takes away what there is of a container whose start failed; what cannot be stays to be deleted. Gives what went wrong
@@ -177,10 +179,9 @@ pub(crate) fn undo(locked: Locked, state: &State) -> Vec<hooks::HookError> {
     let _ = cgroup::kill(&state.plan.cgroup, Signal::SIGKILL);
     unwatch(state);
     let detached = state.attached.as_ref().is_none_or(|root| root.detach().is_ok());
-    let removed = cgroup::remove(&state.plan.cgroup).is_ok()
-        && detached
-        && apparmor::release(state.plan.apparmor.as_ref(), locked.dir()).is_ok()
-        && locked.remove().is_ok();
+    let empty = cgroup::remove(&state.plan.cgroup).is_ok() && detached;
+    let _ = apparmor::release(state.plan.apparmor.as_ref(), locked.dir());
+    let removed = empty && locked.remove().is_ok();
     if removed && state.init.is_some() { poststop(state) } else { Vec::new() }
 }
 

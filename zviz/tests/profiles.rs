@@ -162,6 +162,7 @@ fn what_is_wrong_with_a_profile_is_told_and_leaves_nothing() {
             ("network: {ingress: {deny_all: true}}\n", "own.yaml:1: network.ingress.deny_all: who listens"),
             ("network: {allow_domains: [crates.io]}\n", "own.yaml:1: network.allow_domains: cannot be had"),
             ("lsm: {type: apparmor, profile: nobody}\n", "no AppArmor"),
+            ("lsm: {type: apparmor}\n", "no AppArmor"),
             ("requirements: {lsm: required}\n", "requirements.lsm: neither an AppArmor profile"),
         ] {
             if expected == "no AppArmor" && fs::exists("/sys/kernel/security/apparmor").unwrap() {

@@ -85,8 +85,8 @@ pub(crate) fn acquire(policy: &Policy, directory: &File, path: &Path) -> Result<
     let uses = Uses::open()?;
     let binary = parser::compile(policy, &uses.compiled())?;
     let _lock = uses.lock()?;
-    // What somebody left who died: room for this one, and nothing that stays for ever.
-    uses.sweep()?;
+    // What somebody left who died. If it cannot be unloaded now, who has it last is told.
+    let _ = uses.sweep();
     uses.note(&policy.name, directory, path)?;
     let loaded = match kernel::is_loaded(&policy.name) {
         Ok(true) => Ok(()),
@@ -102,7 +102,7 @@ pub(crate) fn acquire(policy: &Policy, directory: &File, path: &Path) -> Result<
 /// A container has no process any more: unloads its profile, if it was the last that had it.
 ///
 /// # Errors
-/// What cannot be undone; it can be tried again.
+/// What cannot be undone; the next container's start or end tries it again.
 pub(crate) fn release(policy: Option<&Policy>, directory: &File) -> Result<(), Error> {
     let Some(policy) = policy else { return Ok(()) };
     let uses = Uses::open()?;

@@ -11,6 +11,7 @@ const LOADED: &str = "/sys/kernel/security/apparmor/profiles";
 /// Loads, over one of the same name if there is one: two that load the same at once do not meet.
 const REPLACE: &str = "/sys/kernel/security/apparmor/.replace";
 const REMOVE: &str = "/sys/kernel/security/apparmor/.remove";
+const ENFORCE: &str = "enforce";
 /// linux/magic.h.
 const SECURITYFS_MAGIC: i64 = 0x7363_6673;
 /// The first pid namespace's inode, PROC_PID_INIT_INO of linux/proc_ns.h: every process of the machine is in it.
@@ -32,12 +33,17 @@ fn open(path: &'static str, what: &'static str, name: &str, options: &OpenOption
 
 /// Whether a profile is there and enforced.
 pub(super) fn is_loaded(name: &str) -> Result<bool, Error> {
+    Ok(mode(name)?.as_deref() == Some(ENFORCE))
+}
+
+/// What is done with what a profile does not allow, such as `enforce`; none if it is not there.
+fn mode(name: &str) -> Result<Option<String>, Error> {
     const WHAT: &str = "look among AppArmor's profiles for";
     let file = open(LOADED, WHAT, name, OpenOptions::new().read(true))?;
     let text =
         io::read_to_string(file).map_err(|source| Error::Kernel { what: WHAT, name: name.to_owned(), source })?;
-    let line = format!("{name} (enforce)");
-    Ok(text.lines().any(|loaded| loaded == line))
+    let mode = |line: &str| line.strip_prefix(name)?.strip_prefix(" (")?.strip_suffix(')').map(str::to_owned);
+    Ok(text.lines().find_map(mode))
 }
 
 /// Loads what apparmor_parser(8) has made of a profile.
@@ -47,9 +53,9 @@ pub(super) fn load(name: &str, binary: &[u8]) -> Result<(), Error> {
 
 /// Unloads one. One that is not there is none to unload.
 pub(super) fn remove(name: &str) -> Result<(), Error> {
-    match write(REMOVE, "unload the AppArmor profile", name, name.as_bytes()) {
-        Err(Error::Kernel { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
+    match mode(name)? {
+        Some(_) => write(REMOVE, "unload the AppArmor profile", name, name.as_bytes()),
+        None => Ok(()),
     }
 }
 

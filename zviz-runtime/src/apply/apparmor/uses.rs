@@ -85,25 +85,36 @@ impl Uses {
 
     /// Unloads what no container has any more, nor any process. Whether something is to be unloaded as soon as a process has
     /// ended.
+    ///
+    /// # Errors
+    /// The first; what comes after it is unloaded all the same.
     pub(super) fn sweep(&self) -> Result<bool, Error> {
-        let mut soon = false;
+        let (mut soon, mut wrong) = (false, None);
         for entry in fs::read_dir(&self.path).map_err(self.failed("list"))?.flatten() {
             let Some(name) = entry.file_name().to_str().filter(|name| is_ours(name)).map(str::to_owned) else {
                 continue;
             };
-            if self.used(&name)? {
-                continue;
-            }
-            match kernel::confined(&name) {
-                Confined::Nobody => {
-                    kernel::remove(&name)?;
-                    fs::remove_dir(entry.path()).map_err(self.failed("forget a profile"))?;
-                }
-                Confined::Somebody => soon = true,
-                Confined::Unknown => {}
+            match self.unload(&name) {
+                Ok(waits) => soon |= waits,
+                Err(error) => wrong = wrong.or(Some(error)),
             }
         }
-        Ok(soon)
+        wrong.map_or(Ok(soon), Err)
+    }
+
+    /// Unloads one that nobody has. Whether only a process stands in the way.
+    fn unload(&self, name: &str) -> Result<bool, Error> {
+        if self.used(name)? {
+            return Ok(false);
+        }
+        match kernel::confined(name) {
+            Confined::Somebody => return Ok(true),
+            Confined::Unknown => return Ok(false),
+            Confined::Nobody => {}
+        }
+        kernel::remove(name)?;
+        fs::remove_dir(self.path.join(name)).map_err(self.failed("forget a profile"))?;
+        Ok(false)
     }
 
     /// Whether a container has it. Notes of those that are not there any more are taken away.
