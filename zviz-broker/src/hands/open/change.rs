@@ -86,14 +86,14 @@ impl Opener<'_> {
                     // With an O_PATH descriptor it fails, as it would.
                     return nix::sys::stat::fchmod(&file.file, Mode::from_bits_truncate(mode));
                 }
-                path::chmodat(self.own.as_fd(), &*name::number(file.file.as_fd())?, mode)
+                path::chmodat(self.own.as_fd(), &name::number(file.file.as_fd())?, mode)
             }
             _ => Err(Errno::ENOSYS),
         }
     }
 
     fn again(&self, file: &Found, flags: i32) -> Result<std::os::fd::OwnedFd, Errno> {
-        path::openat(self.own.as_fd(), &*name::number(file.file.as_fd())?, flags, 0)
+        path::openat(self.own.as_fd(), &name::number(file.file.as_fd())?, flags, 0)
     }
 
     /// Whether the caller's own limit lets a file be so long: this process has none. getrlimit(2), RLIMIT_FSIZE.

@@ -7,7 +7,7 @@ use crate::support::{Done, ZVIZ, program, skip};
 fn inside(docker: &Docker, security: &[&str], flags: &str, script: &str) -> Done {
     let shared = format!("--volume={ZVIZ}:/zviz:ro");
     let mut all = vec!["--runtime=runc", &shared, "--workdir=/work"];
-    all.extend(security.iter().map(|word| *word));
+    all.extend(security.iter().copied());
     docker.sh(&all, &format!("/zviz --root /work/.state run {flags} -- sh -c '{script}'"))
 }
 
