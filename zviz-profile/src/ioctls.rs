@@ -26,6 +26,13 @@ pub(crate) fn read(text: &str) -> Option<u32> {
     }
 }
 
+/// A command as one may write it: by its name, if it has one.
+#[must_use]
+pub fn words(command: u32) -> String {
+    let named = COMMANDS.iter().find(|(_, number)| *number == command);
+    named.map_or_else(|| format!("0x{command:x}"), |(name, _)| (*name).to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,5 +43,6 @@ mod tests {
         assert_eq!(read("0x5413"), Some(0x5413));
         assert_eq!(read("21523"), Some(0x5413));
         assert_eq!(read("TIOCSTY"), None);
+        assert_eq!([words(0x5413), words(0x1234)], ["TIOCGWINSZ", "0x1234"]);
     }
 }

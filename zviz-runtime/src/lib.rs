@@ -13,6 +13,7 @@ pub mod features;
 pub mod foreground;
 pub mod host;
 mod launch;
+pub mod learn;
 pub mod pidfile;
 pub mod plan;
 pub mod prepare;

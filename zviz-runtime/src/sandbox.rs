@@ -32,7 +32,7 @@ mod words;
 
 pub use facts::Facts;
 pub use flags::Flags;
-pub use folders::CURRENT;
+pub use folders::{CURRENT, is_shared};
 pub use lower::{Lowered, lower};
 pub use probe::probe;
 pub use running::{Decided, Error, Observed};

@@ -6,6 +6,7 @@ mod broker;
 mod bundled;
 mod compile;
 mod exec;
+mod learn;
 pub mod profile;
 mod run;
 pub mod selftest;
@@ -16,6 +17,7 @@ pub use broker::Broker;
 pub use bundled::{Bundled, Create};
 pub use compile::Compile;
 pub use exec::Exec;
+pub use learn::Learn;
 pub use run::{Backend, Network, Run, Sandbox, Target, Userns};
 pub use update::Update;
 
@@ -138,6 +140,11 @@ pub enum Command {
     /// Writes the seccomp program, what the broker is told, and a manifest that says which rule is where: the same bytes for
     /// the same text. `run --compiled` uses them.
     Compile(Compile),
+    /// Run a command, and write a profile of what it needs
+    ///
+    /// The command runs in a sandbox, in the current directory, and its system calls are looked at, which makes it several
+    /// times slower; one that traces others (a debugger) cannot run so.
+    Learn(Box<Learn>),
     /// Show, list and check profiles
     Profile(profile::Profile),
     /// Attempt to escape from a sandbox of a profile on this host, and say what came of each attempt

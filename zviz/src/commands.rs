@@ -11,6 +11,7 @@ mod exec;
 mod explain;
 mod features;
 mod kill;
+mod learn;
 mod list;
 mod out;
 mod pause;
@@ -67,6 +68,7 @@ pub fn run(cli: Cli, log: &Log) -> Result<u8, Failure> {
         Command::Create(create) => create::run(&context, &create)?,
         Command::Start(one) => start::run(&context, &one)?,
         Command::Run(run) => return run::run(&context, &run),
+        Command::Learn(learn) => return learn::run(&context, &learn),
         Command::Exec(exec) => return exec::run(&context, &exec),
         Command::State(one) => state::run(&context, &one)?,
         Command::List(list) => list::run(&context, &list)?,

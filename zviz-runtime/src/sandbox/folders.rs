@@ -190,6 +190,12 @@ pub(super) enum Workspace {
     Unseen,
 }
 
+/// Whether the folder that a caller stands in is shared, without a word of its own and with the host's root.
+#[must_use]
+pub fn is_shared(cwd: &str) -> bool {
+    matches!(workspace(cwd, &Sandbox::default()), Workspace::Shared)
+}
+
 /// A folder that holds the whole system, or other people's things, is not a place of work.
 pub(super) fn workspace(cwd: &str, sandbox: &Sandbox) -> Workspace {
     let image = sandbox.rootfs.is_some();

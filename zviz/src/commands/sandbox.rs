@@ -94,7 +94,7 @@ fn decide_and_run(
     }
 }
 
-fn asked(flags: &cli::Sandbox, terminal: bool) -> Flags {
+pub(super) fn asked(flags: &cli::Sandbox, terminal: bool) -> Flags {
     let value = |value: Option<&str>| value.map(str::to_owned);
     Flags {
         rw: flags.rw.clone(),

@@ -1,0 +1,354 @@
+//! From paths to the lists of a profile.
+//!
+//! What is granted is what was used, made general by these rules, each path by the first that holds:
+//!
+//! - a secret, or the socket of an agent: not granted, and hidden where a folder around it is granted;
+//! - of the kernel's (/dev, /proc, /sys), or of /run: there anyway, or not there anyway;
+//! - the folder that the program is started in, all of it: read, or written if anything in it was;
+//! - the home folder, /tmp, /var/tmp: an empty one in memory;
+//! - of the system's (/usr, /opt ...), but not of /etc: the folder that it is in, and the one around if that has three such;
+//! - a link in a folder of /etc's, such as /etc/alternatives: that folder;
+//! - the rest: itself, or the folder that it is in if three or more of that were used, but never /, /etc, /home or the like.
+
+use super::needs::{Needs, Uses};
+use super::programs::{chain, interpreter};
+use super::secrets::{in_folder, why_secret};
+use crate::profile::files::{OWN, within};
+use crate::sandbox::folders::SYSTEM;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// So many of one folder stand for the folder.
+const MANY: usize = 3;
+/// Too much to be granted because of a few files in it.
+const NEVER_WHOLE: &[&str] =
+    &["/", "/boot", "/etc", "/home", "/media", "/mnt", "/opt", "/root", "/srv", "/usr", "/var", "/var/lib"];
+/// Empty in every sandbox.
+const TEMPORARY: &[&str] = &["/tmp", "/var/tmp"];
+const RUN: &[&str] = &["/run", "/var/run", "/var/lock"];
+
+/// Where a program was seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The folder that it was started in, where that is shared.
+    pub cwd: Option<String>,
+    /// The caller's home folder.
+    pub home: Option<String>,
+    /// What else of the host was shared, at the same path.
+    pub shares: Vec<String>,
+    /// What SSH_AUTH_SOCK says.
+    pub agent: Option<String>,
+    /// Secrets that may be granted.
+    pub allowed: Vec<String>,
+    /// The program.
+    pub program: Option<PathBuf>,
+}
+
+/// The lists of a profile.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lists {
+    /// Whether the folder that the program was started in is used; whether it is written.
+    pub workspace: Option<bool>,
+    /// `filesystem.readonly`.
+    pub readonly: BTreeSet<String>,
+    /// `filesystem.writable`.
+    pub writable: BTreeSet<String>,
+    /// `filesystem.tmpfs`.
+    pub tmpfs: BTreeSet<String>,
+    /// `filesystem.executable`.
+    pub executable: BTreeSet<String>,
+    /// `filesystem.hidden`.
+    pub hidden: BTreeSet<String>,
+    /// What was used and is not granted, with the reason.
+    pub left: BTreeMap<String, String>,
+}
+
+/// What was found, before it is made general.
+#[derive(Default)]
+struct Found {
+    lists: Lists,
+    read: BTreeSet<String>,
+    written: BTreeSet<String>,
+    executed: BTreeSet<String>,
+}
+
+fn is_in(path: &str, folders: &[&str]) -> bool {
+    folders.iter().any(|folder| within(path, folder))
+}
+
+/// Whether it is of the system's, whose folders are shared in every sandbox.
+pub(super) fn is_system(path: &str) -> bool {
+    SYSTEM.iter().any(|name| within(path, &format!("/{name}")))
+}
+
+fn is_folder(path: &str) -> bool {
+    Path::new(path).is_dir()
+}
+
+fn depth(path: &str) -> usize {
+    path.split('/').filter(|part| !part.is_empty()).count()
+}
+
+fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("/", |(folder, _)| if folder.is_empty() { "/" } else { folder })
+}
+
+/// A library, which is mapped to be executed.
+fn is_library(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let version = name.split_once(".so.").is_some_and(|(_, version)| version.starts_with(|c: char| c.is_ascii_digit()));
+    name.ends_with(".so") || version || name.ends_with(".node")
+}
+
+impl Lists {
+    /// Those that `needs` comes to. Looks at files of the host.
+    #[must_use]
+    pub fn of(needs: &Needs, around: &Surroundings) -> Lists {
+        let mut found = Found::default();
+        if needs.stands && around.cwd.is_some() {
+            found.lists.workspace = Some(false);
+        }
+        let executed = Uses { executed: true, ..Uses::default() };
+        let mut programs: BTreeSet<PathBuf> = around.program.iter().cloned().collect();
+        for (path, uses) in &needs.paths {
+            found.place(path, *uses, around);
+            if uses.executed {
+                programs.insert(path.clone());
+            }
+        }
+        for program in &programs {
+            found.way(program, executed, around);
+            let mut next = interpreter(program);
+            // A script's interpreter has one too.
+            for _ in 0..4 {
+                let Some(path) = next else { break };
+                found.way(&path, executed, around);
+                next = interpreter(&path);
+            }
+        }
+        for (text, uses) in &needs.texts {
+            // What it leads to is known; where it cannot be followed here, it was made meanwhile.
+            for link in chain(text).iter().rev().skip(1) {
+                found.place(link, Uses { executed: uses.executed, ..Uses { read: true, ..Uses::default() } }, around);
+            }
+        }
+        for socket in &needs.unix {
+            found.place(socket, Uses { read: true, written: true, ..Uses::default() }, around);
+        }
+        found.general(around)
+    }
+
+    /// How many paths are granted, to be read or written.
+    #[must_use]
+    pub fn granted(&self) -> usize {
+        self.readonly.len() + self.writable.len() + self.tmpfs.len()
+    }
+}
+
+impl Found {
+    /// All on the way to a path.
+    fn way(&mut self, path: &Path, uses: Uses, around: &Surroundings) {
+        chain(path).iter().for_each(|path| self.place(path, uses, around));
+    }
+
+    fn place(&mut self, path: &Path, uses: Uses, around: &Surroundings) {
+        let Some(path) = path.to_str().filter(|path| !path.chars().any(char::is_control)) else {
+            self.lists.left.insert(path.to_string_lossy().escape_debug().to_string(), "no text".into());
+            return;
+        };
+        let cwd = around.cwd.as_deref().filter(|cwd| within(path, cwd));
+        if is_in(path, OWN) || path == "/" {
+            return;
+        }
+        let why = why_secret(path, around.home.as_deref(), around.agent.as_deref());
+        if let Some(why) = why.filter(|_| !around.allowed.iter().any(|allowed| within(path, allowed))) {
+            self.lists.left.insert(path.to_owned(), format!("{why}; --allow-secret grants it"));
+            if cwd.is_some() && Path::new(path).exists() {
+                self.lists.hidden.insert(path.to_owned());
+            }
+            return;
+        }
+        let runs = uses.executed || uses.read && is_library(path);
+        if let Some(cwd) = cwd {
+            let written = self.lists.workspace == Some(true) || uses.written || uses.made;
+            self.lists.workspace = Some(written);
+            if runs {
+                self.executed.insert(cwd.to_owned());
+            }
+            return;
+        }
+        let shared = around.shares.iter().any(|share| within(path, share));
+        let private = around.home.as_deref().filter(|home| within(path, home) && *home != "/");
+        let private = private.or(TEMPORARY.iter().copied().find(|folder| within(path, folder))).filter(|_| !shared);
+        if let Some(private) = private {
+            // An ancestor is looked at by many, and used by few.
+            if path != private || uses.read || uses.made {
+                self.lists.tmpfs.insert(private.to_owned());
+            }
+            if runs {
+                self.executed.insert(private.to_owned());
+            }
+            return;
+        }
+        if is_in(path, RUN) || is_in(path, TEMPORARY) {
+            if shared {
+                let why = "below a folder that every sandbox has of its own; --ro and --rw share it with run, too";
+                self.lists.left.insert(path.to_owned(), why.into());
+            }
+            return;
+        }
+        let folder = is_folder(path);
+        let looked = uses.seen && (!folder || is_system(path) && !within(path, "/etc") && depth(path) >= 3);
+        if runs {
+            self.executed.insert(path.to_owned());
+        }
+        if uses.read || runs || looked && Path::new(path).exists() {
+            self.read.insert(path.to_owned());
+        }
+        if uses.made {
+            self.written.insert(parent(path).to_owned());
+        } else if uses.written {
+            self.written.insert(path.to_owned());
+        }
+    }
+
+    fn general(self, around: &Surroundings) -> Lists {
+        let Found { mut lists, read, written, executed } = self;
+        let mut left = BTreeMap::new();
+        lists.readonly = general(&read, around, &mut left);
+        lists.writable = general(&written, around, &mut left);
+        lists.executable = general(&executed, around, &mut left);
+        // The folders that links of the root stand for: a path that leads through one needs it.
+        let links = SYSTEM.iter().map(|name| format!("/{name}")).filter(|path| Path::new(path).is_symlink());
+        lists.executable.retain(|path| depth(path) > 1 || !Path::new(path).is_symlink());
+        lists.readonly.extend(links);
+        // What is executed is read; the workspace, and what is in memory, are anyway.
+        for path in &lists.executable {
+            let there = around.cwd.as_deref() == Some(path.as_str()) || lists.tmpfs.contains(path);
+            if !there && !covered(path, &lists.readonly) {
+                lists.readonly.insert(path.clone());
+            }
+        }
+        lists.readonly.retain(|path| !lists.writable.contains(path));
+        let granted = lists.readonly.iter().chain(&lists.writable).map(String::as_str);
+        let granted = granted.chain(around.cwd.as_deref().filter(|_| lists.workspace.is_some()));
+        let allowed = |path: &String| !around.allowed.iter().any(|allowed| within(path, allowed));
+        let hidden: Vec<String> =
+            granted.flat_map(|folder| in_folder(folder, around.home.as_deref())).filter(allowed).collect();
+        lists.hidden.extend(hidden);
+        lists.left.extend(left);
+        lists
+    }
+}
+
+fn covered(path: &str, by: &BTreeSet<String>) -> bool {
+    by.iter().any(|above| above != path && !Path::new(above).is_symlink() && within(path, above))
+}
+
+/// Whether a folder is too much to be granted.
+fn never_whole(path: &str, around: &Surroundings) -> bool {
+    NEVER_WHOLE.contains(&path) || around.home.as_deref().is_some_and(|home| within(home, path))
+}
+
+fn general(found: &BTreeSet<String>, around: &Surroundings, left: &mut BTreeMap<String, String>) -> BTreeSet<String> {
+    let mut general = BTreeSet::new();
+    let mut others: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
+    for path in found {
+        let folder = if is_folder(path) { path.as_str() } else { parent(path) };
+        let asked = around.shares.contains(path);
+        if is_folder(path) && never_whole(path, around) && !asked {
+            left.insert(path.clone(), "too much to be granted as a whole".into());
+        } else if is_system(path) && !within(path, "/etc") && !never_whole(folder, around) {
+            general.insert(folder.to_owned());
+        } else if within(path, "/etc") && Path::new(path).is_symlink() && !never_whole(parent(path), around) {
+            // As a link, and not as the file that it leads to: compilers look for their parts from there.
+            general.insert(parent(path).to_owned());
+        } else {
+            others.entry(parent(path)).or_default().push(path);
+        }
+    }
+    for (folder, paths) in others {
+        if paths.len() >= MANY && !never_whole(folder, around) {
+            general.insert(folder.to_owned());
+        } else {
+            general.extend(paths.into_iter().cloned());
+        }
+    }
+    // The system's folders, level by level.
+    loop {
+        let mut around: BTreeMap<String, usize> = BTreeMap::new();
+        for path in general.iter().filter(|path| is_system(path) && depth(path) > MANY && !within(path, "/etc")) {
+            *around.entry(parent(path).to_owned()).or_default() += 1;
+        }
+        let many: Vec<String> = around.into_iter().filter(|(_, count)| *count >= MANY).map(|(path, _)| path).collect();
+        if many.is_empty() {
+            break;
+        }
+        general.retain(|path| !many.iter().any(|above| within(path, above)));
+        general.extend(many);
+    }
+    let all = general.clone();
+    general.retain(|path| !covered(path, &all));
+    general
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lists(paths: &[(&str, Uses)], around: &Surroundings) -> Lists {
+        let mut needs = Needs::default();
+        needs.paths.extend(paths.iter().map(|(path, uses)| (PathBuf::from(path), *uses)));
+        Lists::of(&needs, around)
+    }
+
+    const READ: Uses = Uses { read: true, written: false, made: false, executed: false, seen: false };
+    const MADE: Uses = Uses { read: false, written: true, made: true, executed: false, seen: false };
+
+    #[test]
+    fn files_become_folders_but_never_large_ones() {
+        // Not below /tmp, which every sandbox has of its own.
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let dir = dir.path().canonicalize().unwrap().to_str().unwrap().to_owned();
+        let around =
+            Surroundings { shares: vec![dir.clone()], home: Some("/home/u".into()), ..Surroundings::default() };
+        for name in ["a", "b", "c"] {
+            std::fs::write(format!("{dir}/{name}"), "").unwrap();
+        }
+        let at = |name: &str| format!("{dir}/{name}");
+        let (a, b, c) = (at("a"), at("b"), at("c"));
+        let two = lists(&[(&a, READ), (&b, READ)], &around);
+        assert!(two.readonly.contains(&a) && two.readonly.contains(&b) && !two.readonly.contains(&dir));
+        let three = lists(&[(&a, READ), (&b, READ), (&c, READ)], &around);
+        assert!(three.readonly.contains(&dir) && !three.readonly.contains(&a));
+        let made = lists(&[(&a, MADE)], &around);
+        assert_eq!(made.writable, BTreeSet::from([dir.clone()]));
+        let etc = lists(&[("/etc/a", READ), ("/etc/b", READ), ("/etc/c", READ), ("/etc", READ), ("/", READ)], &around);
+        assert!(etc.readonly.contains("/etc/b") && !etc.readonly.contains("/etc") && !etc.readonly.contains("/"));
+        assert!(etc.left.contains_key("/etc"));
+    }
+
+    #[test]
+    fn what_is_private_is_in_memory_and_the_workspace_is_whole() {
+        let around =
+            Surroundings { cwd: Some("/tmp/work".into()), home: Some("/home/u".into()), ..Surroundings::default() };
+        let found = lists(&[("/tmp/x/y", MADE), ("/home/u/.cache/z", MADE), ("/tmp/work/src/a", READ)], &around);
+        assert_eq!(found.tmpfs, BTreeSet::from(["/home/u".to_owned(), "/tmp".to_owned()]));
+        assert_eq!((found.workspace, found.writable.len()), (Some(false), 0));
+        let written = lists(&[("/tmp/work/a", MADE), ("/tmp/work/run.so", READ)], &around);
+        assert_eq!(written.workspace, Some(true));
+        assert_eq!(written.executable, BTreeSet::from(["/tmp/work".to_owned()]));
+    }
+
+    #[test]
+    fn secrets_are_left_out_unless_they_are_asked_for() {
+        let mut around =
+            Surroundings { home: Some("/home/u".into()), shares: vec!["/home/u".into()], ..Surroundings::default() };
+        let paths = [("/home/u/.ssh/id_x", READ), ("/home/u/.gitconfig", READ)];
+        let found = lists(&paths, &around);
+        assert!(found.readonly.contains("/home/u/.gitconfig") && !found.readonly.contains("/home/u/.ssh/id_x"));
+        assert!(found.left["/home/u/.ssh/id_x"].contains("--allow-secret"));
+        around.allowed.push("/home/u/.ssh".into());
+        assert!(lists(&paths, &around).readonly.contains("/home/u/.ssh/id_x"));
+    }
+}

@@ -1,0 +1,243 @@
+//! What a program was seen to use.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use zviz_observe::{Call, Intent, Report, SocketAddress};
+
+/// What was done with a path.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Uses {
+    /// Its contents were read, or it was listed.
+    pub read: bool,
+    /// It was written, or changed.
+    pub written: bool,
+    /// A name was made or taken away.
+    pub made: bool,
+    /// It was executed.
+    pub executed: bool,
+    /// It was looked at, or entered.
+    pub seen: bool,
+}
+
+/// What a program was seen to use.
+#[derive(Debug, Default)]
+pub struct Needs {
+    /// System calls, by name.
+    pub calls: BTreeSet<String>,
+    /// Where its paths led, of calls that succeeded.
+    pub paths: BTreeMap<PathBuf, Uses>,
+    /// Absolute paths as they were written, of calls that succeeded.
+    pub texts: BTreeMap<PathBuf, Uses>,
+    /// Calls that failed, with where their first path led, and the errno.
+    pub failed: BTreeSet<(String, Option<PathBuf>, i32)>,
+    /// What failed calls were to do with paths.
+    pub refused: BTreeMap<PathBuf, Uses>,
+    /// Kinds of sockets that were made, as profiles name them.
+    pub sockets: BTreeSet<&'static str>,
+    /// Kinds that were refused.
+    pub sockets_refused: BTreeSet<&'static str>,
+    /// TCP ports that were refused, to listen at.
+    pub binds_refused: BTreeSet<u16>,
+    /// TCP ports that were refused, to connect to.
+    pub connects_refused: BTreeSet<u16>,
+    /// TCP ports that were listened at.
+    pub binds: BTreeSet<u16>,
+    /// Whether one was left to the kernel to choose.
+    pub any_port: bool,
+    /// TCP ports that were connected to.
+    pub connects: BTreeSet<u16>,
+    /// Unix sockets that were connected to.
+    pub unix: BTreeSet<PathBuf>,
+    /// Driver calls that were answered.
+    pub ioctls: BTreeSet<u32>,
+    /// The highest descriptor that a file was opened at.
+    pub descriptors: i64,
+    /// Whether the working folder was asked for or used.
+    pub stands: bool,
+    names: HashMap<(u32, u64), Option<String>>,
+    kinds: HashMap<(i32, u64), &'static str>,
+}
+
+impl Uses {
+    fn of(intent: Intent) -> Uses {
+        let none = Uses::default();
+        match intent {
+            Intent::Read | Intent::List => Uses { read: true, ..none },
+            Intent::Write | Intent::Change => Uses { written: true, ..none },
+            Intent::ReadWrite => Uses { read: true, written: true, ..none },
+            Intent::Create => Uses { written: true, made: true, ..none },
+            Intent::Remove => Uses { made: true, ..none },
+            Intent::Execute => Uses { executed: true, ..none },
+            Intent::Metadata | Intent::Enter | Intent::Mount => Uses { seen: true, ..none },
+        }
+    }
+
+    fn add(&mut self, other: Uses) {
+        self.read |= other.read;
+        self.written |= other.written;
+        self.made |= other.made;
+        self.executed |= other.executed;
+        self.seen |= other.seen;
+    }
+}
+
+/// Arguments that are ints: what is in the upper half of the register is not theirs.
+fn int(value: u64) -> i32 {
+    value as i32
+}
+
+/// The kind of a socket, as profiles name it; none for what no profile allows.
+fn kind(family: i32, kind: i32, protocol: i32) -> Option<&'static str> {
+    // Without SOCK_CLOEXEC and SOCK_NONBLOCK.
+    match (family, kind & 0xf, protocol) {
+        (libc::AF_UNIX, ..) => Some("unix"),
+        (libc::AF_NETLINK, ..) => Some("netlink"),
+        (libc::AF_INET | libc::AF_INET6, libc::SOCK_STREAM, _) => Some("tcp"),
+        (libc::AF_INET | libc::AF_INET6, libc::SOCK_DGRAM, libc::IPPROTO_ICMP | libc::IPPROTO_ICMPV6) => Some("icmp"),
+        (libc::AF_INET | libc::AF_INET6, libc::SOCK_DGRAM, _) => Some("udp"),
+        _ => None,
+    }
+}
+
+impl Report for Needs {
+    fn call(&mut self, call: &Call) {
+        let name = self.names.entry((call.arch, call.number)).or_insert_with(|| call.name()).clone();
+        let Some(name) = name else { return };
+        match call.errno() {
+            None => {
+                self.paths_of(call);
+                self.socket(&name, call);
+            }
+            Some(errno) => {
+                self.failure(&name, call, errno);
+                // A connection that nobody answers was allowed.
+                if !matches!(errno, libc::EACCES | libc::EPERM) {
+                    self.socket(&name, call);
+                }
+            }
+        }
+        if name == "ioctl" && call.errno() != Some(libc::ENOTTY) {
+            self.ioctls.insert(call.args[1] as u32);
+        }
+        if matches!(name.as_str(), "getcwd" | "fchdir") {
+            self.stands = true;
+        }
+        self.calls.insert(name);
+    }
+}
+
+impl Needs {
+    fn paths_of(&mut self, call: &Call) {
+        for named in &call.paths {
+            let uses = Uses::of(named.intent);
+            self.paths.entry(named.path.clone()).or_default().add(uses);
+            let text = Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&named.text));
+            match text.is_absolute() {
+                true => self.texts.entry(text.to_path_buf()).or_default().add(uses),
+                false => self.stands = true,
+            }
+        }
+        let opens = call.paths.first().is_some_and(|named| !matches!(named.intent, Intent::Metadata | Intent::Enter));
+        if opens && call.result < 1 << 20 {
+            self.descriptors = self.descriptors.max(call.result);
+        }
+    }
+
+    fn failure(&mut self, name: &str, call: &Call, errno: i32) {
+        for named in &call.paths {
+            self.refused.entry(named.path.clone()).or_default().add(Uses::of(named.intent));
+        }
+        let path = call.paths.first().map(|named| named.path.clone());
+        self.failed.insert((name.to_owned(), path, errno));
+        if let (libc::EACCES, Some(SocketAddress::Inet(at))) = (errno, &call.address) {
+            match name {
+                "bind" => drop(self.binds_refused.insert(at.port())),
+                "connect" => drop(self.connects_refused.insert(at.port())),
+                _ => {}
+            }
+        }
+        if name == "socket" {
+            self.sockets_refused.extend(kind(int(call.args[0]), int(call.args[1]), int(call.args[2])));
+        }
+    }
+
+    fn socket(&mut self, name: &str, call: &Call) {
+        match name {
+            "socket" | "socketpair" if call.errno().is_none() => {
+                let kind = kind(int(call.args[0]), int(call.args[1]), int(call.args[2]));
+                self.sockets.extend(kind);
+                if let (Some(kind), Ok(fd)) = (kind, u64::try_from(call.result)) {
+                    self.kinds.insert((call.pid, fd), kind);
+                }
+            }
+            "bind" | "connect" => {
+                let tcp = self.kinds.get(&(call.pid, call.args[0])).is_none_or(|kind| *kind == "tcp");
+                match &call.address {
+                    Some(SocketAddress::Inet(at)) if tcp && name == "bind" && at.port() == 0 => self.any_port = true,
+                    Some(SocketAddress::Inet(at)) if tcp && name == "bind" => drop(self.binds.insert(at.port())),
+                    Some(SocketAddress::Inet(at)) if tcp => drop(self.connects.insert(at.port())),
+                    Some(SocketAddress::UnixPath(path)) if name == "bind" => {
+                        let uses = Uses { written: true, made: true, ..Uses::default() };
+                        self.paths.entry(path.clone()).or_default().add(uses);
+                    }
+                    Some(SocketAddress::UnixPath(path)) if call.errno().is_none() => {
+                        self.unix.insert(path.clone());
+                    }
+                    _ => {}
+                }
+            }
+            "listen" if !self.calls.contains("bind") => self.any_port = true,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zviz_observe::Named;
+    use zviz_seccomp::{Arch, number_of};
+
+    fn call(name: &str, args: [u64; 6], result: i64) -> Call {
+        Call {
+            pid: 1,
+            program: PathBuf::new(),
+            arch: Arch::native().audit(),
+            number: number_of(name, Arch::native()).unwrap().into(),
+            args,
+            result,
+            paths: Vec::new(),
+            address: None,
+        }
+    }
+
+    #[test]
+    fn what_succeeds_is_needed_and_what_fails_is_remembered() {
+        let mut needs = Needs::default();
+        let named = |intent| Named { path: "/a/b".into(), text: b"b".to_vec(), intent };
+        let with = |intent, result| Call { paths: vec![named(intent)], ..call("openat", [0; 6], result) };
+        needs.call(&with(Intent::Read, 3));
+        needs.call(&with(Intent::Create, -i64::from(libc::EACCES)));
+        assert_eq!(needs.paths[Path::new("/a/b")], Uses { read: true, ..Uses::default() });
+        assert!(needs.refused[Path::new("/a/b")].made && needs.stands);
+        assert_eq!(needs.failed.iter().next(), Some(&("openat".into(), Some("/a/b".into()), libc::EACCES)));
+        assert_eq!(needs.descriptors, 3);
+    }
+
+    #[test]
+    fn ports_are_those_of_tcp() {
+        let mut needs = Needs::default();
+        let inet = |name, fd, port: u16| Call {
+            address: Some(SocketAddress::Inet(([127, 0, 0, 1], port).into())),
+            ..call(name, [fd, 0, 0, 0, 0, 0], 0)
+        };
+        needs.call(&call("socket", [2, 1, 0, 0, 0, 0], 3));
+        needs.call(&call("socket", [2, 2, 0, 0, 0, 0], 4));
+        needs.call(&inet("connect", 3, 80));
+        needs.call(&inet("connect", 4, 53));
+        needs.call(&inet("bind", 3, 8080));
+        assert_eq!(needs.connects, BTreeSet::from([80]));
+        assert_eq!(needs.binds, BTreeSet::from([8080]));
+        assert_eq!(needs.sockets, BTreeSet::from(["tcp", "udp"]));
+    }
+}
