@@ -85,6 +85,9 @@ pub struct Finding {
 pub struct Report {
     /// Whether `zviz run -- CMD` works for this caller.
     pub works: bool,
+    /// Whether it works without namespaces (`--backend landlock`), where it does not with them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub without_namespaces: Option<bool>,
     /// The kernel's release.
     pub kernel: String,
     /// Who asked: the effective user id.
@@ -106,7 +109,8 @@ pub fn examine(seen: &Seen) -> Report {
         Some(run) => run.is_ok(),
         None => !findings.iter().any(|finding| finding.status == Status::Fails),
     };
-    Report { works, kernel: seen.release.clone(), uid: seen.host.euid, findings }
+    let without_namespaces = seen.without_namespaces.as_ref().map(Result::is_ok);
+    Report { works, without_namespaces, kernel: seen.release.clone(), uid: seen.host.euid, findings }
 }
 
 /// Collects findings of one layer.
@@ -157,7 +161,12 @@ impl fmt::Display for Report {
                 writeln!(f, "          help: {remedy}")?;
             }
         }
-        writeln!(f, "\nzviz run {} here.", if self.works { "works" } else { "does not work" })
+        let end = match (self.works, self.without_namespaces) {
+            (true, _) => "works here.",
+            (false, Some(true)) => "does not work here; zviz run --backend landlock works, and keeps less.",
+            (false, _) => "does not work here.",
+        };
+        writeln!(f, "\nzviz run {end}")
     }
 }
 

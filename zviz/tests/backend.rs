@@ -365,3 +365,44 @@ fn the_document_explains_the_same() {
         assert!(document.contains(&row), "docs/landlock.md needs this row:\n{row}");
     }
 }
+
+/// `zviz ARGUMENTS` in a user namespace in which nobody may make another.
+fn forbidden(caller: &Caller, arguments: &[&str]) -> (i32, String) {
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
+    let mut unshare = caller.program("unshare");
+    unshare.args(["--user", "--map-root-user", "sh", "-c", script, "sh"]).arg(caller.place.path().join("zviz"));
+    let output = unshare.arg("--root").arg(caller.state()).args(arguments).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).trim().to_owned())
+}
+
+#[test]
+fn a_host_that_gives_no_namespaces_is_told_of() {
+    if program("unshare").is_none() {
+        return skip("a_host_that_gives_no_namespaces_is_told_of", "unshare is not installed");
+    }
+    each("a_host_that_gives_no_namespaces_is_told_of", |caller| {
+        let (code, said) = forbidden(caller, &["run", "--", "true"]);
+        let named = said.contains("user.max_user_namespaces is 0") && said.contains("zviz run --backend landlock");
+        assert!(code == 125 && named, "as {}: {code}: {said}", caller.name());
+        if caller.root {
+            // It looks where root's containers are.
+            let (code, said) = forbidden(caller, &["doctor"]);
+            let named = said.contains("sysctl -w user.max_user_namespaces")
+                && said.contains("zviz run --backend landlock works");
+            assert!(code == 1 && named, "as {}: {code}: {said}", caller.name());
+        }
+        let works = forbidden(caller, &["run", "--backend", "landlock", "--", "echo", "text"]);
+        assert_eq!(works, (0, "text".into()), "as {}", caller.name());
+        let file = caller.work.join("agrees.yaml");
+        fs::write(&file, "name: a\nextends: default\nrequirements: {backend: landlock}\n").unwrap();
+        let (uid, gid) = caller.ids();
+        std::os::unix::fs::chown(&file, Some(uid), Some(gid)).unwrap();
+        let file = file.to_str().unwrap();
+        let (code, said) = forbidden(caller, &["run", "--profile", file, "--", "echo", "text"]);
+        let told = said.contains("text") && said.contains("user.max_user_namespaces is 0; the profile agrees");
+        assert!(code == 0 && told, "as {}: {code}: {said}", caller.name());
+        let refused = forbidden(caller, &["run", "--profile", file, "--backend", "namespaces", "--", "true"]);
+        assert_eq!(refused.0, 125, "as {}: {refused:?}", caller.name());
+    });
+}

@@ -23,6 +23,11 @@ pub(super) fn examine(seen: &Seen, findings: &mut Vec<Finding>) {
             Err(words) => chapter.fails("zviz run -- true", words.as_str(), ""),
         }
     }
+    match &seen.without_namespaces {
+        Some(Ok(())) => chapter.info("zviz run --backend landlock -- true", "works, and keeps less: docs/landlock.md"),
+        Some(Err(words)) => chapter.info("zviz run --backend landlock -- true", words.as_str()),
+        None => {}
+    }
     ids(seen, &mut chapter);
     for (path, result) in &seen.idmapped {
         match result {

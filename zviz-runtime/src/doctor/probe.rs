@@ -49,6 +49,8 @@ pub struct Seen {
     pub netfilter: Result<(), String>,
     /// Whether a whole `zviz run -- true` worked, where the caller tried it; else its last words.
     pub run: Option<Result<(), String>>,
+    /// The same without namespaces (`--backend landlock`), where it did not work with them.
+    pub without_namespaces: Option<Result<(), String>>,
     /// This program, to be named in remedies.
     pub zviz: PathBuf,
 }
@@ -107,6 +109,7 @@ pub fn probe() -> io::Result<Seen> {
         devices: DEVICES.iter().copied().filter(|path| opens(path)).collect(),
         netfilter: netfilter(),
         run: None,
+        without_namespaces: None,
         // A sealed copy has no path that could be given to anyone.
         zviz: std::env::current_exe().ok().filter(|path| path.is_file()).unwrap_or_else(|| "zviz".into()),
         host,

@@ -47,6 +47,7 @@ fn seen() -> Seen {
         devices: vec!["/dev/fuse"],
         netfilter: Ok(()),
         run: None,
+        without_namespaces: None,
         zviz: "/usr/bin/zviz".into(),
     }
 }

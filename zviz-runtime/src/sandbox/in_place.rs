@@ -54,8 +54,8 @@ pub(super) fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problem
         what: What::Bind { source: private.to_owned(), writable: true, own: true },
     });
     let seen = |path: &str| entries.iter().any(|entry| paths::within(path, &entry.inside));
-    if sandbox.cwd.is_some() && !seen(&cwd) {
-        problems.add(format!("--cwd {cwd}"), "is not shared");
+    if sandbox.cwd.is_some() && !seen(&cwd) && !entries.iter().any(|entry| paths::within(&entry.inside, &cwd)) {
+        problems.add(format!("--cwd {cwd}"), "nothing there is shared");
     }
     let home = facts.home.as_ref().map(|home| home.path.as_str()).filter(|home| *home != "/" && seen(home));
     let mut sandbox = sandbox.clone();

@@ -353,7 +353,10 @@ fn told(container: &Container, tell: &Tell<'_>) -> io::Result<()> {
 
 /// The error, or what is behind it: that this host lets nobody have namespaces.
 fn explained(error: start::Error, in_place: bool) -> Error {
-    if in_place || error.program_status().is_some() || !matches!(error, start::Error::Launch(_)) {
+    if in_place
+        || error.program_status().is_some()
+        || !matches!(error, start::Error::Launch(_) | start::Error::Prepare(_))
+    {
         return error.into();
     }
     match doctor::forbidden() {

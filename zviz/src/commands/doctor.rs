@@ -11,7 +11,9 @@ const WORDS_MAX: usize = 1000;
 /// Looks at the machine, tries a sandbox, and says what was found. The exit code: 0 if the sandbox worked.
 pub fn run(arguments: &Doctor) -> anyhow::Result<u8> {
     let mut seen = doctor::probe()?;
-    seen.run = Some(sandbox());
+    let run = sandbox(&[]);
+    seen.without_namespaces = run.is_err().then(|| sandbox(&["--backend", "landlock"]));
+    seen.run = Some(run);
     let report = doctor::examine(&seen);
     let text = match arguments.json {
         true => serde_json::to_string_pretty(&report)? + "\n",
@@ -22,9 +24,11 @@ pub fn run(arguments: &Doctor) -> anyhow::Result<u8> {
 }
 
 /// The whole way, as a user would go it. By this program's own file, whatever became of its name.
-fn sandbox() -> Result<(), String> {
+fn sandbox(flags: &[&str]) -> Result<(), String> {
     let output = Command::new("/proc/self/exe")
-        .args(["run", "--cwd", "/", "--", "true"])
+        .args(["run", "--cwd", "/"])
+        .args(flags)
+        .args(["--", "true"])
         .stdin(Stdio::null())
         .output()
         .map_err(|error| error.to_string())?;
