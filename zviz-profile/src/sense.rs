@@ -19,6 +19,9 @@ pub(crate) fn faults(document: &Document) -> Faults {
     check.faults
 }
 
+/// tmpfs(5): sizes are rounded up to pages, of 4096 bytes at least on every architecture of ours.
+const SMALLEST_TMPFS: u64 = 4096;
+
 struct Check<'d> {
     document: &'d Document,
     faults: Faults,
@@ -180,6 +183,12 @@ impl Check<'_> {
             }
             (Some(_), None) => self.fault("resources.memory_swap_max", "needs resources.memory_max"),
             _ => {}
+        }
+        if limits.output_action.is_some() && limits.output_max.is_none() {
+            self.fault("resources.output_action", "needs resources.output_max");
+        }
+        if limits.tmpfs_max.is_some_and(|bytes| bytes < SMALLEST_TMPFS) {
+            self.fault("resources.tmpfs_max", "a folder in memory cannot hold less than a page, 4096 bytes");
         }
         for (i, io) in limits.io_max.iter().enumerate() {
             let key = format!("resources.io_max[{i}]");

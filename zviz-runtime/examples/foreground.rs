@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use zviz_runtime::console::{Relay, Terminal};
-use zviz_runtime::foreground::{Deadline, Payload, Watch};
+use zviz_runtime::foreground::{Payload, Watch};
 use zviz_sys::exec::CStrArray;
 use zviz_sys::spawn::{Image, Program, spawn};
 use zviz_sys::{path, process, pty};
@@ -70,9 +70,6 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     payload.shares_terminal = shared;
     payload.relay = relay;
     drop(peer);
-    let mut kill = || process::pidfd_send_signal(child.pidfd(), libc::SIGKILL);
-    if let Some(milliseconds) = timeout {
-        payload.deadline = Some(Deadline { at: Instant::now() + Duration::from_millis(milliseconds), kill: &mut kill });
-    }
+    payload.deadline = timeout.map(|milliseconds| Instant::now() + Duration::from_millis(milliseconds));
     Ok(watch.until_end(payload)?.status().into())
 }

@@ -101,6 +101,9 @@ fn enter(p: &mut Prepared, sync: &ChildEnd) -> Result<Infallible, Failure> {
     };
     if p.terminal {
         take_terminal(p, root.as_fd(), sync)?;
+    } else if let Some([out, err]) = &p.output {
+        at(Stage::Console, fd::dup_onto_stdio(out.as_fd(), 1))?;
+        at(Stage::Console, fd::dup_onto_stdio(err.as_fd(), 2))?;
     }
     mounts::finish(&mut p.mounts)?;
     if let Some(rootfs) = &p.rootfs {

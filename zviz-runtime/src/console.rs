@@ -4,6 +4,7 @@
 //! goes on to a console socket (`--console-socket`: the caller will hold it), or into a `Relay` (`run` and `exec` in the
 //! foreground).
 
+pub(crate) mod pending;
 pub mod relay;
 pub mod terminal;
 

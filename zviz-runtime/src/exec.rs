@@ -88,6 +88,7 @@ pub fn exec(request: Request<'_>) -> Result<Running, Error> {
         cache: cache(store),
         cgroup_tasks: entrance.take_v1_tasks(),
         root: attached_root(state)?,
+        output: None,
     };
     let prepared = prepare::prepare(plan, options, !host.rootless, host.last_capability)?;
     // The namespaces are open by now. If init still lives, they are its own and not those of whoever has its pid next.

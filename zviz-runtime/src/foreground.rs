@@ -9,6 +9,12 @@
 //! are not sent on a second time: a shell would see two ^C. For ^Z the runtime stops too, so that the caller's shell gets
 //! its prompt back; `fg` wakes both. Signals that a process sent with kill(2) are always sent on.
 
+pub mod budget;
+pub mod output;
+
+pub use budget::Budget;
+pub use output::{Meter, Output};
+
 use crate::console::Relay;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask, raise};
@@ -28,15 +34,27 @@ pub enum Outcome {
     Ended(Exit),
     /// It was killed at its deadline.
     TimedOut,
+    /// It was killed at another limit that the runtime looks after.
+    Exceeded(Limit),
+}
+
+/// Limits that the runtime looks after, beside the deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Processor time of all together.
+    CpuTime,
+    /// Bytes of output.
+    Output,
 }
 
 impl Outcome {
-    /// The exit status of `run`: that of a shell, or 124 as of timeout(1).
+    /// The exit status of `run`: that of a shell, or 124 as of timeout(1); 137, as of SIGKILL, at another limit.
     #[must_use]
     pub fn status(self) -> u8 {
         match self {
             Outcome::Ended(exit) => exit.status(),
             Outcome::TimedOut => 124,
+            Outcome::Exceeded(_) => Exit::Signal(libc::SIGKILL).status(),
         }
     }
 }
@@ -65,13 +83,9 @@ fn next(signals: &SignalFd) -> Result<Option<siginfo>, Errno> {
     }
 }
 
-/// A limit of the payload's time. It is a limit and no request: nothing that the payload could catch is sent before.
-pub struct Deadline<'a> {
-    /// When.
-    pub at: Instant,
-    /// Kills the payload and all its processes.
-    pub kill: &'a mut dyn FnMut() -> Result<(), Errno>,
-}
+/// Kills a payload and all its processes at a limit. It is a limit and no request: nothing that the payload could catch is
+/// sent before.
+pub type Kill<'a> = &'a mut dyn FnMut() -> Result<(), Errno>;
 
 /// What is waited for.
 pub struct Payload<'a> {
@@ -84,7 +98,15 @@ pub struct Payload<'a> {
     /// It is in the caller's session and process group, so that the terminal reaches it directly.
     pub shares_terminal: bool,
     /// When it is killed.
-    pub deadline: Option<Deadline<'a>>,
+    pub deadline: Option<Instant>,
+    /// What processor time it has.
+    pub budget: Option<Budget>,
+    /// The pipes that it writes to, where what it writes is counted and goes to no terminal.
+    pub output: Option<Output<'a>>,
+    /// Counts what it writes.
+    pub meter: Option<&'a mut Meter>,
+    /// How it is killed at a limit; by its first process without.
+    pub kill: Option<Kill<'a>>,
     /// Its broker, a child of the runtime, where it must not outlive that: whose other part it is that would see to it may have
     /// been killed with it.
     pub broker: Option<BorrowedFd<'a>>,
@@ -95,12 +117,51 @@ impl<'a> Payload<'a> {
     /// A payload without a terminal of its own, in a session of its own, without a deadline.
     #[must_use]
     pub fn new(pid: i32, pidfd: BorrowedFd<'a>) -> Self {
-        Payload { pid, pidfd, relay: None, shares_terminal: false, deadline: None, broker: None, ended: None }
+        Payload {
+            pid,
+            pidfd,
+            relay: None,
+            shares_terminal: false,
+            deadline: None,
+            budget: None,
+            output: None,
+            meter: None,
+            kill: None,
+            broker: None,
+            ended: None,
+        }
     }
 
     fn has_ended(&mut self, exit: Exit) {
         self.ended = Some(exit);
+        self.output.iter_mut().for_each(Output::payload_ended);
         self.relay.iter_mut().for_each(Relay::payload_ended);
+    }
+
+    /// The limit that it has reached.
+    fn over(&mut self, now: Instant) -> Option<Outcome> {
+        if self.deadline.is_some_and(|at| at <= now) {
+            return Some(Outcome::TimedOut);
+        }
+        if self.budget.as_mut().is_some_and(|budget| budget.is_spent(now)) {
+            return Some(Outcome::Exceeded(Limit::CpuTime));
+        }
+        self.meter.as_ref().is_some_and(|meter| meter.ends()).then_some(Outcome::Exceeded(Limit::Output))
+    }
+
+    /// Where all of it cannot be killed at once, its first process still can.
+    fn end(&mut self) -> Result<(), Errno> {
+        let first = |pidfd| process::pidfd_send_signal(pidfd, libc::SIGKILL);
+        match &mut self.kill {
+            Some(kill) => kill().or_else(|errno| first(self.pidfd).map_err(|_| errno)),
+            None => first(self.pidfd),
+        }
+    }
+
+    /// Whether all that it wrote was passed on.
+    fn is_drained(&self, now: Instant) -> bool {
+        let relayed = self.relay.as_ref().is_none_or(|relay| relay.is_drained(now));
+        relayed && self.output.as_ref().is_none_or(|output| output.is_drained(now))
     }
 }
 
@@ -142,18 +203,17 @@ impl Watch {
     /// # Errors
     /// Those of the system calls; the caller's terminal is then as it was before.
     pub fn until_end(&mut self, mut payload: Payload<'_>) -> Result<Outcome, Error> {
-        let mut timed_out = false;
+        let mut killed = None;
         loop {
             if payload.ended.is_none()
-                && let Some(deadline) = payload.deadline.take_if(|deadline| deadline.at <= Instant::now())
+                && killed.is_none()
+                && let Some(limit) = payload.over(Instant::now())
             {
-                timed_out = true;
-                // Where all of the container cannot be killed at once, its first process still can.
-                let killed = (deadline.kill)()
-                    .or_else(|e| process::pidfd_send_signal(payload.pidfd, libc::SIGKILL).map_err(|_| e));
-                at("kill the payload at its deadline", killed)?;
+                killed = Some(limit);
+                at("kill the payload at its limit", payload.end())?;
             }
-            let [signalled, ended, unserved, relayed @ ..] = at("poll", self.poll(&payload))?;
+            let [signalled, ended, unserved, input, master, output, lines @ ..] =
+                at("poll", self.poll(&payload, killed.is_none()))?;
             while signalled && let Some(info) = at("read a signal", next(&self.signals))? {
                 self.take(&info, &mut payload)?;
             }
@@ -168,28 +228,38 @@ impl Watch {
                 }
             }
             if let Some(relay) = &mut payload.relay {
-                relay.turn(relayed);
+                relay.turn([input, master, output], payload.meter.as_deref_mut());
+            }
+            if let (Some(output), Some(meter)) = (&mut payload.output, &mut payload.meter) {
+                output.turn(lines, meter);
             }
             if let Some(exit) = payload.ended
-                && payload.relay.as_ref().is_none_or(|relay| relay.is_drained(Instant::now()))
+                && payload.is_drained(Instant::now())
             {
-                return Ok(if timed_out { Outcome::TimedOut } else { Outcome::Ended(exit) });
+                let beyond = payload.meter.as_ref().is_some_and(|meter| meter.ends());
+                let beyond = beyond.then_some(Outcome::Exceeded(Limit::Output));
+                return Ok(killed.or(beyond).unwrap_or(Outcome::Ended(exit)));
             }
         }
     }
 
-    /// Waits for signals, the payload's end, its broker's, and what the relay waits for; in this order.
-    fn poll(&self, payload: &Payload<'_>) -> Result<[bool; 6], Errno> {
+    /// Waits for signals, the payload's end, its broker's, and what the relays wait for; in this order.
+    fn poll(&self, payload: &Payload<'_>, limited: bool) -> Result<[bool; 10], Errno> {
         let now = Instant::now();
         let running = payload.ended.is_none();
         let relay = payload.relay.as_ref();
         let [input, master, output] = relay.map(|relay| relay.interest(now)).unwrap_or_default();
         let end = running.then_some((payload.pidfd, PollFlags::POLLIN));
         let broker = payload.broker.filter(|_| running).map(|broker| (broker, PollFlags::POLLIN));
-        let wanted = [Some((self.signals.as_fd(), PollFlags::POLLIN)), end, broker, input, master, output];
+        let lines = payload.output.as_ref();
+        let [out, out_to, err, err_to] = lines.map(Output::interest).unwrap_or_default();
+        let signals = Some((self.signals.as_fd(), PollFlags::POLLIN));
+        let wanted = [signals, end, broker, input, master, output, out, out_to, err, err_to];
 
-        let deadline = payload.deadline.as_ref().filter(|_| running).map(|deadline| deadline.at);
-        let wake = [deadline, relay.and_then(|relay| relay.wake(!running))].into_iter().flatten().min();
+        let limits = [payload.deadline, payload.budget.as_ref().map(Budget::next)];
+        let limits = limits.into_iter().filter(|_| running && limited);
+        let rest = [relay.and_then(|relay| relay.wake(!running)), lines.and_then(|lines| lines.wake(!running))];
+        let wake = limits.chain(rest).flatten().min();
         let timeout = wake.map_or(PollTimeout::NONE, |wake| {
             // Rounded up, so that the last turn does not spin; and as far as poll reaches.
             let left = wake.saturating_duration_since(now).as_millis().saturating_add(1);
@@ -197,7 +267,7 @@ impl Watch {
         });
         let mut fds: Vec<_> = wanted.iter().flatten().map(|(fd, flags)| PollFd::new(*fd, *flags)).collect();
         match poll(&mut fds, timeout) {
-            Err(Errno::EINTR) => return Ok([false; 6]),
+            Err(Errno::EINTR) => return Ok([false; 10]),
             other => other?,
         };
         let mut answers = fds.iter();
@@ -225,7 +295,7 @@ impl Watch {
             _ if payload.ended.is_some() => {
                 // Somebody is tired of waiting for the rest of its output.
                 if matches!(signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT) {
-                    payload.relay = None;
+                    (payload.relay, payload.output) = (None, None);
                 }
             }
             _ => {

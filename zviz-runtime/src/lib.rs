@@ -14,6 +14,7 @@ pub mod foreground;
 pub mod host;
 mod launch;
 pub mod learn;
+pub mod ledger;
 pub mod pidfile;
 pub mod plan;
 pub mod prepare;

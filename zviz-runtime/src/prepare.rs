@@ -111,6 +111,8 @@ pub struct Options {
     pub cgroup_tasks: Vec<OwnedFd>,
     /// The root of a container without a mount namespace, for one more process of it.
     pub root: Option<OwnedFd>,
+    /// Standard output and error, in place of the runtime's.
+    pub output: Option<[OwnedFd; 2]>,
 }
 
 /// What keeps a payload from its reaper, where no pid namespace does.
@@ -138,6 +140,7 @@ pub(crate) struct Prepared {
     pub proc: OwnedFd,
     pub fifo: Option<OwnedFd>,
     pub cgroup_tasks: Vec<OwnedFd>,
+    pub output: Option<[OwnedFd; 2]>,
     pub terminal: bool,
     pub console_size: Option<(u16, u16)>,
     /// Hooks run between the mounts and the change of the root: init waits for them.
@@ -172,6 +175,7 @@ pub(crate) fn prepare(
         root: options.root,
         fifo: options.fifo,
         cgroup_tasks: options.cgroup_tasks,
+        output: options.output,
         terminal: plan.process.terminal,
         console_size: plan.process.console_size,
         hooked: [&plan.hooks.prestart, &plan.hooks.create_runtime, &plan.hooks.create_container]

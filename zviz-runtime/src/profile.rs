@@ -163,6 +163,7 @@ impl Default for Profile {
             no_new_privs: true,
             landlock: true,
             seccomp: true,
+            limits: Limits { core_files: Some(false), ..Limits::default() },
             ..Profile::none()
         }
     }

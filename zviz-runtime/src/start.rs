@@ -87,6 +87,8 @@ pub struct Request<'a> {
     pub host: &'a Host,
     /// Where the terminal's master goes; else it comes back with the container.
     pub console: Option<TakeMaster<'a>>,
+    /// Standard output and error of the payload, in place of the caller's.
+    pub output: Option<[OwnedFd; 2]>,
     /// Descriptors after 2 that the payload inherits.
     pub preserve_fds: u32,
     /// The payload ends with this process.

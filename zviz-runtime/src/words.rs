@@ -1,11 +1,21 @@
 //! The words for what init could not do, from the plan.
 
 use crate::failure::{Failure, Stage};
+use crate::ledger;
 use crate::plan::{MountKind, Namespaces, Net, Plan, Time, User, Uts};
 use nix::errno::Errno;
 
-/// One line: the thing and its place, then the cause.
+/// One line: the thing and its place, then the cause, and the limit that it may come from.
 pub(crate) fn of(failure: Failure, plan: &Plan) -> String {
+    let said = bare(failure, plan);
+    // The program's own file, or its working directory, is no matter of limits.
+    match ledger::hint(plan, failure.errno).filter(|_| failure.stage != Stage::Program) {
+        Some(hint) => format!("{said}; {hint}"),
+        None => said,
+    }
+}
+
+fn bare(failure: Failure, plan: &Plan) -> String {
     let item = usize::from(failure.item);
     let cause = failure.errno.desc();
     let pick = |list: &[&str]| list.get(item).copied().unwrap_or("?").to_owned();

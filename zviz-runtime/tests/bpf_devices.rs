@@ -118,6 +118,7 @@ fn outside(with: bool) {
         oci_version: "1.2.1",
         bundle: dir.path(),
         asked: Default::default(),
+        output: None,
         plan,
         host: &host,
         console: None,

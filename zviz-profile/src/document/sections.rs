@@ -85,6 +85,13 @@ pub enum Base {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+pub enum OutputAction {
+    Kill,
+    Truncate,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Workspace {
     Writable,
     Readonly,
@@ -216,8 +223,15 @@ pub struct Resources {
     pub file_size: Option<u64>,
     /// Bytes.
     pub tmpfs_max: Option<u64>,
+    pub tmpfs_inodes_max: Option<u64>,
+    pub ptys_max: Option<u64>,
+    /// Bytes.
+    pub output_max: Option<u64>,
+    pub output_action: Option<OutputAction>,
     /// Milliseconds.
     pub cpu_time: Option<u64>,
+    /// Milliseconds.
+    pub cpu_time_total: Option<u64>,
     /// Milliseconds.
     pub wall_time: Option<u64>,
     pub core_dumps: Option<bool>,

@@ -171,10 +171,20 @@ const RESOURCES: &[Key] = &[
     key("open_files", Kind::Count(1, 1_048_576), "rlimits", "open files of a process"),
     key("file_size", Kind::Size, "rlimits", "the largest file that is written"),
     key("tmpfs_max", Kind::Size, "mounts", "the most that each folder in memory holds"),
+    key("tmpfs_inodes_max", Kind::Count(1, 1 << 40), "mounts", "the most files that each folder in memory holds"),
+    refused("disk_max", Kind::Size, NO_QUOTA, "bytes of what is written to the host's folders"),
+    refused("disk_inodes_max", Kind::Count(1, u64::MAX), NO_QUOTA, "files that are made in the host's folders"),
+    key("ptys_max", Kind::Count(1, 1 << 20), "mounts", "pseudo-terminals of each devpts"),
+    key("output_max", Kind::Size, "runtime", "bytes on standard output and error together, in the foreground"),
+    key("output_action", Kind::Word(&["kill", "truncate"]), "runtime", "at output_max everything inside is killed, or the rest is thrown away"),
     key("cpu_time", Kind::Time, "rlimits", "processor time of a process, after which it is killed"),
+    key("cpu_time_total", Kind::Time, "runtime", "processor time of all together, after which everything inside is killed"),
     key("wall_time", Kind::Time, "runtime", "after which everything inside is killed"),
-    key("core_dumps", Kind::Flag, "rlimits", "whether core files are written"),
+    key("core_dumps", Kind::Flag, "rlimits", "whether core files are written; not unless it says so"),
 ];
+
+/// Quotas are of users and projects, on file systems that are mounted for them. quotactl(2).
+const NO_QUOTA: &str = "a folder of the host has no quota of its own; file_size bounds each file, filesystem.tmpfs and tmpfs_max a folder in memory";
 
 const PER_SECOND: Kind = Kind::Count(1, u64::MAX);
 

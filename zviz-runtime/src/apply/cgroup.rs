@@ -42,9 +42,10 @@ pub use entrance::{Entrance, admit, enter};
 pub use error::Error;
 pub use freeze::{freeze, frozen_file, is_frozen, thaw};
 pub use kill::{kill, pids};
+pub(crate) use oom::value;
 pub use parts::{Seat, move_broker, seat};
 pub use remove::remove;
-pub use stats::{Stats, stats};
+pub use stats::{Stats, stats, time_file};
 pub use update::update;
 
 use crate::plan::cgroup::{Cgroup, Driver};

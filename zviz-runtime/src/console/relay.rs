@@ -8,59 +8,21 @@
 //! payload, as a terminal would.
 
 use super::Error;
+use super::pending::Pending;
 use super::terminal::{Terminal, plain_line_ends};
+use crate::foreground::output::Meter;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::PollFlags;
 use nix::sys::termios::{LocalFlags, SpecialCharacterIndices, tcgetattr};
-use nix::unistd::{read, write};
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 use zviz_sys::{Errno, pty};
 
-/// PIPE_BUF: what a pipe that polls writable takes without blocking. pipe(7).
-const CHUNK: usize = 4096;
 /// A payload may close its terminal and open it again (as getty does); meanwhile the master only says that it hangs.
 const HANGING: Duration = Duration::from_millis(100);
 /// How long a terminal that other processes still hold is listened to after the payload's end.
 const QUIET: Duration = Duration::from_millis(200);
-
-/// What is on its way in one direction.
-struct Pending {
-    bytes: [u8; CHUNK],
-    from: usize,
-    to: usize,
-}
-
-impl Pending {
-    const EMPTY: Pending = Pending { bytes: [0; CHUNK], from: 0, to: 0 };
-
-    fn waiting(&self) -> &[u8] {
-        self.bytes.get(self.from..self.to).unwrap_or_default()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.from >= self.to
-    }
-
-    fn set(&mut self, bytes: &[u8]) {
-        (self.from, self.to) = (0, bytes.len().min(CHUNK));
-        for (place, byte) in self.bytes.iter_mut().zip(bytes) {
-            *place = *byte;
-        }
-    }
-
-    fn fill(&mut self, from: impl AsFd) -> Result<usize, Errno> {
-        (self.from, self.to) = (0, 0);
-        self.to = read(from, &mut self.bytes)?;
-        Ok(self.to)
-    }
-
-    fn flush(&mut self, to: impl AsFd) -> Result<(), Errno> {
-        self.from += write(to, self.waiting())?;
-        Ok(())
-    }
-}
 
 /// The tie between the payload's terminal and the caller's streams.
 pub struct Relay<'a> {
@@ -170,7 +132,7 @@ impl<'a> Relay<'a> {
     }
 
     /// Does what can be done without waiting.
-    pub fn turn(&mut self, [input, master, output]: Interest<bool>) {
+    pub fn turn(&mut self, [input, master, output]: Interest<bool>, meter: Option<&mut Meter>) {
         if input {
             self.read_input();
         }
@@ -179,7 +141,7 @@ impl<'a> Relay<'a> {
                 self.write_master();
             }
             if self.to_output.is_empty() {
-                self.read_master();
+                self.read_master(meter);
             }
         }
         if output && !self.to_output.is_empty() {
@@ -220,11 +182,14 @@ impl<'a> Relay<'a> {
         }
     }
 
-    fn read_master(&mut self) {
+    fn read_master(&mut self, meter: Option<&mut Meter>) {
         match self.to_output.fill(&self.master) {
             Ok(n) if n > 0 => {
                 self.hanging_until = None;
                 self.last_heard = Instant::now();
+                if let Some(meter) = meter {
+                    meter.take(&mut self.to_output);
+                }
                 if self.output.is_none() {
                     self.to_output = Pending::EMPTY;
                 }

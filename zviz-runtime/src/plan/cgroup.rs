@@ -107,6 +107,12 @@ impl Cgroup {
         self.v1.is_empty()
     }
 
+    /// Whether the processor time of all its processes is counted somewhere.
+    pub fn counts_time(&self) -> bool {
+        let later = matches!(&self.driver, Driver::Systemd(_));
+        self.v1("cpuacct").is_some() || self.v2.is_some() || later
+    }
+
     /// What to write into the files of the unified hierarchy: all that no hierarchy of version 1 enforces.
     pub fn v2_writes(&self) -> Vec<v2::Write> {
         let v1_name = |c: &str| if c == "io" { "blkio".to_owned() } else { c.to_owned() };

@@ -224,10 +224,13 @@ fn rlimits(process: &mut oci::Process, limits: &Limits) {
     ]
     .into_iter()
     .filter_map(|(typ, limit)| Some((typ, limit?)));
+    // At the first of the two the kernel sends SIGXCPU, which says what it was, and at the second SIGKILL. getrlimit(2).
+    let hard_of = |typ, limit: u64| if typ == Type::RlimitCpu { limit.saturating_add(1) } else { limit };
     let mut all = process.rlimits().clone().unwrap_or_default();
     for (typ, limit) in wanted {
         let own = all.iter().position(|own| own.typ() == typ).map(|at| all.remove(at));
-        let (soft, hard) = own.map_or((limit, limit), |own| (own.soft().min(limit), own.hard().min(limit)));
+        let (soft, hard) = own
+            .map_or((limit, hard_of(typ, limit)), |own| (own.soft().min(limit), own.hard().min(hard_of(typ, limit))));
         all.extend(oci::PosixRlimitBuilder::default().typ(typ).soft(soft).hard(hard).build());
     }
     process.set_rlimits(Some(all));

@@ -31,6 +31,9 @@ pub(super) fn check(input: Input, plan: &Plan, problems: &mut Problems) {
             "the container has the host's: linux.namespaces needs one of type user",
         );
     }
+    if profile.limits.cpu_total.is_some() && !plan.cgroup.counts_time() {
+        problems.add(at("resources.cpu_time_total"), "this caller has no cgroup that counts processor time");
+    }
     // Without sockets there is no network either.
     let without = input.request.in_place.is_some_and(|in_place| !in_place.network);
     let alone = matches!(plan.namespaces.net, Net::New { .. }) || without;

@@ -1,6 +1,7 @@
 //! What a profile lets a container use up.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Limits; none is as the spec has it, and where both have one the lower holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,14 +27,27 @@ pub struct Limits {
     pub file_size: Option<u64>,
     /// Bytes of each folder in memory.
     pub tmpfs: Option<u64>,
+    /// Files of each folder in memory.
+    pub tmpfs_inodes: Option<u64>,
+    /// Pseudo-terminals of each devpts.
+    pub ptys: Option<u64>,
+    /// Bytes that go to standard output and error together.
+    pub output: Option<u64>,
+    /// What comes after these is thrown away; else everything is killed then.
+    pub output_truncated: bool,
     /// Processor time of a process, in seconds.
     pub cpu_time: Option<u64>,
+    /// Processor time of all together, in milliseconds.
+    pub cpu_total: Option<u64>,
     /// Time until everything ends, in milliseconds.
     pub wall_time: Option<u64>,
     /// Whether core files are written; none is as the spec has it.
     pub core_files: Option<bool>,
     /// Whether a limit that this host cannot set is left out with a note.
     pub optional: bool,
+    /// Where a limit is written, by its key without `resources.`: file and line.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub places: BTreeMap<String, String>,
 }
 
 /// Limits of one block device, a second.

@@ -7,6 +7,7 @@ use super::apparmor::Wanted;
 use super::{Limits, Network, Profile, Requirements, files, limits};
 use crate::plan::capabilities;
 use crate::plan::{Backend, Note};
+use std::collections::BTreeMap;
 use zviz_profile::calls::{DEFAULT, expand};
 use zviz_profile::{Document, Fault, Faults, LsmKind, NetworkMode, SocketKind};
 use zviz_seccomp::{Choice, Socket};
@@ -205,10 +206,24 @@ impl Lowering<'_> {
             tmpfs: given.tmpfs_max,
             // A process has whole seconds; it gets no less than was written.
             cpu_time: given.cpu_time.map(|milliseconds| milliseconds.div_ceil(1000)),
+            cpu_total: given.cpu_time_total,
+            tmpfs_inodes: given.tmpfs_inodes_max,
+            ptys: given.ptys_max,
+            output: given.output_max,
+            output_truncated: given.output_action == Some(zviz_profile::OutputAction::Truncate),
             wall_time: given.wall_time,
-            core_files: given.core_dumps,
+            core_files: Some(given.core_dumps == Some(true)),
             optional: self.document.requirements.cgroup == Some(zviz_profile::Need::Optional),
+            places: self.places(),
         }
+    }
+
+    /// Where each limit is written.
+    fn places(&self) -> BTreeMap<String, String> {
+        let written = self.document.written().into_iter();
+        let own =
+            written.filter_map(|(key, _, place)| Some((key.strip_prefix("resources.")?.to_owned(), place.to_string())));
+        own.collect()
     }
 
     fn requirements(&mut self) -> Requirements {

@@ -77,11 +77,11 @@ fn signed(value: u64) -> i64 {
 pub(super) fn rlimits(sandbox: &Sandbox, facts: &Facts) -> Vec<PosixRlimit> {
     let (soft, hard) = facts.open_files;
     let hard = hard.min(OPEN_FILES);
-    let mut limits = vec![
+    let mut limits = vec![(PosixRlimitType::RlimitNofile, soft.min(hard), hard)];
+    if sandbox.profile.limits.core_files != Some(true) {
         // A core file would hold the memory of a program that may have read what was shared with it.
-        (PosixRlimitType::RlimitCore, 0, 0),
-        (PosixRlimitType::RlimitNofile, soft.min(hard), hard),
-    ];
+        limits.push((PosixRlimitType::RlimitCore, 0, 0));
+    }
     if !facts.limits.pids && facts.limits.nproc_of_namespace {
         let count = sandbox.pids.unwrap_or(PIDS);
         limits.push((PosixRlimitType::RlimitNproc, count, count));
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(rlimits(&Sandbox::new(["true"]), &facts).len(), 2);
         facts.limits.nproc_of_namespace = true;
         let limits = rlimits(Sandbox::new(["true"]).pids(9), &facts);
-        assert_eq!((limits[1].soft(), limits[1].hard()), (1024, OPEN_FILES));
+        assert_eq!((limits[0].soft(), limits[0].hard()), (1024, OPEN_FILES));
         assert_eq!(limits[2].hard(), 9);
     }
 }

@@ -6,14 +6,15 @@ use super::{Lowered, Sandbox, Userns, enforceable, lower, probe, subids};
 use crate::console::{self, Relay, Terminal};
 use crate::container::{Id, id};
 use crate::doctor::{self, Forbidden};
-use crate::foreground::{self, Deadline, Outcome, Payload, Watch};
+use crate::foreground::{self, Budget, Meter, Outcome, Output, Payload, Watch};
 use crate::host::Host;
 use crate::launch;
+use crate::ledger;
 use crate::plan::{Backend, Note, Plan, Problems};
 use crate::receipt::{Asked, Machine, Receipt};
 use crate::start::{self, Container, TakeMaster};
 use crate::store::Store;
-use std::io::{self, stdin, stdout};
+use std::io::{self, stderr, stdin, stdout};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -102,6 +103,8 @@ impl Error {
 pub struct Observed<R> {
     /// How.
     pub outcome: Outcome,
+    /// What it used, and which limits did something.
+    pub ended: ledger::Report,
     /// Who was told.
     pub report: R,
     /// What was counted.
@@ -230,11 +233,11 @@ impl Decided {
     /// # Errors
     /// Everything that keeps the command from running, or its sandbox from being undone.
     pub fn run(self, store: &Store, terminal: Option<Terminal>) -> Result<Outcome, Error> {
-        self.run_and_tell(store, terminal, None)
+        Ok(self.run_and_tell(store, terminal, None, false)?.0)
     }
 
     /// As [`Decided::run`]; `tell` is given the receipt as soon as the command runs. If it cannot take that, the command is
-    /// ended.
+    /// ended. The report says which limit ended it, if one did; with `all` it counts all that can be counted.
     ///
     /// # Errors
     /// As [`Decided::run`], and what `tell` says.
@@ -243,8 +246,9 @@ impl Decided {
         store: &Store,
         terminal: Option<Terminal>,
         tell: Option<&Tell<'_>>,
-    ) -> Result<Outcome, Error> {
-        self.go(store, terminal, tell, None::<fn(&Call)>).map(|(outcome, _)| outcome)
+        all: bool,
+    ) -> Result<(Outcome, ledger::Report), Error> {
+        self.go(store, terminal, tell, None::<fn(&Call)>, all).map(|(outcome, ended, _)| (outcome, ended))
     }
 
     /// As [`Decided::run_and_tell`], and `report` is told of every system call that the command, and what it starts, makes. It
@@ -259,9 +263,9 @@ impl Decided {
         tell: Option<&Tell<'_>>,
         report: R,
     ) -> Result<Observed<R>, Error> {
-        let (outcome, seen) = self.go(store, terminal, tell, Some(report))?;
+        let (outcome, ended, seen) = self.go(store, terminal, tell, Some(report), true)?;
         let (report, summary, memory_peak, memory_kills) = seen.ok_or(zviz_observe::Error::Died)?;
-        Ok(Observed { outcome, report, summary, memory_peak, memory_kills })
+        Ok(Observed { outcome, ended, report, summary, memory_peak, memory_kills })
     }
 
     fn go<R: Report>(
@@ -270,20 +274,29 @@ impl Decided {
         terminal: Option<Terminal>,
         tell: Option<&Tell<'_>>,
         report: Option<R>,
-    ) -> Result<(Outcome, Option<Seen<R>>), Error> {
-        let deadline = self.lowered.timeout.map(|after| Instant::now() + after);
+        all: bool,
+    ) -> Result<(Outcome, ledger::Report, Option<Seen<R>>), Error> {
+        let begun = Instant::now();
+        // Further away than the clock reaches is never.
+        let deadline = self.lowered.timeout.and_then(|after| begun.checked_add(after));
         let folder = self.temporary.map(|path| Folder::make(&store.path().join(TEMPORARY), &path));
         let _folder = folder.transpose().map_err(Error::Temporary)?;
         let in_place = self.plan.backend == Backend::Landlock;
         let mut watch = Watch::start(false)?;
         let observer = report.is_some().then(Observer::start).transpose()?;
-        let (input, output) = (stdin(), stdout());
+        let (input, output, error) = (stdin(), stdout(), stderr());
         let mut relay = None;
         // While init waits: the command's first bytes, and its first look at the size, meet what holds for all others.
         let tie: TakeMaster<'_> = Box::new(|master| {
             relay = Some(Relay::new(master, terminal, input.as_fd(), output.as_fd())?);
             Ok(())
         });
+        let limits = self.plan.profile.limits.clone();
+        let mut meter = limits.output.map(|most| Meter::new(most, limits.output_truncated));
+        // A terminal of the command's own is relayed anyway.
+        let piped = meter.filter(|_| !self.plan.process.terminal);
+        let piped = piped.map(|_| Output::new([output.as_fd(), error.as_fd()])).transpose();
+        let (lines, theirs) = piped.map_err(pipes)?.unzip();
         let mut container = start::run(start::Request {
             store,
             id: self.id,
@@ -293,6 +306,7 @@ impl Decided {
             plan: self.plan,
             host: &self.host,
             console: Some(tie),
+            output: theirs,
             preserve_fds: 0,
             die_with_parent: true,
             observer: observer.as_ref(),
@@ -310,6 +324,14 @@ impl Decided {
             start::abandon(container);
             return Err(Error::Receipt(error));
         }
+        let budget = limits.cpu_total.map(Duration::from_millis);
+        let budget = match budget.map(|most| Budget::open(&container.state.plan.cgroup, most)).transpose() {
+            Ok(budget) => budget,
+            Err(error) => {
+                start::abandon(container);
+                return Err(Error::Start(error.into()));
+            }
+        };
         // A thread, so after the last fork of the start.
         let reporting = match observer.zip(report).map(|(observer, report)| observer.report_to(report)).transpose() {
             Ok(reporting) => reporting,
@@ -321,9 +343,11 @@ impl Decided {
         let pidfd = container.pidfd.as_fd();
         let mut kill = || if in_place { tend::end(pidfd) } else { pidfd_send_signal(pidfd, libc::SIGKILL) };
         let mut payload = Payload::new(container.pid, pidfd);
+        (payload.output, payload.meter, payload.budget) = (lines, meter.as_mut(), budget);
         payload.relay = relay;
         payload.broker = container.vital_broker();
-        payload.deadline = deadline.map(|at| Deadline { at, kill: &mut kill });
+        payload.deadline = deadline;
+        payload.kill = Some(&mut kill);
         let outcome = match watch.until_end(payload) {
             Ok(outcome) => outcome,
             Err(error) => {
@@ -336,9 +360,14 @@ impl Decided {
         let peak = container.memory_peak();
         // Who asks for it asks out of curiosity.
         let kills = if seen.as_ref().is_ok_and(Option::is_some) { container.memory_kills() } else { 0 };
+        let ended = ledger::Report::of(&container.state, outcome, begun.elapsed(), meter, all);
         start::finish(container)?;
-        Ok((outcome, seen?.map(|(report, summary)| (report, summary, peak, kills))))
+        Ok((outcome, ended, seen?.map(|(report, summary)| (report, summary, peak, kills))))
     }
+}
+
+fn pipes(errno: zviz_sys::Errno) -> Error {
+    Error::Wait(foreground::Error { what: "pipe2", errno })
 }
 
 /// Who is given a receipt.

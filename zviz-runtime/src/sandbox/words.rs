@@ -155,7 +155,10 @@ impl Lowered {
     fn finish(&self, plan: &mut Plan) {
         plan.process.reaper = true;
         // The shorter of the flag's and the profile's.
-        plan.profile.limits.wall_time = self.timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        let timeout = self.timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        if std::mem::replace(&mut plan.profile.limits.wall_time, timeout) != timeout {
+            plan.profile.limits.places.remove("wall_time");
+        }
         plan.notes.extend(self.notes.iter().cloned());
         if self.in_place.is_some() {
             return;
@@ -173,7 +176,7 @@ impl Lowered {
             super::staged::overlay(&mut plan.mounts, layers, self.translated);
         }
         plan.mounts.splice(..0, links);
-        lean(&mut plan.cgroup);
+        lean(&mut plan.cgroup, plan.profile.limits.cpu_total.is_some());
     }
 
     /// The system's own folders stay as they are: their owners are nobody's inside, and what they keep from others
@@ -190,18 +193,22 @@ impl Lowered {
 /// Only the hierarchies that enforce a limit, and that of devices with them: every other one costs a directory, made and
 /// removed, and its end is the end of the pid namespace. Where nothing is limited there is no cgroup at all; nodes of
 /// devices can then be made or opened as little, by the user namespace and `nodev` everywhere.
-fn lean(cgroup: &mut Cgroup) {
+fn lean(cgroup: &mut Cgroup, timed: bool) {
     let limits = &cgroup.resources;
     let wanted = [
         ("memory", limits.memory != Default::default()),
         ("pids", limits.pids.is_some()),
         ("cpu", limits.cpu != Default::default()),
+        ("cpuacct", timed),
+        ("blkio", limits.block_io != Default::default()),
+        ("io", limits.block_io != Default::default()),
     ];
+    let counts = timed && cgroup.v1("cpuacct").is_none();
     let limiting = |group: &Group| {
         let has = |name: &str| group.controllers.iter().any(|controller| controller == name);
         wanted.iter().any(|(name, wanted)| *wanted && has(name))
     };
-    cgroup.v2 = cgroup.v2.take().filter(limiting);
+    cgroup.v2 = cgroup.v2.take().filter(|group| limiting(group) || counts);
     if cgroup.v2.is_none() && !cgroup.v1.iter().any(limiting) {
         cgroup.v1.clear();
         cgroup.devices = None;

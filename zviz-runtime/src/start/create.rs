@@ -7,6 +7,7 @@ use crate::apply::cgroup::{self, Created};
 use crate::apply::hooks::{self, Inside, Kind, Within};
 use crate::container::{Init, State, Status};
 use crate::launch::{self, Launched, Steps, call};
+use crate::ledger;
 use crate::plan::Hooks;
 use crate::plan::cgroup::Driver;
 use crate::prepare::{self, Options};
@@ -54,10 +55,21 @@ fn make(request: Request<'_>, waits: bool) -> Result<Container, Error> {
             Ok(Container { held: Held::Locked(locked), state, pid, pidfd, master, broker })
         }
         Err(error) => {
+            let error = explained(error, &state);
             // The first error is the one that explains; what could not be undone stays visible in the state.
             teardown::undo(locked, &state).iter().for_each(warn);
             Err(error)
         }
+    }
+}
+
+/// An init that was killed for want of memory has said nothing.
+fn explained(error: Error, state: &State) -> Error {
+    let Error::Launch(launch::Error::Died(how)) = &error else { return error };
+    let starved = cgroup::oom::kills(&state.plan.cgroup).is_ok_and(|kills| kills > 0);
+    match ledger::hint(&state.plan, Errno::ENOMEM).filter(|_| starved) {
+        Some(hint) => Error::Launch(launch::Error::Died(format!("{how} for want of memory; {hint}"))),
+        None => error,
     }
 }
 
@@ -67,7 +79,7 @@ fn build(
     request: Request<'_>,
     waits: bool,
 ) -> Result<(Launched, Option<OwnedFd>, Option<Serving>), Error> {
-    let Request { store, mut plan, host, console, preserve_fds, die_with_parent, observer, .. } = request;
+    let Request { store, mut plan, host, console, output, preserve_fds, die_with_parent, observer, .. } = request;
     // execCPUAffinity is not for init (config.md); exec takes it from the state.
     (plan.process.initial_affinity, plan.process.final_affinity) = (None, None);
     if state.plan.cgroup.driver != Driver::None || state.plan.apparmor.is_some() {
@@ -88,6 +100,7 @@ fn build(
         cache: cache(store),
         cgroup_tasks: entrance.take_v1_tasks(),
         root: None,
+        output,
     };
     if host.capabilities & SYS_PTRACE != 0 {
         // Init may share a pid namespace with others, and waits in it for `start` with the payload's own ids: none of

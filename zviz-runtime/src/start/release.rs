@@ -16,7 +16,6 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use zviz_seccomp::Cache;
 use zviz_sys::ids;
 
@@ -39,7 +38,7 @@ pub(crate) fn container_namespaces(plan: &Plan) -> u64 {
     .fold(0, |flags, (_, flag)| flags | u64::from(flag.cast_unsigned()))
 }
 
-/// Who looks after the wall time of a container's profile.
+/// Who looks after the times of a container's profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waiting {
     /// The caller, who waits for the container's end.
@@ -68,8 +67,9 @@ pub fn start(
     }
     let init = state.live_init().ok_or(Error::Status(Status::Stopped))?;
     let pidfd = call("pidfd_open", zviz_sys::process::pidfd_open(init.pid))?;
-    let wall_time = state.plan.profile.limits.wall_time.filter(|_| waiting == Waiting::Nobody);
-    let watched = wall_time.map(Duration::from_millis).map(|after| watcher::start(locked, state, pidfd.as_fd(), after));
+    let limits = &state.plan.profile.limits;
+    let timed = limits.wall_time.or(limits.cpu_total).is_some() && waiting == Waiting::Nobody;
+    let watched = timed.then(|| watcher::start(locked, state, pidfd.as_fd()));
     let released =
         watched.unwrap_or(Ok(())).and_then(|()| release(locked, state, pidfd.as_fd(), &cache(store), last_capability));
     if let Err(error) = released {

@@ -8,6 +8,7 @@
 
 use super::{Error, WATCHER_LEAVES};
 use crate::container::{Init, State};
+use crate::foreground::Budget;
 use crate::launch::{self, call};
 use crate::store::Locked;
 use crate::teardown;
@@ -22,14 +23,19 @@ use zviz_sys::{fd, ids, path, sched};
 
 /// CAP_KILL, linux/capability.h: a payload may be another user's.
 const KILL: u64 = 1 << 5;
-/// What is left where the time was up.
-const REASON: &[u8] = b"wall_time";
+/// What is left where the time was up, and where the processors' time was.
+const WALL_TIME: &[u8] = b"wall_time";
+const CPU_TIME: &[u8] = b"cpu_time_total";
 /// Until it is tried again to kill what did not die.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Starts one for a container that is about to be released, and remembers it. Its time begins now.
-pub(super) fn start(locked: &Locked, state: &State, init: BorrowedFd<'_>, after: Duration) -> Result<(), Error> {
-    let until = Instant::now().checked_add(after);
+pub(super) fn start(locked: &Locked, state: &State, init: BorrowedFd<'_>) -> Result<(), Error> {
+    let limits = &state.plan.profile.limits;
+    // Further away than the clock reaches is never.
+    let until = limits.wall_time.and_then(|after| Instant::now().checked_add(Duration::from_millis(after)));
+    let budget = limits.cpu_total.map(|most| Budget::open(&state.plan.cgroup, Duration::from_millis(most)));
+    let mut budget = budget.transpose()?;
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let reason = openat(locked.dir(), WATCHER_LEAVES, flags, Mode::S_IRUSR | Mode::S_IWUSR);
     let reason = call("make a file for why the container ended", reason)?;
@@ -37,11 +43,11 @@ pub(super) fn start(locked: &Locked, state: &State, init: BorrowedFd<'_>, after:
     match call("fork", process::fork())? {
         Cloned::Child => {
             drop(ready);
-            let watches = confine(&[init, reason.as_fd(), theirs.as_fd()])
-                .and_then(|()| fd::write_all(theirs.as_fd(), b"1"))
-                .map(|()| drop(theirs));
+            let file = budget.as_ref().map(|budget| budget.file().as_fd());
+            let kept: Vec<BorrowedFd<'_>> = [init, reason.as_fd(), theirs.as_fd()].into_iter().chain(file).collect();
+            let watches = confine(&kept).and_then(|()| fd::write_all(theirs.as_fd(), b"1")).map(|()| drop(theirs));
             if watches.is_ok() {
-                watch(state, init, &reason, until);
+                watch(state, init, &reason, until, budget.as_mut());
             }
             process::exit(i32::from(watches.is_err()))
         }
@@ -60,7 +66,7 @@ pub(super) fn start(locked: &Locked, state: &State, init: BorrowedFd<'_>, after:
 fn remember(locked: &Locked, state: &State, pid: i32, ready: &OwnedFd) -> Result<(), Error> {
     let mut byte = [0];
     if call("wait for the watcher of the wall time", fd::read(ready.as_fd(), &mut byte))? != 1 {
-        return Err(launch::Error::Step("the watcher of the wall time could not be confined".into()).into());
+        return Err(launch::Error::Step("the watcher of its time could not be confined".into()).into());
     }
     let watcher = Init::read(pid).map_err(|source| launch::Error::Proc { pid, source })?;
     let mut state = state.clone();
@@ -96,13 +102,28 @@ fn confine(keep: &[BorrowedFd<'_>]) -> Result<(), Errno> {
     }
 }
 
-fn watch(state: &State, init: BorrowedFd<'_>, reason: &OwnedFd, until: Option<Instant>) {
-    // Further away than the clock reaches is never.
-    if ended_before(init, until) {
-        return;
-    }
+fn watch(
+    state: &State,
+    init: BorrowedFd<'_>,
+    reason: &OwnedFd,
+    until: Option<Instant>,
+    mut budget: Option<&mut Budget>,
+) {
+    let why = loop {
+        let look = budget.as_ref().map(|budget| budget.next());
+        if ended_before(init, [until, look].into_iter().flatten().min()) {
+            return;
+        }
+        let now = Instant::now();
+        if until.is_some_and(|until| until <= now) {
+            break WALL_TIME;
+        }
+        if budget.as_mut().is_some_and(|budget| budget.is_spent(now)) {
+            break CPU_TIME;
+        }
+    };
     // Before it ends, so that who sees the end sees why.
-    let _ = fd::write_all(reason.as_fd(), REASON);
+    let _ = fd::write_all(reason.as_fd(), why);
     let mut first = true;
     loop {
         match teardown::signal(state, libc::SIGKILL) {

@@ -3,7 +3,7 @@
 use super::change::{Change, Risk};
 use super::limits::more;
 use super::{Denial, Layer, Scene};
-use crate::foreground::Outcome;
+use crate::foreground::{Limit, Outcome};
 use std::time::Duration;
 
 /// How a run ended.
@@ -42,7 +42,9 @@ pub fn ended(scene: &Scene<'_>, ending: &Ending) -> Vec<Denial> {
     match ending.outcome {
         Outcome::TimedOut => {
             let given = ending.timeout.and_then(|time| u64::try_from(time.as_millis()).ok());
-            let own = limits.wall_time.filter(|own| given.is_none_or(|given| *own <= given));
+            // A plan has the shorter of the flag's and the profile's.
+            let written = given.is_none() || limits.places.contains_key("wall_time");
+            let own = limits.wall_time.filter(|own| written && given.is_none_or(|given| *own <= given));
             let why = "it may go on for so long";
             let change = match (own, given) {
                 (Some(own), _) => {
@@ -54,6 +56,20 @@ pub fn ended(scene: &Scene<'_>, ending: &Ending) -> Vec<Denial> {
                 (None, None) => None,
             };
             met("wall-time", "SIGKILL", "its time was up".into(), "resources.wall_time", change);
+        }
+        Outcome::Exceeded(Limit::CpuTime) => {
+            let yaml = |most: u64| format!("resources: {{cpu_time_total: {}ms}}", most.saturating_mul(2));
+            let why = "all together may compute for so long";
+            let change = limits.cpu_total.map(|most| Change::yaml(yaml(most), Risk::Low, why));
+            let what = "its processor time was used up".to_owned();
+            met("cpu-time-total", "SIGKILL", what, "resources.cpu_time_total", change);
+        }
+        Outcome::Exceeded(Limit::Output) => {
+            let yaml = |most: u64| format!("resources: {{output_max: {}}}", most.saturating_mul(2));
+            let why = "whoever reads its output gets so much of it";
+            let change = limits.output.map(|most| Change::yaml(yaml(most), Risk::Low, why));
+            let what = "it wrote more output than it may".to_owned();
+            met("output", "SIGKILL", what, "resources.output_max", change);
         }
         Outcome::Ended(_) => {}
     }

@@ -27,6 +27,9 @@ pub struct Run {
     /// Write down as JSON what is in force, once it is: a file, fd:N, or - for standard output
     #[arg(long, value_name = "WHERE", help_heading = "What is told")]
     pub receipt: Option<String>,
+    /// Write down as JSON how it ended, what it used and which limit ended it: a file, fd:N, or -
+    #[arg(long, value_name = "WHERE", help_heading = "What is told")]
+    pub report: Option<String>,
     /// A name for the container, unique in this root
     #[arg(value_name = "ID")]
     pub container: Option<String>,
@@ -36,8 +39,8 @@ pub struct Run {
 }
 
 const EXIT_CODES: &str = "Exit codes of the first form: the command's own; 128 + N if signal N ended it; 124 if \
---timeout did; 125 if the sandbox could not be made; 126 if the command cannot be executed; 127 if it is not found. \
-Of the second: the program's own, 128 + N, or 1.";
+--timeout did; 137 if another limit did; 125 if the sandbox could not be made; 126 if the command cannot be executed; 127 if it is not found. \
+Of the second: the program's own, 128 + N, 124, 137, or 1.";
 
 /// Flags for a command in a sandbox.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
@@ -170,6 +173,9 @@ impl Run {
             (Some(id), []) => match self.sandbox.first_used() {
                 Some(flag) => {
                     Err(format!("run: {flag} is for a command in a sandbox, and no -- with a command follows"))
+                }
+                None if self.detach && self.report.is_some() => {
+                    Err("run: --report is for who waits for the end, and --detach does not".into())
                 }
                 None => Ok(Target::Container(id)),
             },

@@ -3,12 +3,13 @@
 use super::Context;
 use crate::cli::{Bundled, Rootless};
 use anyhow::Context as _;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zviz_runtime::console::{self, ConsoleSocket};
 use zviz_runtime::container::Id;
 use zviz_runtime::descriptors::Descriptors;
+use zviz_runtime::foreground::Meter;
 use zviz_runtime::plan::Request;
 use zviz_runtime::receipt::Asked;
 use zviz_runtime::start::{self, Container, TakeMaster};
@@ -47,6 +48,13 @@ impl<'a> Bundle<'a> {
                 context.log.debug(|| note.to_string());
             }
         }
+        if let Some(most) = plan.profile.limits.output.filter(|_| detach) {
+            let place =
+                plan.profile.limits.places.get("output_max").map(|place| format!("{place}: ")).unwrap_or_default();
+            anyhow::bail!(
+                "{place}resources.output_max: {most} bytes are counted by who waits for the container: run it in the foreground"
+            );
+        }
         let listen = std::env::var("LISTEN_PID").ok().zip(std::env::var("LISTEN_FDS").ok());
         let listen = listen.as_ref().map(|(pid, fds)| (pid.as_str(), fds.as_str()));
         let descriptors = Descriptors::decide(listen, std::process::id(), flags.preserve_fds)?;
@@ -64,6 +72,12 @@ impl<'a> Bundle<'a> {
         self.plan.process.terminal
     }
 
+    /// Counts the payload's output, where that is limited.
+    pub fn meter(&self) -> Option<Meter> {
+        let limits = &self.plan.profile.limits;
+        limits.output.map(|most| Meter::new(most, limits.output_truncated))
+    }
+
     /// How long the payload may run.
     pub fn wall_time(&self) -> Option<Duration> {
         self.plan.profile.limits.wall_time.map(Duration::from_millis)
@@ -75,7 +89,7 @@ impl<'a> Bundle<'a> {
     }
 
     /// Creates the container, and tells the caller its pid.
-    pub fn create(self, context: &Context, store: &Store) -> anyhow::Result<Container> {
+    pub fn create(self, context: &Context, store: &Store, output: Option<[OwnedFd; 2]>) -> anyhow::Result<Container> {
         let console = self.console.map(|socket| -> TakeMaster<'_> { Box::new(|master| Ok(socket.send(master)?)) });
         let container = start::create(start::Request {
             store,
@@ -86,6 +100,7 @@ impl<'a> Bundle<'a> {
             plan: self.plan,
             host: &self.host,
             console,
+            output,
             preserve_fds: self.descriptors.count(),
             die_with_parent: false,
             observer: None,

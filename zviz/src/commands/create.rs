@@ -8,7 +8,7 @@ use crate::cli::Create;
 pub fn run(context: &Context, create: &Create) -> anyhow::Result<()> {
     let bundle = Bundle::load(context, &create.bundled, &create.id, true)?;
     let receipt = Out::of("--receipt", create.receipt.as_deref())?;
-    let container = bundle.create(context, &context.store()?)?;
+    let container = bundle.create(context, &context.store()?, None)?;
     if let Some(Err(error)) = receipt.map(|out| out.receipt(&container)) {
         abandon(context, container);
         return Err(error);

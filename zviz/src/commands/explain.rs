@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use zviz_runtime::console::Terminal;
 use zviz_runtime::explain::{Explainer, Form, Telling, lines};
+use zviz_runtime::ledger::Report;
 use zviz_runtime::plan::Plan;
 use zviz_runtime::sandbox::Decided;
 use zviz_runtime::sandbox::running::Tell;
@@ -60,7 +61,7 @@ pub fn run(
     terminal: Option<Terminal>,
     tell: Option<&Tell<'_>>,
     explainer: Explainer,
-) -> anyhow::Result<u8> {
+) -> anyhow::Result<(u8, Report)> {
     let (id, timeout) = (decided.id().clone(), decided.timeout());
     let observed = decided.observe(store, terminal, tell, explainer)?;
     let ending = Ending { outcome: observed.outcome, memory_kills: observed.memory_kills, timeout };
@@ -68,5 +69,5 @@ pub fn run(
     if let Err(error) = record.keep(store) {
         context.log.warn(&format!("what was denied is not kept for zviz why: {error}"));
     }
-    Ok(observed.outcome.status())
+    Ok((observed.outcome.status(), observed.ended))
 }

@@ -4,11 +4,13 @@ use super::bundle::{Bundle, abandon};
 use super::out::Out;
 use super::{Context, Failure, sandbox};
 use crate::cli::{Run, Target};
-use std::io::{stdin, stdout};
+use anyhow::Context as _;
+use std::io::{stderr, stdin, stdout};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use zviz_runtime::console::{Relay, Terminal};
-use zviz_runtime::foreground::{Deadline, Payload, Watch};
+use zviz_runtime::foreground::{Budget, Output, Payload, Watch};
+use zviz_runtime::ledger::Report;
 use zviz_runtime::start::{self, Waiting};
 use zviz_runtime::teardown;
 
@@ -24,6 +26,7 @@ fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
     let bundle = Bundle::load(context, &run.bundled, id, run.detach)?;
     let last_capability = bundle.last_capability();
     let receipt = Out::of("--receipt", run.receipt.as_deref())?;
+    let report = Out::of("--report", run.report.as_deref())?;
     let store = context.store()?;
     let terminal = match bundle.terminal() && !run.detach {
         true => Some(Terminal::find()?),
@@ -32,8 +35,12 @@ fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
     let wall_time = bundle.wall_time();
     let waiting = if run.detach { Waiting::Nobody } else { Waiting::Caller };
     let mut watch = Watch::start(!run.no_subreaper)?;
-    let mut container = bundle.create(context, &store)?;
-    let (input, output) = (stdin(), stdout());
+    let (input, output, error) = (stdin(), stdout(), stderr());
+    let mut meter = bundle.meter();
+    let piped = meter.filter(|_| !bundle.terminal());
+    let piped = piped.map(|_| Output::new([output.as_fd(), error.as_fd()])).transpose().context("pipe2")?;
+    let (lines, theirs) = piped.unzip();
+    let mut container = bundle.create(context, &store, theirs)?;
     let master = container.master.take();
     // Before the payload runs: its first bytes meet the settings of all others.
     let tied = master.map(|m: OwnedFd| Relay::new(m, terminal, input.as_fd(), output.as_fd())).transpose();
@@ -44,7 +51,9 @@ fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
             return Err(error.into());
         }
     };
-    let deadline = wall_time.map(|after| Instant::now() + after);
+    let begun = Instant::now();
+    // Further away than the clock reaches is never.
+    let deadline = wall_time.and_then(|after| begun.checked_add(after));
     if let Err(error) = start::start_created(&store, &container, last_capability, waiting) {
         abandon(context, container);
         return Err(error.into());
@@ -60,16 +69,31 @@ fn container(context: &Context, run: &Run, id: &str) -> anyhow::Result<u8> {
     if run.detach {
         return Ok(0);
     }
+    let most = container.state.plan.profile.limits.cpu_total.map(Duration::from_millis);
+    let budget = match most.map(|most| Budget::open(&container.state.plan.cgroup, most)).transpose() {
+        Ok(budget) => budget,
+        Err(error) => {
+            abandon(context, container);
+            return Err(error.into());
+        }
+    };
     let mut kill = || teardown::signal(&container.state, libc::SIGKILL).map_err(|_| nix::errno::Errno::ESRCH);
     let mut payload = Payload::new(container.pid, container.pidfd.as_fd());
-    payload.deadline = deadline.map(|at| Deadline { at, kill: &mut kill });
-    payload.relay = relay;
+    (payload.deadline, payload.budget) = (deadline, budget);
+    payload.kill = Some(&mut kill);
+    (payload.relay, payload.output, payload.meter) = (relay, lines, meter.as_mut());
     payload.broker = container.vital_broker();
     let outcome = watch.until_end(payload);
+    let told = outcome.as_ref().ok().copied();
+    let told = told.map(|outcome| Report::of(&container.state, outcome, begun.elapsed(), meter, report.is_some()));
     if !run.keep {
         for error in start::finish(container)? {
             context.log.warn(&error.to_string());
         }
+    }
+    if let Some(told) = told {
+        told.verdict.lines().for_each(|line| context.log.warn(&line));
+        sandbox::write_report(&told, report.as_ref())?;
     }
     Ok(outcome?.status())
 }

@@ -3,9 +3,11 @@
 use super::out::Out;
 use super::{Context, Failure, explain, stage};
 use crate::cli;
+use anyhow::Context as _;
 use std::io::{IsTerminal, stdin, stdout};
 use zviz_runtime::console::Terminal;
 use zviz_runtime::container::Id;
+use zviz_runtime::ledger::Report;
 use zviz_runtime::receipt::Receipt;
 use zviz_runtime::sandbox::running::Tell;
 use zviz_runtime::sandbox::{Error, Flags, Sandbox};
@@ -24,7 +26,10 @@ pub fn run(context: &Context, run: &cli::Run, command: &[String]) -> Result<u8, 
 
 fn sandboxed(context: &Context, run: &cli::Run, command: &[String]) -> anyhow::Result<u8> {
     let flags = &run.sandbox;
-    let receipt = Out::of("--receipt", run.receipt.as_deref())?;
+    let told = Told {
+        receipt: Out::of("--receipt", run.receipt.as_deref())?,
+        report: Out::of("--report", run.report.as_deref())?,
+    };
     let explain = flags.explain.as_deref().map(|form| explain::asked(form, flags)).transpose()?;
     let has_terminal = stdin().is_terminal() && stdout().is_terminal();
     let mut sandbox = asked(flags, has_terminal).sandbox(command.to_vec())?;
@@ -47,7 +52,7 @@ fn sandboxed(context: &Context, run: &cli::Run, command: &[String]) -> anyhow::R
         }
         None => None,
     };
-    let beside = Beside { json: flags.json, has_terminal, receipt, explain };
+    let beside = Beside { json: flags.json, has_terminal, told, explain };
     let ended = decide_and_run(context, sandbox, &store, host, beside);
     if let Some(stage) = stage {
         stage.end(context);
@@ -59,7 +64,7 @@ fn sandboxed(context: &Context, run: &cli::Run, command: &[String]) -> anyhow::R
 struct Beside {
     json: bool,
     has_terminal: bool,
-    receipt: Option<Out>,
+    told: Told,
     explain: Option<explain::Asked>,
 }
 
@@ -70,7 +75,7 @@ fn decide_and_run(
     host: Host,
     beside: Beside,
 ) -> anyhow::Result<u8> {
-    let Beside { json, has_terminal, receipt, explain } = beside;
+    let Beside { json, has_terminal, told, explain } = beside;
     let mut decided = sandbox.decide(store, host)?;
     let explainer = explain.map(|asked| asked.explainer(&mut decided.plan, has_terminal));
     if let Some(why) = decided.forced() {
@@ -86,11 +91,32 @@ fn decide_and_run(
         return Ok(0);
     }
     let terminal = has_terminal.then(Terminal::find).transpose()?;
-    let told = receipt.map(|out| move |receipt: &Receipt<'_>| out.write(&receipt.to_json()?));
-    let tell = told.as_ref().map(|told| told as &Tell<'_>);
-    match explainer {
-        Some(explainer) => explain::run(context, decided, store, terminal, tell, explainer),
-        None => Ok(decided.run_and_tell(store, terminal, tell)?.status()),
+    let Told { receipt, report: place } = told;
+    let written = receipt.map(|out| move |receipt: &Receipt<'_>| out.write(&receipt.to_json()?));
+    let tell = written.as_ref().map(|written| written as &Tell<'_>);
+    let (status, report) = match explainer {
+        Some(explainer) => explain::run(context, decided, store, terminal, tell, explainer)?,
+        None => {
+            let (outcome, report) = decided.run_and_tell(store, terminal, tell, place.is_some())?;
+            (outcome.status(), report)
+        }
+    };
+    report.verdict.lines().for_each(|line| context.log.warn(&line));
+    write_report(&report, place.as_ref())?;
+    Ok(status)
+}
+
+/// Where documents go.
+struct Told {
+    receipt: Option<Out>,
+    report: Option<Out>,
+}
+
+/// Writes a report where it is wanted.
+pub fn write_report(report: &Report, out: Option<&Out>) -> anyhow::Result<()> {
+    match out {
+        Some(out) => out.write(&report.to_json()?).context("--report"),
+        None => Ok(()),
     }
 }
 

@@ -41,7 +41,7 @@ impl Source {
 }
 
 /// The number behind a key, on a line of its own.
-pub(super) fn value(text: &str, key: &str) -> Option<u64> {
+pub(crate) fn value(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }
 

@@ -4,6 +4,7 @@ use super::{Error, stats_v1, stats_v2};
 use crate::plan::cgroup::Cgroup;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fs::File;
 
 /// All of it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -218,6 +219,21 @@ pub fn stats(cgroup: &Cgroup) -> Result<Stats, Error> {
         None => {}
     }
     Ok(stats)
+}
+
+/// The file that counts the processor time of a cgroup, open, and whether it is one of version 2.
+///
+/// # Errors
+/// There is none.
+pub fn time_file(cgroup: &Cgroup) -> Result<(File, bool), Error> {
+    let (group, name, unified) = match (cgroup.v1("cpuacct"), &cgroup.v2) {
+        (Some(group), _) => (group, "cpuacct.usage", false),
+        // It counts time whatever controllers there are. Documentation/admin-guide/cgroup-v2.rst, cpu.stat.
+        (None, Some(group)) => (group, "cpu.stat", true),
+        (None, None) => return Err(Error::None("measured")),
+    };
+    let path = group.dir().join(name);
+    File::open(&path).map(|file| (file, unified)).map_err(|source| Error::Call { call: "open", path, source })
 }
 
 /// The sizes of huge pages that this machine has, as the kernel names them in its files: `2MB`, `1GB`.

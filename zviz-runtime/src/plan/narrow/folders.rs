@@ -25,6 +25,11 @@ pub(super) fn narrow(mounts: &mut Vec<oci::Mount>, files: &files::Files, limits:
         if let Some(most) = limits.tmpfs.filter(|_| mount.typ().as_deref() == Some("tmpfs")) {
             cap(&mut options, most);
         }
+        match mount.typ().as_deref() {
+            Some("tmpfs") => limits.tmpfs_inodes.iter().for_each(|most| at_most(&mut options, "nr_inodes", *most)),
+            Some("devpts") => limits.ptys.iter().for_each(|most| at_most(&mut options, "max", *most)),
+            _ => {}
+        }
         let mapped = !options.iter().any(|option| option == "noexec");
         if files.executable.is_some() && mapped && is_writable(&options) && !executes(mount, files) {
             // Landlock judges execve(2) alone. This keeps a linker that is called by name from mapping a program as well.
@@ -47,6 +52,16 @@ fn cap(options: &mut Vec<String>, most: u64) {
     }
     options.retain(|option| !option.starts_with("size=") && !option.starts_with("nr_inodes="));
     options.extend(sizes(most));
+}
+
+/// Lowers a number among the options, where none, or 0 as tmpfs(5) has it, is no limit.
+fn at_most(options: &mut Vec<String>, name: &str, most: u64) {
+    let own = options.iter().rev().find_map(|option| option.strip_prefix(name)?.strip_prefix('='));
+    if own.and_then(bytes).is_some_and(|own| own <= most) {
+        return;
+    }
+    options.retain(|option| option.strip_prefix(name).is_none_or(|rest| !rest.starts_with('=')));
+    options.push(format!("{name}={most}"));
 }
 
 /// A size as tmpfs(5) has it; none for a part of the machine's memory, 0, which is no limit, and what is none.
@@ -101,6 +116,22 @@ mod tests {
         assert_eq!(with("/usr/local", &["rbind"]), "rbind");
         assert_eq!(with("/w", &["rbind"]), "rbind");
         assert_eq!(narrowed(mount("bind", "/home", &["rbind"]), None, None), "rbind");
+    }
+
+    #[test]
+    fn no_folder_in_memory_holds_more_files_and_there_are_no_more_terminals() {
+        let limits = Limits { tmpfs_inodes: Some(100), ptys: Some(3), ..Default::default() };
+        let with = |typ: &str, options: &[&str]| {
+            let mut mounts = vec![mount(typ, "/x", options)];
+            narrow(&mut mounts, &files::Files::default(), &limits, true);
+            mounts[0].options().clone().unwrap_or_default().join(",")
+        };
+        assert_eq!(with("tmpfs", &["nr_inodes=1k", "size=1"]), "size=1,nr_inodes=100");
+        assert_eq!(with("tmpfs", &["nr_inodes=0"]), "nr_inodes=100");
+        assert_eq!(with("tmpfs", &["nr_inodes=99"]), "nr_inodes=99");
+        assert_eq!(with("devpts", &["newinstance", "max=1024"]), "newinstance,max=3");
+        assert_eq!(with("devpts", &["max=2"]), "max=2");
+        assert_eq!(with("proc", &[]), "");
     }
 
     #[test]
