@@ -63,6 +63,11 @@ const CASES: &[Case] = &[
     case("resources: {tmpfs_max: 1M}\n", &[], "head -c 1500000 /dev/zero > /tmp/a", ("limits", "tmpfs", "/tmp/a", "own.yaml:3: resources.tmpfs_max"), 1),
     case("resources: {file_size: 1M}\n", &[], "python3 -c 'open(\"/tmp/a\", \"wb\").write(bytes(1500000))'", ("limits", "file-size", "/tmp/a", "own.yaml:3: resources.file_size"), 1),
     case("resources: {open_files: 64}\n", &[], "python3 -c 'import os; [os.dup(0) for i in range(80)]'", ("limits", "open-files", "", "own.yaml:3: resources.open_files"), 1),
+    case("", &["--backend", "landlock"], "cat {home}/.settings", ("landlock", "read", "/.settings", ""), 1),
+    case("", &["--backend", "landlock"], "echo x > {home}/data/f", ("landlock", "write", "/data/f", ""), 1),
+    case("", &["--backend", "landlock"], "echo x > {home}/data/new", ("landlock", "write", "/data/new", ""), 1),
+    case("", &["--backend", "landlock"], REACH, ("seccomp", "unlisted", "AF_INET, stream, protocol 6", ""), 1),
+    case("", &["--backend", "landlock"], "unshare -Ur true", ("seccomp", "namespaces", "flags 0x10000000", ""), 0),
     case("resources: {wall_time: 2s}\n", &[], "sleep 3", ("limits", "wall-time", "", "own.yaml:3: resources.wall_time"), 1),
 ];
 

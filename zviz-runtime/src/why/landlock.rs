@@ -4,7 +4,7 @@ use super::change::{Change, Risk, quoted};
 use super::mounts::share;
 use super::scene::{name, object, parent, text};
 use super::{Denial, Layer, Origin, Scene};
-use crate::plan::{Landlock, LandlockRights};
+use crate::plan::{Backend, Landlock, LandlockRights};
 use crate::profile::files::within;
 use nix::errno::Errno;
 use std::path::Path;
@@ -80,8 +80,18 @@ fn file(scene: &Scene<'_>, call: &Call, named: &Named, landlock: &Landlock) -> O
     let kept = files.readonly.iter().filter(|above| write && within(&place, above)).max_by_key(|above| above.len());
     let kept = kept.and_then(|path| scene.rules.path("filesystem.readonly", path));
     let rule = kept.clone().or_else(|| scene.rules.key(key)).or_else(|| scene.rules.key("filesystem.rootfs"));
+    // Without mounts it alone says what is shared.
+    let in_place = scene.plan.backend == Backend::Landlock;
+    let what = if in_place && cause != "execute" { "is not shared (--backend landlock)" } else { what };
     let denial = Denial::new(Layer::Landlock, cause).what(what).rule(rule);
-    let changes = changes(scene, cause, &there, kept);
+    let changes = match cause {
+        "read" | "write" if in_place && kept.is_none() => {
+            let there = Path::new(if of_folder { &place } else { &path });
+            let shared = share(scene, there, cause == "write").filter(|_| scene.outside.host_has(there));
+            shared.into_iter().collect()
+        }
+        _ => changes(scene, cause, &there, kept),
+    };
     Some(scene.told(denial.changes(changes), call, path))
 }
 

@@ -78,9 +78,12 @@ fn explain(scene: &Scene<'_>, call: &Call) -> Denial {
     let (cause, rule, what) = cause(scene, &call_name, call);
     let mut denial = told(Denial::new(Layer::Seccomp, cause).rule(rule).what(what), &detail(&call_name, call));
     denial.expected = EXPECTED.contains(&call_name.as_str()) || socket::is_multipath(&call_name, call);
+    let in_place = scene.plan.backend == Backend::Landlock;
     if passes(own) {
-        denial.what =
-            format!("{call_name} is refused by the container's own filter (linux.seccomp of its config.json)");
+        denial.what = match in_place {
+            true => format!("{call_name} is refused without namespaces (--backend landlock)"),
+            false => format!("{call_name} is refused by the container's own filter (linux.seccomp of its config.json)"),
+        };
         return denial;
     }
     if denial.expected {
@@ -135,7 +138,13 @@ fn cause(scene: &Scene<'_>, name: &str, call: &Call) -> (&'static str, Option<Or
         let kind = socket::asked(call).map(socket::word);
         let denied = kind.and_then(|kind| scene.rules.item("network.sockets.deny", |value| value == kind));
         let rule = denied.or_else(|| scene.rules.key("network.sockets.allow"));
-        return ("unlisted", rule, format!("the profile has no sockets of this kind: {}", detail(name, call)));
+        let what = match scene.plan.backend {
+            Backend::Landlock if rule.is_none() => {
+                "there are no such sockets without namespaces (--backend landlock)".into()
+            }
+            _ => format!("the profile has no sockets of this kind: {}", detail(name, call)),
+        };
+        return ("unlisted", rule, what);
     }
     match name {
         "clone" | "unshare" => ("namespaces", None, format!("new namespaces are for sandboxes inside (nested){about}")),
@@ -181,6 +190,18 @@ fn candidates(scene: &Scene<'_>, name: &str, call: &Call, rule: Option<&Origin>)
         let how = How::Instead { rule: rule.clone(), with: if rule.value == name { Vec::new() } else { others } };
         let why = format!("allows {name}: {about}");
         with(&|profile| profile.calls.deny.retain(|denied| denied != name), Change { how, risk: risk(name), why });
+        return found;
+    }
+    if scene.plan.backend == Backend::Landlock {
+        // What it has no namespaces for no profile brings back. Sockets of the internet come with the host's network.
+        let internet = matches!(socket::asked(call), Some(Socket::Tcp | Socket::Udp)) && name == "socket";
+        let kinds = own.calls.sockets.as_deref().unwrap_or_default();
+        let has_network = kinds.iter().any(|kind| matches!(kind, Socket::Tcp | Socket::Udp | Socket::Netlink));
+        if internet && !has_network && scene.rules.key("network.sockets").is_none() {
+            let why = "all of the host's network, with everything that listens on it";
+            let edit = |profile: &mut Profile| profile.calls.sockets = Some(vec![Socket::Tcp, Socket::Udp]);
+            with(&edit, Change::flag("--net", "host", Risk::High, why));
+        }
         return found;
     }
     let sandboxes =
