@@ -66,6 +66,7 @@ impl Explainer {
 
 impl Report for Explainer {
     fn call(&mut self, call: &Call) {
+        self.machine.meet(call.pid);
         let denials = why::why(&self.scene(), call);
         self.take(denials);
     }

@@ -59,8 +59,13 @@ fn all(scene: &Scene<'_>, call: &Call) -> Vec<Denial> {
         Answer::Passes => {}
     }
     let Some(errno) = errno else { return Vec::new() };
-    let layers = [network::ask, limits::ask, capabilities::ask, mounts::ask];
+    let layers = [network::ask, limits::ask, capabilities::ask];
     let mut denials: Vec<Denial> = layers.iter().filter_map(|ask| ask(scene, call, errno)).collect();
+    // A sandbox inside has mounts of its own, under the same names.
+    if scene.plan.profile.nested && scene.outside.sees_the_mounts(call.pid) != Some(true) {
+        return denials;
+    }
+    denials.extend(mounts::ask(scene, call, errno));
     // Its rules follow the mounts: what a mount refuses it refuses as well, and what changes the one changes the other.
     if !denials.iter().any(|denial| denial.layer == Layer::Mounts) {
         denials.extend(landlock::ask(scene, call, errno));

@@ -5,6 +5,7 @@ use crate::plan::cgroup::Cgroup;
 use crate::why::Outside;
 use nix::fcntl::AtFlags;
 use nix::unistd::{AccessFlags, faccessat};
+use std::cell::OnceCell;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -25,6 +26,8 @@ const LISTENS: &str = "0A";
 #[derive(Debug, Default)]
 pub struct Machine {
     pids: Option<PathBuf>,
+    // The first that was seen, which is the command's.
+    mounts: OnceCell<PathBuf>,
 }
 
 impl Machine {
@@ -34,7 +37,16 @@ impl Machine {
         let payload = cgroup.payload();
         let in_v1 = payload.v1("pids").map(|group| group.dir());
         let folder = in_v1.or_else(|| payload.v2.as_ref().map(|group| group.dir()));
-        Machine { pids: folder.map(|folder| folder.join("pids.events")) }
+        Machine { pids: folder.map(|folder| folder.join("pids.events")), mounts: OnceCell::new() }
+    }
+
+    /// Notes where a process stands, if it is the first.
+    pub(super) fn meet(&self, pid: i32) {
+        if self.mounts.get().is_none()
+            && let Ok(namespace) = fs::read_link(format!("/proc/{pid}/ns/mnt"))
+        {
+            self.mounts.get_or_init(|| namespace);
+        }
     }
 }
 
@@ -76,6 +88,10 @@ impl Outside for Machine {
         };
         // Lists of access may say otherwise for all but the owner: they are not looked at.
         Some(stat.st_mode >> shift & wanted == wanted)
+    }
+
+    fn sees_the_mounts(&self, pid: i32) -> Option<bool> {
+        Some(fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()? == *self.mounts.get()?)
     }
 
     fn host_listens(&self, address: &SocketAddr) -> bool {

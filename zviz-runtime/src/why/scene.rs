@@ -20,6 +20,8 @@ pub trait Outside {
     fn host_writes(&self, path: &Path) -> bool;
     /// Whether owner and mode alone let the caller do this to a path as it sees it; none where that is not known.
     fn modes_allow(&self, pid: i32, path: &Path, intent: Intent) -> Option<bool>;
+    /// Whether the caller is in the mount namespace that the sandbox was made with; none where that is not known.
+    fn sees_the_mounts(&self, pid: i32) -> Option<bool>;
     /// Whether somebody on the host listens there.
     fn host_listens(&self, address: &SocketAddr) -> bool;
     /// How often the container's processes met their number's limit; none where nobody counts.

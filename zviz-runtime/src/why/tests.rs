@@ -310,6 +310,18 @@ fn ordinary_errors_are_nobodys_fault() {
 }
 
 #[test]
+fn mounts_of_a_sandbox_inside_are_its_own() {
+    let mut call = on("openat", "/home/u/.gitconfig", Intent::Read, libc::ENOENT);
+    for (yaml, pid, found) in
+        [("extends: nested", 1, 1), ("extends: nested", 2, 0), ("extends: nested", 0, 0), ("", 2, 1)]
+    {
+        let (plan, rules) = layered(yaml, &Flags::default(), 1000);
+        call.pid = pid;
+        assert_eq!(asked(&plan, &rules, &call).len(), found, "{yaml} {pid}");
+    }
+}
+
+#[test]
 fn what_every_program_tries_is_expected() {
     let (plan, rules) = layered("", &Flags::default(), 1000);
     let found = asked(&plan, &rules, &call("clone3", &[], libc::ENOSYS));
