@@ -82,8 +82,13 @@ fn denial(line: &str, id: &str, refusing: &[&str]) -> Option<Denial> {
     let decided = matches!(line.kind.as_str(), "decision" | "answered") && line.container.as_deref() == Some(id);
     let rule = line.rule.filter(|rule| refusing.contains(&rule.as_str()) || rule.starts_with("sockets: "))?;
     let word = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let words: Vec<String> = line.arguments.unwrap_or_default().values().map(word).collect();
-    decided.then(|| Denial::recorded(line.syscall.as_deref().unwrap_or_default(), &words.join(" "), refused, &rule))
+    let arguments = line.arguments.unwrap_or_default();
+    // What a path led to says more than the path.
+    let object = match ["file", "path"].iter().find_map(|name| arguments.get(*name)) {
+        Some(path) => word(path),
+        None => arguments.values().map(word).collect::<Vec<_>>().join(" "),
+    };
+    decided.then(|| Denial::recorded(line.syscall.as_deref().unwrap_or_default(), &object, refused, &rule))
 }
 
 #[cfg(test)]

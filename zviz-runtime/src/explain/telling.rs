@@ -84,9 +84,10 @@ pub fn words(denial: &Denial) -> String {
     let about: Vec<&str> = [call.as_str(), object].into_iter().filter(|word| !word.is_empty()).collect();
     let mut text = format!("zviz: denied by {layer}: ");
     // Writing to a string does not fail.
+    let who = if program.is_empty() { String::new() } else { format!("{program}: ") };
     let _ = match about.is_empty() {
         true => writeln!(text, "{what}"),
-        false => writeln!(text, "{program}: {}: {result}", about.join(" ")).and_then(|()| writeln!(text, "  {what}")),
+        false => writeln!(text, "{who}{}: {result}", about.join(" ")).and_then(|()| writeln!(text, "  {what}")),
     };
     if let Some(rule) = rule {
         let _ = match rule.value.is_empty() {

@@ -116,7 +116,10 @@ fn changes(scene: &Scene<'_>, cause: &str, path: &str, kept: Option<Origin>) -> 
         },
         _ => {
             let yaml = format!("filesystem: {{readonly: [{}]}}", quoted(path));
-            vec![Change::yaml(yaml, Risk::Medium, "lets this be read")]
+            match path {
+                "/" => vec![Change::yaml(yaml, Risk::High, "lets all that is there be read")],
+                _ => vec![Change::yaml(yaml, Risk::Medium, "lets this be read")],
+            }
         }
     }
 }
