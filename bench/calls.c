@@ -3,7 +3,7 @@
  *   calls measure CALL ARGUMENT      prints the tenth percentile of many batches, in nanoseconds a call
  *   calls supervise CALL ARGUMENT    the same, where a minimal supervisor answers each call
  *
- * CALL is getppid, sysinfo, or open (and close, of the file ARGUMENT). */
+ * CALL is getppid, sysinfo, or open or create (and close, of the file ARGUMENT). */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -48,6 +48,12 @@ static void call_open(void) {
     close(fd);
 }
 
+static void call_create(void) {
+    int fd = syscall(SYS_openat, AT_FDCWD, argument, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) die(argument);
+    close(fd);
+}
+
 static const struct {
     const char *name;
     void (*make)(void);
@@ -56,6 +62,7 @@ static const struct {
     {"getppid", call_getppid, SYS_getppid},
     {"sysinfo", call_sysinfo, SYS_sysinfo},
     {"open", call_open, SYS_openat},
+    {"create", call_create, SYS_openat},
 };
 
 static int find(const char *name) {
@@ -119,6 +126,7 @@ static void answer_open(int listener, struct seccomp_notif *asked) {
     struct iovec to = {path, room}, from = {(void *)asked->data.args[1], room};
     if (process_vm_readv(asked->pid, &to, 1, &from, 1, 0) > 0 && memchr(path, 0, room)) {
         struct open_how how = {.flags = (unsigned)asked->data.args[2], .resolve = RESOLVE_NO_MAGICLINKS};
+        if (how.flags & O_CREAT) how.mode = asked->data.args[3];
         if (ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &asked->id)) return;
         int fd = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
         response.error = -errno;

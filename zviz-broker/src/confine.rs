@@ -142,6 +142,50 @@ pub const HANDS: &[&str] = &[
     "write",
 ];
 
+/// System calls of a hand that answers opens by itself, with [`EYES_IOCTLS`]: of those that take a path, only what opens.
+pub const ALONE: &[&str] = &[
+    "brk",
+    "chdir",
+    "clock_gettime",
+    "clock_nanosleep",
+    "close",
+    "exit",
+    "exit_group",
+    "fchdir",
+    "fcntl",
+    "fstat",
+    "fstatfs",
+    "futex",
+    "getcwd",
+    "getpid",
+    "gettid",
+    "madvise",
+    "mremap",
+    "munmap",
+    "newfstatat",
+    "openat",
+    "openat2",
+    "pidfd_getfd",
+    "pidfd_open",
+    "poll",
+    "ppoll",
+    "process_vm_readv",
+    "read",
+    "readlinkat",
+    "recvmsg",
+    "restart_syscall",
+    "rt_sigprocmask",
+    "rt_sigreturn",
+    "sendmsg",
+    "sigaltstack",
+    "statx",
+    "umask",
+];
+
+/// What the hands have beside [`HANDS`] so that one of them can become such a hand, and give up the rest.
+pub const BECOMING_ALONE: &[&str] =
+    &["clock_nanosleep", "pidfd_getfd", "process_vm_readv", "sched_getaffinity", "seccomp"];
+
 /// System calls of the loader, with [`LOADER_COMMANDS`] of bpf(2). It makes no process, and no socket on which its right over
 /// the network would count for anything.
 pub const LOADER: &[&str] = &[

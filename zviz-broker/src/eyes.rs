@@ -1,6 +1,7 @@
 //! The part of the broker that sees: it holds the listener, reads what waiting calls point to, and decides. It has no
 //! right over the host, opens no file, and does nothing itself: what has to be done goes to the hands.
 
+mod alone;
 mod answer;
 mod asking;
 mod crew;
@@ -17,22 +18,26 @@ mod target;
 mod watch;
 
 pub use facts::Facts;
+pub(crate) use files::give_file;
 pub(crate) use log::Log;
+pub(crate) use pace::Bucket;
 pub(crate) use pause::Pause;
+pub(crate) use target::Target;
 pub(crate) use watch::Watch;
 
 use crate::hands::{self, Asked};
 use crate::loader::Loader;
 use crate::policy::{Death, Policy};
 use crate::table::{Entry, TABLE};
+use alone::Alone;
 use asking::Asker;
 use crew::Crew;
+use delegate::Seen;
 use devices::Loading;
 use facts::Told;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::gettid;
-use pace::Bucket;
 use serve::Pending;
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
@@ -82,6 +87,9 @@ pub(crate) struct Eyes {
     pause: Pause,
     log: Log,
     waits: Waits,
+    alone: Alone,
+    /// Of a call that is being decided about: who makes it, where the hands have said so.
+    seen: Option<(u64, Seen)>,
 }
 
 /// What a hand that waits for somebody is interrupted by, and the first thread of the eyes.
@@ -98,6 +106,8 @@ pub(crate) struct Orders {
     pub loader: Option<Loader>,
     /// Who tells that the container is stopped.
     pub pause: Pause,
+    /// A hand is to answer calls by itself.
+    pub alone: bool,
 }
 
 /// How many identities the callers may have.
@@ -117,6 +127,8 @@ struct Woken {
     hands: bool,
     client: bool,
     loader: bool,
+    /// The hand that answers by itself has something to say.
+    left: bool,
     done: Vec<u64>,
 }
 
@@ -130,7 +142,7 @@ impl Eyes {
         hands: (OwnedFd, OwnedFd),
         watch: Watch,
     ) -> Self {
-        let Orders { policy, one_identity, client, loader, pause } = orders;
+        let Orders { policy, one_identity, client, loader, pause, alone } = orders;
         let asker = Asker::new(policy.ask.as_ref(), client);
         let (listener, hands_pid) = (Arc::new(listener), Arc::new(hands.1));
         let waits = watch.over(&listener, &hands_pid);
@@ -163,6 +175,8 @@ impl Eyes {
             pause,
             log,
             waits,
+            alone: Alone::new(alone),
+            seen: None,
         }
     }
 
@@ -199,6 +213,9 @@ impl Eyes {
             if woken.hands {
                 self.answered();
             }
+            if woken.left {
+                self.hear_of_calls();
+            }
             if woken.call {
                 self.bucket.take();
                 self.take();
@@ -212,6 +229,7 @@ impl Eyes {
     /// look at a loader.
     fn waits_for_calls_alone(&self) -> bool {
         self.hands.is_some()
+            && self.alone.waits().is_none()
             && self.pending.is_empty()
             && self.asked.is_empty()
             && self.loading.is_none()
@@ -223,7 +241,8 @@ impl Eyes {
         // Who was given up may still be asked about, and what is asked has to fit the socket.
         let takes = delay.is_none() && self.pending.len().max(self.asked.len()) < MOST_PENDING;
         // Without POLLIN the end of the listener is told all the same.
-        let call = if takes { PollFlags::POLLIN } else { PollFlags::empty() };
+        let alone = self.alone.waits().filter(|_| takes);
+        let call = if takes && !self.alone.serves() { PollFlags::POLLIN } else { PollFlags::empty() };
         let mut fds = vec![PollFd::new(self.listener.as_fd(), call)];
         fds.extend(self.hands.iter().map(|hands| PollFd::new(hands.as_fd(), PollFlags::POLLIN)));
         let asked = self.asker.waits();
@@ -232,6 +251,7 @@ impl Eyes {
         let loader = self.loading.waits();
         let loads = loader.is_some();
         fds.extend(loader);
+        fds.extend(alone.map(|hand| PollFd::new(hand, PollFlags::POLLIN)));
         let at_work: Vec<_> = self.crew.at_work().collect();
         fds.extend(at_work.iter().map(|(_, socket)| PollFd::new(*socket, PollFlags::POLLIN)));
         match poll(&mut fds, self.timeout(delay)) {
@@ -243,6 +263,7 @@ impl Eyes {
         let hands = self.hands.is_some() && happened.next().is_some_and(|events| !events.is_empty());
         let client = asks && happened.next().is_some_and(|events| !events.is_empty());
         let loader = loads && happened.next().is_some_and(|events| !events.is_empty());
+        let left = alone.is_some() && happened.next().is_some_and(|events| !events.is_empty());
         let done = at_work.iter().zip(happened).filter(|(_, events)| !events.is_empty()).map(|((id, _), _)| *id);
         Ok(Woken {
             call: listener.contains(PollFlags::POLLIN),
@@ -250,12 +271,15 @@ impl Eyes {
             hands,
             client,
             loader,
+            left,
             done: done.collect(),
         })
     }
 
     fn timeout(&self, delay: Option<Duration>) -> PollTimeout {
-        let idle = self.pending.is_empty() && self.crew.is_empty();
+        // While another takes the calls, one hand is kept however long it is idle, as where this process waits in the listener.
+        let kept = self.crew.is_empty() || self.alone.serves() && self.crew.is_small();
+        let idle = self.pending.is_empty() && kept && !self.alone.is_away();
         match (delay, idle) {
             // Rounded up: poll(2) counts milliseconds, and a throttled caller has time.
             (Some(delay), _) => {
@@ -290,6 +314,9 @@ impl Eyes {
     fn hands_died(&mut self) {
         self.hands = None;
         self.log.hands_died(self.policy.death);
+        if self.alone.waits().is_some() {
+            self.give_up()
+        }
         if self.policy.death == Death::Kill {
             let _ = pidfd_send_signal(self.init.as_fd(), libc::SIGKILL);
         }

@@ -1,6 +1,10 @@
 //! Patterns of names: `*` is any part of one component, `**` any part of a name, `\` takes the next byte as it is. No
 //! more: a pattern is matched in time that is linear in the name, whatever it says.
 
+mod together;
+
+pub use together::{Matching, Together};
+
 /// A pattern that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glob {

@@ -17,6 +17,7 @@
 //! Neither is ever visible in the container's pid namespace, and neither can be traced from it: their memory belongs to the
 //! host's user namespace (they are forked, not executed, after the runtime's exec) and they are not dumpable.
 
+mod alone;
 mod devices;
 mod hand;
 mod identity;
@@ -30,6 +31,7 @@ mod socket;
 mod status;
 mod wire;
 
+pub(crate) use alone::{ALONE, GO, Orders, Says, has_ended, hear};
 pub(crate) use wire::{
     Answer, Asked, Done, More, NOT_SEEN, Told, Who, ask, decode_judged, read_answer, read_told, send_verdict,
 };
@@ -39,10 +41,12 @@ use crate::policy::files::Rules;
 use crate::policy::sockets::Sockets;
 use identity::Identity;
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt::ReceiveTimeout};
 use nix::sys::time::{TimeVal, TimeValLike};
 use proc::{Joined, Proc};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 use wire::{Message, receive};
 use zviz_sys::process::{self, Cloned, pidfd_send_signal};
 use zviz_sys::{fd, wait};
@@ -54,6 +58,9 @@ const MOST_IDENTITIES: usize = 32;
 
 /// How long the eyes wait for one hand at most before they look at anything else, in milliseconds.
 const PATIENCE: i64 = 1;
+
+/// How long hands may take to see that the eyes have died, where one of them may be answering a call.
+const ENDING: Duration = Duration::from_millis(100);
 
 /// What the hands are started with.
 pub(crate) struct Hands {
@@ -69,6 +76,8 @@ pub(crate) struct Hands {
     pub sockets: Option<Sockets>,
     /// A container that cannot be entered yet is entered later.
     pub patient: bool,
+    /// For a hand that answers by itself, where there is to be one.
+    pub alone: Option<Orders>,
 }
 
 struct Known {
@@ -91,6 +100,7 @@ struct Inside {
     /// Those that may live.
     made: Vec<OwnedFd>,
     sockets: Option<Sockets>,
+    alone: Option<Orders>,
     entrance: Entrance,
 }
 
@@ -108,9 +118,10 @@ enum Entrance {
 
 /// Serves until the eyes are gone. In a process of its own.
 pub(crate) fn run(hands: Hands) -> ! {
-    let Hands { proc, eyes, death, rules, sockets, patient } = hands;
+    let Hands { proc, eyes, death, rules, sockets, patient, alone } = hands;
     let (proc, entrance) = (Proc(proc), Entrance::Outside);
-    let mut inside = Inside { proc, rules, sockets, eyes, known: Vec::new(), last: 0, made: Vec::new(), entrance };
+    let (known, made) = (Vec::new(), Vec::new());
+    let mut inside = Inside { proc, rules, sockets, alone, eyes, known, last: 0, made, entrance };
     let mut init = None;
     loop {
         let Ok((message, descriptors)) = receive(inside.eyes.as_fd()) else { break };
@@ -135,6 +146,9 @@ pub(crate) fn run(hands: Hands) -> ! {
     // No word of farewell: the eyes have died. Their listener with them, so that no mediated call succeeds any more.
     if let (Death::Kill, Some(init)) = (death, init) {
         let _ = pidfd_send_signal(init.as_fd(), libc::SIGKILL);
+    }
+    if inside.alone.is_some() {
+        inside.let_end();
     }
     inside.end_all();
     process::exit(0)
@@ -218,6 +232,16 @@ impl Inside {
         self.made.retain(|hand| pidfd_send_signal(hand.as_fd(), 0) != Err(Errno::ESRCH));
     }
 
+    /// Lets those end that do so by themselves: one may be in the middle of an answer.
+    fn let_end(&self) {
+        let started = Instant::now();
+        for pidfd in &self.made {
+            let rest = ENDING.saturating_sub(started.elapsed());
+            let timeout = PollTimeout::try_from(rest).unwrap_or(PollTimeout::ZERO);
+            let _ = poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], timeout);
+        }
+    }
+
     /// Ends all hands: one may be blocked for ever.
     fn end_all(&mut self) {
         for pidfd in &self.made {
@@ -262,7 +286,12 @@ impl Inside {
             }
             Cloned::Child => {
                 drop(ours);
-                hand::run(&self.proc, (self.rules.as_ref(), self.sockets.as_ref()), thread, identity, &theirs, own)
+                let told = hand::Told {
+                    rules: self.rules.as_ref(),
+                    sockets: self.sockets.as_ref(),
+                    alone: self.alone.as_ref(),
+                };
+                hand::run(&self.proc, told, thread, identity, &theirs, own)
             }
         }
     }

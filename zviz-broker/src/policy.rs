@@ -223,6 +223,16 @@ impl Policy {
         self.calls().is_empty()
     }
 
+    /// Whether files are all that it is about, and nobody is asked or told about any: then a hand may answer by itself.
+    #[must_use]
+    pub(crate) fn only_opens(&self) -> bool {
+        let files = self.files.clone();
+        let asks = files.iter().flat_map(|files| &files.rules).any(|rule| rule.verdict == files::Verdict::Ask);
+        let Policy { death, pace, record, .. } = *self;
+        let origins = self.origins.clone();
+        files.is_some() && !asks && *self == Policy { files, death, pace, record, origins, ..Policy::default() }
+    }
+
     /// Every fault of it, each with its place.
     #[must_use]
     pub fn faults(&self) -> Vec<Fault> {

@@ -37,7 +37,8 @@ pub struct Settings {
     /// owns; else [`FOREIGN`].
     pub capabilities: u64,
     /// Whether no process of the container can ever have other namespaces, another root, other ids or capabilities than the
-    /// first: it has no capability, nor may it gain one or make a namespace. Its identity is asked for once then.
+    /// first: it has no capability, nor may it gain one or make a namespace. Its identity is asked for once then, and one hand
+    /// may do with the listener what eyes and hands do together: see `hands::alone`.
     pub one_identity: bool,
     /// The container's name, for the audit.
     pub container: String,
@@ -46,6 +47,14 @@ pub struct Settings {
     pub patient: bool,
     /// Its place beside the container.
     pub way: Way,
+}
+
+impl Settings {
+    /// Whether a hand may answer opens by itself: where whoever takes it over has no right that its callers lack. Without a user
+    /// namespace of the container's own it would see processes of the host.
+    fn answers_alone(&self) -> bool {
+        self.one_identity && self.capabilities == 0 && self.policy.only_opens()
+    }
 }
 
 /// Into the cgroup where a broker is charged. By default it stays where its starter is.
@@ -145,7 +154,14 @@ pub fn start(settings: Settings) -> Result<Starting, Error> {
     let loader_filter = loader_filter.transpose()?;
     let eyes_filter =
         confine::filter(&[confine::EYES, audit::SYSCALLS], audit::ATTEMPTS, &[("ioctl", 1, confine::EYES_IOCTLS)])?;
-    let hands_filter = confine::filter(&[confine::HANDS], &[], &[])?;
+    let alone = settings.answers_alone();
+    let requests: &[_] = &[("ioctl", 1, confine::EYES_IOCTLS)];
+    let hands_filter = if alone {
+        confine::filter(&[confine::HANDS, confine::BECOMING_ALONE], &[], requests)
+    } else {
+        confine::filter(&[confine::HANDS], &[], &[])
+    }?;
+    let alone_filter = alone.then(|| confine::filter(&[confine::ALONE], &[], requests)).transpose()?;
     let proc = path::open(c"/proc", libc::O_PATH | libc::O_DIRECTORY).map_err(call("open /proc"))?;
     let (control, theirs) = fd::packet_pair().map_err(call("socketpair"))?;
     let (to_hands, to_eyes) = fd::packet_pair().map_err(call("socketpair"))?;
@@ -158,7 +174,8 @@ pub fn start(settings: Settings) -> Result<Starting, Error> {
             drop(control);
             let parts = Parts { control: theirs, to_hands, to_eyes, proc, client };
             let filters = Filters { eyes: &eyes_filter, hands: &hands_filter, loader: loader_filter.as_deref() };
-            begin(settings, audit, parts, &filters)
+            let alone = alone_filter.map(|filter| hands::Orders { pace: settings.policy.pace, filter });
+            begin(settings, audit, parts, &filters, alone)
         }
     }
 }
@@ -181,7 +198,13 @@ struct Filters<'f> {
 }
 
 /// Becomes the eyes, and forks the hands. What fails here, the runtime sees as the end of its socket.
-fn begin(mut settings: Settings, audit: Option<Sink>, parts: Parts, filters: &Filters<'_>) -> ! {
+fn begin(
+    mut settings: Settings,
+    audit: Option<Sink>,
+    parts: Parts,
+    filters: &Filters<'_>,
+    alone: Option<hands::Orders>,
+) -> ! {
     let Parts { control, to_hands, to_eyes, proc, client } = parts;
     let way = std::mem::take(&mut settings.way);
     if enter(&way, &proc).is_err() {
@@ -210,7 +233,7 @@ fn begin(mut settings: Settings, audit: Option<Sink>, parts: Parts, filters: &Fi
                 exit(1)
             }
             let sockets = settings.policy.sockets;
-            hands::run(Hands { proc, eyes: to_eyes, death, rules, sockets, patient: settings.patient })
+            hands::run(Hands { proc, eyes: to_eyes, death, rules, sockets, patient: settings.patient, alone })
         }
         Ok(Cloned::Parent { pidfd, .. }) => {
             let Ok(loader) = filters.loader.map(loader::start).transpose() else { exit(1) };
@@ -223,7 +246,14 @@ fn begin(mut settings: Settings, audit: Option<Sink>, parts: Parts, filters: &Fi
             if let Some(file) = given {
                 freezer = Some(file.into());
             }
-            serve(settings, audit, (control, client), (to_hands, pidfd, loader), Pause::new(freezer), filters.eyes)
+            serve(
+                settings,
+                audit,
+                (control, client),
+                (to_hands, pidfd, loader),
+                (Pause::new(freezer), alone.is_some()),
+                filters.eyes,
+            )
         }
     }
 }
@@ -252,7 +282,7 @@ fn serve(
     audit: Option<Sink>,
     (control, client): (OwnedFd, Option<OwnedFd>),
     (to_hands, hands, loader): (OwnedFd, OwnedFd, Option<Loader>),
-    pause: Pause,
+    (pause, alone): (Pause, bool),
     filter: &[Instruction],
 ) -> ! {
     let Settings { policy, facts, container, one_identity, .. } = settings;
@@ -281,7 +311,7 @@ fn serve(
         exit(1)
     }
     let log = Log::new(container, audit, policy.record, policy.origins.clone());
-    let orders = Orders { policy, one_identity, client, loader, pause };
+    let orders = Orders { policy, one_identity, client, loader, pause, alone };
     Eyes::new(orders, facts, log, listener, init, (to_hands, hands), watch).run()
 }
 

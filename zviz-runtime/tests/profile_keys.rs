@@ -31,6 +31,7 @@ const VALUES: &[(&str, &str)] = &[
     ("filesystem.tmpfs", "filesystem: {tmpfs: [/a]}"),
     ("filesystem.hidden", "filesystem: {hidden: [/a]}"),
     ("filesystem.executable", "filesystem: {executable: [/a]}"),
+    ("filesystem.set_id_bits", "filesystem: {set_id_bits: false}"),
     ("filesystem.workspace", "filesystem: {workspace: none}"),
     ("filesystem.patterns.allow_read", "filesystem: {patterns: {allow_read: [a], deny_read: [b]}}"),
     ("filesystem.patterns.allow_write", "filesystem: {patterns: {allow_write: [a], deny_read: [b]}}"),

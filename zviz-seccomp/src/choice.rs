@@ -1,5 +1,6 @@
 //! What a profile chooses among system calls: lists of names, kinds of sockets, driver calls.
 
+use crate::arguments;
 use crate::default::{INT, socket_rules};
 use crate::variant::take;
 use crate::{Action, CATEGORIES, ENOSYS, EPERM, Fallback, Op, Policy, Rule};
@@ -22,6 +23,12 @@ pub struct Choice {
     /// Whether nothing connects but connect(2): data that asks for a connection (MSG_FASTOPEN, tcp(7)) is refused.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub connect_only: bool,
+    /// Whether no file gets a set-user-ID or set-group-ID bit.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_set_id: bool,
+    /// Whether what is executed is in some folder, and not in memory (memfd_create(2)).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub files_only: bool,
 }
 
 /// A kind of socket.
@@ -94,6 +101,12 @@ impl Choice {
                 policy.rules.push(refused);
                 policy.fallbacks.push(Fallback { names: vec![(*name).to_owned()], action: Action::Allow });
             }
+        }
+        if self.no_set_id {
+            arguments::refuse_set_id(policy);
+        }
+        if self.files_only {
+            arguments::refuse_programs_in_memory(policy);
         }
         if let Some(commands) = &self.ioctls {
             let refused = |command: &&u32| policy.rules.iter().any(|rule| names_ioctl(rule, **command));

@@ -7,6 +7,7 @@
 
 mod action;
 mod arch;
+mod arguments;
 mod bpf;
 mod cache;
 mod cache_file;

@@ -58,7 +58,10 @@ const ALLOWED: &[Allowed] = &[
         probes: &["set-user-id-shared"],
         why: |profile| {
             let shared = !matches!(profile.files.workspace, Some(Workspace::Readonly | Workspace::None));
-            when(shared, "filesystem.workspace: writable, and what is made in it is the caller's, mode and all")
+            when(
+                shared && !profile.calls.no_set_id,
+                "filesystem.workspace: writable, and what is made in it is the caller's, mode and all",
+            )
         },
     },
     Allowed {
@@ -173,6 +176,8 @@ mod tests {
         let all = || crate::GROUPS.iter().flat_map(|group| group.probes).map(|probe| probe.name);
         let allowed: Vec<&str> = all().filter(|probe| reason(&profile, probe).is_some()).collect();
         assert_eq!(allowed, ["set-user-id-shared", "execute-written", "execute-memory"]);
+        profile.calls.no_set_id = true;
+        assert_eq!(reason(&profile, "set-user-id-shared"), None);
         profile.calls.allow = ["open", "clone", "unshare", "mount", "bpf"].map(str::to_owned).into();
         let excused = |probe: &str| reason(&profile, probe).is_some();
         assert!(excused("mount-tmpfs") && excused("bpf-map"));

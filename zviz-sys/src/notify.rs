@@ -29,6 +29,34 @@ impl Notification {
     }
 }
 
+impl Notification {
+    /// Bytes of one as it travels.
+    pub const SIZE: usize = 72;
+
+    /// The words of it.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(Self::SIZE);
+        bytes.extend_from_slice(&self.id.to_ne_bytes());
+        for word in [self.pid, self.nr.cast_unsigned(), self.arch, 0] {
+            bytes.extend_from_slice(&word.to_ne_bytes());
+        }
+        for word in self.args {
+            bytes.extend_from_slice(&word.to_ne_bytes());
+        }
+        bytes
+    }
+
+    /// The other way round.
+    #[must_use]
+    pub fn decode(bytes: &[u8; Self::SIZE]) -> Self {
+        let word = |at: usize| bytes.get(at..at + 4).and_then(|w| w.try_into().ok()).map_or(0, u32::from_ne_bytes);
+        let long = |at: usize| bytes.get(at..at + 8).and_then(|w| w.try_into().ok()).map_or(0, u64::from_ne_bytes);
+        let args = [24, 32, 40, 48, 56, 64].map(long);
+        Notification { id: long(0), ..Notification::new(word(8), word(16), word(12).cast_signed(), args) }
+    }
+}
+
 /// `struct seccomp_notif_resp`.
 #[repr(C)]
 struct Response {

@@ -8,13 +8,21 @@ use crate::decision::{Op, UNKNOWN, Work};
 use crate::handlers::files::THREAD;
 use crate::hands::{self, Answer, Asked, More, Who};
 use nix::errno::Errno;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 use zviz_sys::{notify, rights};
 
 /// How long a call on a socket waits for a hand, where too many wait for their peers: as long as the kernel tries to connect
 /// (tcp_syn_retries).
 const PEERS: Duration = Duration::from_secs(130);
+
+/// What the hands say of a caller.
+pub(super) struct Seen {
+    identity: u64,
+    umask: u32,
+    process: i32,
+    directory: OwnedFd,
+}
 
 impl Eyes {
     /// Gives a call to the hands.
@@ -59,6 +67,11 @@ impl Eyes {
     /// Asks who the caller is.
     pub(super) fn look_up(&mut self, id: u64) {
         let Some(pending) = self.pending.get_mut(&id) else { return };
+        if let Some((_, Seen { identity, umask, process, directory })) = self.seen.take_if(|(of, _)| *of == id) {
+            pending.call.process = Some(process);
+            pending.stage = Stage::Waiting { identity, umask, directory: Some(directory), making: false };
+            return self.assign(id);
+        }
         pending.stage = Stage::Unknown;
         let question = Asked::Who(Who(pending.call.thread));
         self.ask(id, &question);
@@ -72,6 +85,9 @@ impl Eyes {
         let Answer { errno, identity, umask, process, fds: [first, second] } = answer;
         let pending = self.pending.get_mut(&id).map(|pending| (&mut pending.stage, &mut pending.call.process));
         match (pending, first, second) {
+            (Some((Stage::Passed(_), _)), Some(directory), _) if errno.is_none() => {
+                return self.is_of_container(id, Seen { identity, umask, process, directory });
+            }
             (Some((stage @ Stage::Unknown, place)), Some(directory), _) => {
                 *place = Some(process);
                 *stage = Stage::Waiting { identity, umask, directory: Some(directory), making: false };
@@ -79,10 +95,14 @@ impl Eyes {
             (Some((Stage::Waiting { identity: own, making, .. }, _)), socket, pidfd) => {
                 (*own, *making) = (identity, false);
                 if let Some((socket, pidfd)) = socket.zip(pidfd) {
-                    self.crew.add(identity, socket, pidfd, Instant::now());
                     // Everybody's, if it is that of a caller: one that waits still had its number all the time.
-                    if self.identities != Identities::Many && notify::is_waiting(self.listener.as_fd(), id) {
+                    let known = self.identities != Identities::Many && notify::is_waiting(self.listener.as_fd(), id);
+                    if known {
                         self.identities = Identities::One(Some(identity));
+                    }
+                    let hand = if known { self.entrust(socket, pidfd) } else { Some((socket, pidfd)) };
+                    if let Some((socket, pidfd)) = hand {
+                        self.crew.add(identity, socket, pidfd, Instant::now());
                     }
                 }
             }
@@ -150,7 +170,7 @@ impl Eyes {
         }
     }
 
-    fn ask(&mut self, id: u64, question: &Asked<'_>) {
+    pub(super) fn ask(&mut self, id: u64, question: &Asked<'_>) {
         let Some(hands) = &self.hands else { return self.finish(id, Err(Errno::ENOSYS)) };
         match hands::ask(hands.as_fd(), question) {
             Ok(()) => self.asked.push_back(id),

@@ -3,12 +3,12 @@
 use super::Eyes;
 use super::log::{Answered, Call};
 use super::serve::Pending;
-use crate::decision::Argument;
+use crate::decision::{Argument, Work};
 use crate::handlers::files::{FLAGS, RULE, flag, opens_to_write};
 use crate::hands::{self, Done};
 use crate::policy::files::Verdict;
 use nix::errno::Errno;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use zviz_sys::notify;
 
 impl Call {
@@ -24,6 +24,26 @@ impl Call {
     }
 }
 
+/// Answers a call with the file that was opened for it. `first`: when it is answered, this process has it open no more.
+///
+/// # Errors
+/// Those of `notify::answer_with`.
+pub(crate) fn give_file(
+    listener: BorrowedFd<'_>,
+    id: u64,
+    work: &Work,
+    file: OwnedFd,
+    first: bool,
+) -> Result<(), Errno> {
+    let close_on_exec = work.numbers.get(FLAGS).is_some_and(|flags| flags & flag(libc::O_CLOEXEC) != 0);
+    if !first {
+        return notify::answer_with(listener, id, file.as_fd(), close_on_exec);
+    }
+    let number = notify::give(listener, id, file.as_fd(), close_on_exec)?;
+    drop(file);
+    notify::answer(listener, id, number)
+}
+
 impl Eyes {
     /// A hand has opened a file, or not.
     pub(super) fn opened(&mut self, id: u64, done: Done) {
@@ -33,19 +53,11 @@ impl Eyes {
         let Some(Pending { mut call, work, file: ahead, .. }) = self.pending.remove(&id) else { return };
         self.asker.forget(id);
         let tells = !self.log.is_none() && call.judged(&done.text);
-        let close_on_exec = work.numbers.get(FLAGS).is_some_and(|flags| flags & flag(libc::O_CLOEXEC) != 0);
         let file = done.result.and_then(|_| done.file.or(ahead).ok_or(Errno::EPERM));
-        let listener = self.listener.as_fd();
-        let given = file.and_then(|file| {
-            if !opens_to_write(&work) {
-                return notify::answer_with(listener, id, file.as_fd(), close_on_exec);
-            }
-            // In two steps, since the caller may execute it at once, once nobody else has it open.
-            let number = notify::give(listener, id, file.as_fd(), close_on_exec)?;
-            drop(file);
-            notify::answer(listener, id, number)
-        });
-        match given {
+        // The caller may execute what it has written, once nobody else has it open. And where another answers the next call, that
+        // may be about the other end of a FIFO.
+        let first = opens_to_write(&work) || self.alone.waits().is_some();
+        match file.and_then(|file| give_file(self.listener.as_fd(), id, &work, file, first)) {
             Ok(()) if tells => self.log.answered(&call, Answered::Result(Ok(0))),
             Ok(()) => {}
             Err(errno) => self.respond(id, &call, Err(errno)),

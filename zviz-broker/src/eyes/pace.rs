@@ -4,7 +4,7 @@ use crate::policy::Pace;
 use std::time::{Duration, Instant};
 
 /// A token bucket. A token is a call.
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     pace: Pace,
     /// Nanoseconds of credit: a call costs a second divided by the rate.
     credit: u64,
@@ -14,7 +14,7 @@ pub(super) struct Bucket {
 const SECOND: u64 = 1_000_000_000;
 
 impl Bucket {
-    pub(super) fn new(pace: Pace, now: Instant) -> Self {
+    pub(crate) fn new(pace: Pace, now: Instant) -> Self {
         let mut bucket = Bucket { pace, credit: 0, filled: now };
         bucket.credit = bucket.most();
         bucket
@@ -29,7 +29,7 @@ impl Bucket {
     }
 
     /// How long to wait before the next call may be taken; none if it may be now.
-    pub(super) fn wait(&mut self, now: Instant) -> Option<Duration> {
+    pub(crate) fn wait(&mut self, now: Instant) -> Option<Duration> {
         let passed = u64::try_from(now.duration_since(self.filled).as_nanos()).unwrap_or(u64::MAX);
         self.filled = now;
         self.credit = self.credit.saturating_add(passed).min(self.most());
@@ -38,7 +38,7 @@ impl Bucket {
     }
 
     /// A call is taken.
-    pub(super) fn take(&mut self) {
+    pub(crate) fn take(&mut self) {
         self.credit = self.credit.saturating_sub(self.cost());
     }
 }

@@ -19,6 +19,7 @@ impl Eyes {
                 self.assign(id);
             }
         }
+        self.look_after_alone();
         if self.pending.is_empty() && self.crew.is_small() {
             return;
         }

@@ -58,7 +58,7 @@ impl Eyes {
                 // What has begun to do something says how far it came. What is done in a moment is not disturbed.
                 Stage::Working => pending.interrupted |= self.crew.interrupt(id, WAKE),
                 Stage::Loading => {}
-                Stage::Asked | Stage::Unknown | Stage::Waiting { .. } => self.begin_again(id),
+                Stage::Asked | Stage::Passed(_) | Stage::Unknown | Stage::Waiting { .. } => self.begin_again(id),
             }
         }
     }

@@ -30,6 +30,8 @@ pub(super) struct Pending {
 pub(super) enum Stage {
     /// Somebody outside is asked whether it is done at all.
     Asked,
+    /// A hand that answers by itself has passed it on, and nothing is known but what that says.
+    Passed(Box<Notification>),
     /// Its identity is asked for.
     Unknown,
     /// It needs a hand of this identity: one is being made for it, or all are busy.
@@ -55,15 +57,20 @@ impl Eyes {
     pub(super) fn take(&mut self) -> Option<Instant> {
         // It may be gone already: killed, or told to others by a spurious wake-up.
         let Ok(call) = self.waits.during(|| notify::receive(self.listener.as_fd())) else { return None };
+        Some(self.serve(&call))
+    }
+
+    /// Serves a call. When it came.
+    pub(super) fn serve(&mut self, call: &Notification) -> Instant {
         let received = Instant::now();
         let known = self.calls.iter().find(|(arch, number, _)| (*arch, *number) == (call.arch, call.nr));
         let Some((_, _, entry)) = known.copied() else {
             // Not in this policy: the filter of another.
             let _ = notify::refuse(self.listener.as_fd(), call.id, Errno::ENOSYS);
-            return Some(received);
+            return received;
         };
-        self.decide(&call, entry, received);
-        Some(received)
+        self.decide(call, entry, received);
+        received
     }
 
     fn decide(&mut self, notified: &Notification, entry: &'static Entry, received: Instant) {

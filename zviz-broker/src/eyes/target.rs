@@ -10,7 +10,7 @@ use zviz_sys::{fd, process};
 
 /// The memory of a thread's process.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Target {
+pub(crate) struct Target {
     pub thread: i32,
     pub process: Option<i32>,
 }
@@ -46,7 +46,7 @@ impl Target {
     ///
     /// # Errors
     /// EBADF; EPERM where it may not be had.
-    pub(super) fn descriptor(&self, number: i32) -> Result<OwnedFd, Errno> {
+    pub(crate) fn descriptor(&self, number: i32) -> Result<OwnedFd, Errno> {
         fd::pidfd_getfd(self.pidfd()?.as_fd(), number)
     }
 

@@ -4,7 +4,7 @@
 use super::identity::{self, Identity};
 use super::open::{Opened, Opener};
 use super::proc::Proc;
-use super::{devices, mount, node, socket, wire};
+use super::{alone, devices, mount, node, socket, wire};
 use crate::decision::{Op, UNKNOWN, Work};
 use crate::eyes::WAKE;
 use crate::handlers::files::opens_to_write;
@@ -16,10 +16,18 @@ use std::os::fd::{AsFd, OwnedFd};
 use zviz_sys::process::{self, Cloned};
 use zviz_sys::{fd, ids, path, rights, wait};
 
+/// What a hand goes by.
+pub(super) struct Told<'h> {
+    pub rules: Option<&'h Rules>,
+    pub sockets: Option<&'h Sockets>,
+    /// Where one hand is to answer by itself.
+    pub alone: Option<&'h alone::Orders>,
+}
+
 /// Works until the eyes are gone, or `parent`, which has forked it. In a process of its own.
 pub(super) fn run(
     proc: &Proc,
-    (rules, sockets): (Option<&Rules>, Option<&Sockets>),
+    Told { rules, sockets, alone }: Told<'_>,
     thread: i32,
     identity: &Identity,
     eyes: &OwnedFd,
@@ -53,6 +61,13 @@ pub(super) fn run(
         let work = packet.get(..received.bytes).filter(|bytes| !bytes.is_empty() && !received.truncated);
         let Some(work) = work else { process::exit(0) };
         let mut fds = received.fds.into_iter().flatten();
+        if work == alone::ALONE {
+            let (Some(listener), Some(opener), Some(orders)) = (fds.next(), &opener, alone) else {
+                alone::leave(eyes);
+                process::exit(0)
+            };
+            alone::serve(opener, orders, eyes, listener)
+        }
         let mut text = Vec::new();
         let mut file = None;
         let mut moved = true;
@@ -66,13 +81,14 @@ pub(super) fn run(
             let _ = wire::send_stale(eyes.as_fd());
             process::exit(0);
         }
-        let writes = decoded.as_ref().is_ok_and(|(work, _)| opens_to_write(work));
+        // What nobody else may have open when the caller hears of it.
+        let first = alone.is_some() || decoded.as_ref().is_ok_and(|(work, _)| opens_to_write(work));
         let result = decoded.and_then(|(work, umask)| {
             if let (Op::Open, opener) = (work.op, &opener) {
                 let opener = opener.as_ref().ok_or(Errno::ENOSYS)?;
                 let place = fds.last();
                 let umask = (umask != UNKNOWN).then_some(umask);
-                let report = wire::Report(eyes.as_fd());
+                let report = wire::Report::Eyes(eyes.as_fd());
                 let Opened { result, judged } = opener.open(&work, place.as_ref().map(AsFd::as_fd), umask, &report);
                 text = judged.map(wire::encode_judged).unwrap_or_default();
                 moved = false;
@@ -83,7 +99,7 @@ pub(super) fn run(
                 let opener = opener.as_ref().ok_or(Errno::ENOSYS)?;
                 let here = fds.next().ok_or(Errno::EBADF)?;
                 let (given, mut judged): (Vec<OwnedFd>, _) = (fds.collect(), None);
-                let done = opener.give(&work, here.as_fd(), &given, &mut judged, &wire::Report(eyes.as_fd()));
+                let done = opener.give(&work, here.as_fd(), &given, &mut judged, &wire::Report::Eyes(eyes.as_fd()));
                 text = judged.map(wire::encode_judged).unwrap_or_default();
                 // Who the caller is was asked already.
                 return done.map(|()| 0).map_err(|errno| if errno == wire::NOT_SEEN { Errno::EACCES } else { errno });
@@ -115,7 +131,7 @@ pub(super) fn run(
             // Nothing of the container is kept busy between calls, and the caller's next close of a socket is the last one.
             let _ = path::change_directory(c"/");
         }
-        let sent_ahead = match file.take_if(|_| writes) {
+        let sent_ahead = match file.take_if(|_| first) {
             Some(file) => wire::send_file(eyes.as_fd(), file),
             None => Ok(()),
         };

@@ -146,6 +146,8 @@ fn place(directory: &OwnedFd) -> Result<(u64, u64, u64), Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zviz_sys::process::Cloned;
+    use zviz_sys::wait::{self, Exit};
 
     fn proc() -> Proc {
         Proc(path::open(c"/proc", libc::O_PATH | libc::O_DIRECTORY).unwrap())
@@ -159,6 +161,57 @@ mod tests {
         assert_eq!(first.process, own);
         assert_ne!(first.identity.mounts(), 0);
         assert!(look(&proc(), i32::MAX).is_err());
+    }
+
+    /// Hands in a container's user namespace know its threads alone, even among processes of the same user without any
+    /// capability: what names another's number is not served.
+    #[test]
+    fn nobody_outside_is_looked_up() {
+        const TEST: &str = "nobody_outside_is_looked_up";
+        if !nix::unistd::geteuid().is_root() {
+            return println!("SKIP {TEST}: needs root, to map its own id");
+        }
+        let users = u64::from(libc::CLONE_NEWUSER.cast_unsigned());
+        let wait_for_ever = |before: &dyn Fn()| loop {
+            before();
+            nix::unistd::pause();
+        };
+        let started = |cloned| match cloned {
+            Cloned::Parent { pid, pidfd } => (pid, pidfd),
+            Cloned::Child => wait_for_ever(&|| ids::set_capabilities(0, 0, 0).unwrap()),
+        };
+        let Ok(inside) = process::clone(users, None).map(|cloned| match cloned {
+            Cloned::Parent { pid, pidfd } => (pid, pidfd),
+            Cloned::Child => wait_for_ever(&|| ()),
+        }) else {
+            return println!("SKIP {TEST}: no user namespace can be made");
+        };
+        for map in ["uid_map", "gid_map"] {
+            std::fs::write(format!("/proc/{}/{map}", inside.0), "0 0 1").unwrap();
+        }
+        let outside = started(process::fork().unwrap());
+        let has_none =
+            || read_status(&proc().open(outside.0, "status", libc::O_RDONLY).unwrap()).unwrap().0.permitted == 0;
+        while !has_none() {
+            std::thread::yield_now();
+        }
+        // As hands, and as one without any capability who stays where he is.
+        let looked = |act: &dyn Fn(&Proc) -> Result<(), Errno>, at: i32| match process::fork().unwrap() {
+            Cloned::Parent { pidfd, .. } => wait::wait(pidfd.as_fd()).unwrap(),
+            Cloned::Child => {
+                let proc = proc();
+                let seen = act(&proc).and_then(|()| look(&proc, at));
+                process::exit(seen.err().map_or(0, |errno| errno as i32))
+            }
+        };
+        let joins = |proc: &Proc| proc.join(inside.1.as_fd()).and_then(|_| proc.settle());
+        let stays = |_: &Proc| ids::set_capabilities(0, 0, 0);
+        let seen = [looked(&joins, inside.0), looked(&joins, outside.0), looked(&stays, outside.0)];
+        for (_, pidfd) in [inside, outside] {
+            let _ = process::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+            let _ = wait::wait(pidfd.as_fd());
+        }
+        assert!(matches!(seen, [Exit::Code(0), Exit::Code(libc::EACCES | libc::EPERM), Exit::Code(0)]), "{seen:?}");
     }
 
     #[test]

@@ -19,10 +19,14 @@ use crate::decision::Work;
 use crate::handlers::files::{FLAGS, MODE_AT, O_ACCMODE, RESOLVE_AT, THREAD, nameless};
 use crate::policy::files::{Rules, Ruling, Verdict};
 use nix::errno::Errno;
-use std::ffi::CString;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use zviz_sys::path::{self, resolve};
 use zviz_sys::{fd, process};
+
+/// null, zero, full, random and urandom, which nobody waits for. Documentation/admin-guide/devices.txt.
+const MEMORY: [u64; 5] = [0x103, 0x105, 0x107, 0x108, 0x109];
 
 /// What a hand needs to open files.
 pub(super) struct Opener<'p> {
@@ -153,12 +157,13 @@ impl<'p> Opener<'p> {
         }
         self.judge(call, &stat, name, judged, report)?;
         if blocks(&stat) && call.flags & libc::O_NONBLOCK == 0 {
-            report.blocks();
+            report.blocks()?;
         }
         let terminal = terminal::of_caller(self.proc, call.thread, &stat)?;
         let file = terminal.as_ref().unwrap_or(&found.file);
         let once = libc::O_CREAT | libc::O_NOFOLLOW | if nameless { 0 } else { libc::O_EXCL };
-        path::openat(self.own.as_fd(), &name::number(file.as_fd())?, call.flags & !once, call.mode)
+        let kind = stat.st_mode & libc::S_IFMT;
+        open_now(self.own.as_fd(), &name::number(file.as_fd())?, call.flags & !once, call.mode, report, kind)
     }
 
     /// Asks the rules.
@@ -203,6 +208,24 @@ impl<'p> Opener<'p> {
     }
 }
 
+/// openat(2) of something of this kind. Who has a lease on a file is waited for by somebody else, where this hand must not wait.
+fn open_now(
+    directory: BorrowedFd<'_>,
+    name: &CStr,
+    flags: i32,
+    mode: u32,
+    report: &Report<'_>,
+    kind: u32,
+) -> Result<OwnedFd, Errno> {
+    if !report.hurries() || kind != libc::S_IFREG || flags & libc::O_NONBLOCK != 0 {
+        return path::openat(directory, name, flags, mode);
+    }
+    let file = path::openat(directory, name, flags | libc::O_NONBLOCK, mode);
+    let file = file.map_err(|errno| if errno == Errno::EWOULDBLOCK { NOT_SEEN } else { errno })?;
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::from_bits_retain(flags)))?;
+    Ok(file)
+}
+
 /// What is outside the root has no name that a rule could be about.
 fn inside() -> Result<(), Errno> {
     path::working_directory_is_inside().map_err(|errno| match errno {
@@ -213,7 +236,11 @@ fn inside() -> Result<(), Errno> {
 
 /// Whether opening it may take for ever: a FIFO waits for its other end, a terminal for its line.
 fn blocks(stat: &libc::stat) -> bool {
-    matches!(stat.st_mode & libc::S_IFMT, libc::S_IFIFO | libc::S_IFCHR)
+    match stat.st_mode & libc::S_IFMT {
+        libc::S_IFIFO => true,
+        libc::S_IFCHR => !MEMORY.contains(&stat.st_rdev),
+        _ => false,
+    }
 }
 
 /// Whether it is about a path below some directory, and not below the root.

@@ -179,20 +179,36 @@ pub(super) fn send_file(eyes: BorrowedFd<'_>, file: OwnedFd) -> Result<(), Errno
 }
 
 /// What a hand tells the eyes before it is done.
-pub(super) struct Report<'e>(pub BorrowedFd<'e>);
+pub(super) enum Report<'e> {
+    /// By this socket.
+    Eyes(BorrowedFd<'e>),
+    /// Nobody hears it: nothing may take long.
+    Nobody,
+}
 
 impl Report<'_> {
     /// That what follows may take for ever, by the nature of what is done.
-    pub(super) fn blocks(&self) {
+    ///
+    /// # Errors
+    /// NOT_SEEN where it may not.
+    pub(super) fn blocks(&self) -> Result<(), Errno> {
+        let Report::Eyes(eyes) = self else { return Err(NOT_SEEN) };
         // Whoever does not hear it has ended, and this process with it.
-        let _ = rights::send_with(self.0, &BLOCKS.to_le_bytes(), &[]);
+        let _ = rights::send_with(*eyes, &BLOCKS.to_le_bytes(), &[]);
+        Ok(())
+    }
+
+    /// Whether nothing may wait for somebody else, even for the holder of a lease.
+    pub(super) fn hurries(&self) -> bool {
+        matches!(self, Report::Nobody)
     }
 
     /// That somebody outside decides, and waits for that.
     pub(super) fn asks(&self, judged: (Ruling, Vec<u8>)) -> Result<(), Errno> {
-        rights::send_with(self.0, &[&ASKS.to_le_bytes()[..], &encode_judged(judged)].concat(), &[])?;
+        let Report::Eyes(eyes) = self else { return Err(NOT_SEEN) };
+        rights::send_with(*eyes, &[&ASKS.to_le_bytes()[..], &encode_judged(judged)].concat(), &[])?;
         let mut errno = [0u8; 4];
-        let received = rights::receive(self.0, &mut errno)?;
+        let received = rights::receive(*eyes, &mut errno)?;
         match (received.bytes, i32::from_le_bytes(errno)) {
             (4, 0) => Ok(()),
             (4, errno) => Err(Errno::from_raw(errno)),

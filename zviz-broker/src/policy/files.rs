@@ -1,7 +1,7 @@
 //! Which files may be opened, by name.
 
 use super::Fault;
-use crate::glob::Glob;
+use crate::glob::{Glob, Matching, Together};
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +128,8 @@ impl Files {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules {
     rules: Vec<Ready>,
+    /// Their patterns, if they could be joined.
+    joined: Option<Together>,
     /// Where the rules end that others stand within.
     own: usize,
     default: Verdict,
@@ -150,16 +152,22 @@ impl Rules {
     pub fn new(files: &Files) -> Rules {
         let rule = |rule: &FileRule| Some((Glob::new(&rule.glob).ok()?, rule.access, rule.verdict));
         match files.all().map(rule).collect() {
-            Some(rules) => Rules { rules, own: files.rules.len(), default: files.default },
-            None => Rules { rules: Vec::new(), own: 0, default: Verdict::Deny(Reason::Eperm) },
+            Some(rules) => Rules::of(rules, files.rules.len(), files.default),
+            None => Rules::of(Vec::new(), 0, Verdict::Deny(Reason::Eperm)),
         }
+    }
+
+    fn of(rules: Vec<Ready>, own: usize, default: Verdict) -> Rules {
+        let joined = Together::new(rules.iter().map(|(glob, ..)| glob));
+        Rules { rules, joined, own, default }
     }
 
     /// What is said to opening `name` for reading, writing, or both. Neither is asked about as reading.
     #[must_use]
     pub fn ask(&self, name: &[u8], reads: bool, writes: bool) -> Ruling {
-        let reading = (reads || !writes).then(|| self.first(name, Access::Read));
-        let writing = writes.then(|| self.first(name, Access::Write));
+        let matching = self.joined.as_ref().map(|joined| joined.matching(name));
+        let reading = (reads || !writes).then(|| self.first(name, matching.as_ref(), Access::Read));
+        let writing = writes.then(|| self.first(name, matching.as_ref(), Access::Write));
         match (reading, writing) {
             (Some(one), None) | (None, Some(one)) => one,
             // The stricter.
@@ -201,11 +209,12 @@ impl Rules {
         self.rules.iter().all(|(glob, ..)| glob.alike_anywhere(name))
     }
 
-    fn first(&self, name: &[u8], access: Access) -> Ruling {
-        let applies = |(glob, of, _): &Ready| (*of == Access::Any || *of == access) && glob.matches(name);
+    fn first(&self, name: &[u8], matching: Option<&Matching<'_>>, access: Access) -> Ruling {
+        let matches = |glob: &Glob, at: usize| matching.map_or_else(|| glob.matches(name), |all| all.has(at));
+        let applies = |(glob, of, _): &Ready, at| (*of == Access::Any || *of == access) && matches(glob, at);
         let (own, within) = self.rules.split_at(self.own);
         let find = |rules: &[Ready], before: usize, default: Verdict| {
-            match rules.iter().enumerate().find(|(_, rule)| applies(rule)) {
+            match rules.iter().enumerate().find(|(i, rule)| applies(rule, before + i)) {
                 // There are fewer than would not fit.
                 Some((i, (.., verdict))) => Ruling { verdict: *verdict, rule: Some((before + i) as u16) },
                 None => Ruling { verdict: default, rule: None },
@@ -235,6 +244,7 @@ fn weight(verdict: Verdict) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_first_rule_that_matches_decides_for_each_kind_of_access() {
@@ -304,5 +314,32 @@ mod tests {
         let files = Files { rules: vec![rule("/ok"), rule("/not/")], default: Verdict::Allow, ..Files::default() };
         assert_eq!(files.faults().first().map(|fault| fault.place.as_str()), Some("files.rules[1].glob"));
         assert_eq!(Rules::new(&files).ask(b"/ok", true, false).verdict, Verdict::Deny(Reason::Eperm));
+    }
+
+    proptest! {
+        #[test]
+        fn joined_rules_say_what_they_said_one_by_one(
+            rules in prop::collection::vec(("(/|\\*\\*|/\\*)(a|b|\\*)?(/a|/b|/\\*\\*|a)?", 0..3u8, 0..4u8), 0..20),
+            own in 0..20usize,
+            names in prop::collection::vec("(/[ab]{0,2}){1,4}", 1..8),
+        ) {
+            let rule = |(glob, access, verdict): (String, u8, u8)| FileRule {
+                glob,
+                access: [Access::Read, Access::Write, Access::Any][usize::from(access)],
+                verdict: [Verdict::Allow, Verdict::Audit, Verdict::Ask, Verdict::Deny(Reason::Erofs)][usize::from(verdict)],
+            };
+            let rules: Vec<FileRule> = rules.into_iter().map(rule).filter(|rule| Glob::new(&rule.glob).is_ok()).collect();
+            let (own, within) = rules.split_at(own.min(rules.len()));
+            let files = Files { rules: own.to_vec(), within: within.to_vec(), ..Files::default() };
+            let joined = Rules::new(&files);
+            prop_assert!(joined.joined.is_some());
+            let alone = Rules { joined: None, ..joined.clone() };
+            for name in names {
+                for (reads, writes) in [(true, false), (false, true), (true, true), (false, false)] {
+                    let [one, other] = [&joined, &alone].map(|rules| rules.ask(name.as_bytes(), reads, writes));
+                    prop_assert_eq!(one, other, "{} {:?}", name, files);
+                }
+            }
+        }
     }
 }

@@ -65,7 +65,10 @@ fn one(who: Who, death: Death, calls: Calls, chance: &mut Chance) -> Duration {
     let crew = || children(hands);
     let parts = [vec![stage.eyes(), hands], crew()].concat();
     let end = |pid: i32| kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap_or_default();
-    if who == Who::Hand {
+    if who == Who::Hand && calls == Calls::Opens {
+        // One of them answers by itself then, with which every call ends that it has.
+        until("there are hands", || stage.board.get(Word::Done) > 3);
+    } else if who == Who::Hand {
         until("there is a hand", || !crew().is_empty());
         crew().into_iter().for_each(end);
         let before = stage.board.get(Word::Done);
@@ -76,17 +79,27 @@ fn one(who: Who, death: Death, calls: Calls, chance: &mut Chance) -> Duration {
     // What was killed may have been the last process that could see it; a pidfd tells its end.
     let of_hands = pidfd_open(hands).unwrap();
     let killed = Instant::now();
-    if who != Who::Hands {
+    let parts = [parts, crew()].concat();
+    if matches!(who, Who::Eyes | Who::Both) {
         end(stage.eyes());
     }
-    if who != Who::Eyes {
+    if matches!(who, Who::Hands | Who::Both) {
         end(hands);
+    }
+    if who == Who::Hand {
+        crew().into_iter().for_each(end);
     }
     if who != Who::Hands {
         assert!(has_ended(stage.broker.pidfd.as_fd(), Duration::from_secs(3)), "{what}: the eyes");
     }
     if who != Who::Eyes {
         assert!(has_ended(of_hands.as_fd(), Duration::from_secs(3)), "{what}: the hands");
+    }
+    if calls == Calls::Opens {
+        // The one that answers by itself does so until it sees that it is the last.
+        assert!(has_ended(of_hands.as_fd(), Duration::from_secs(3)), "{what}: the hands");
+        let fails = || stage.board.get(Word::Refused) > 0 || has_ended(stage.victim.as_fd(), Duration::ZERO);
+        until(&format!("{what}: a call fails"), fails);
     }
     stage.board.set(Word::Dead, 1);
     // Whoever lives on sees to it.
@@ -106,7 +119,7 @@ fn one(who: Who, death: Death, calls: Calls, chance: &mut Chance) -> Duration {
     for word in [Word::Forbidden, Word::Served, Word::Other] {
         assert_eq!(stage.board.get(word), 0, "{what}: {word:?}");
     }
-    // An answer that is cut off with the eyes is the kernel's doing.
+    // An answer that is cut off with whoever gives it is the kernel's doing.
     assert!(who != Who::Hands || stage.board.get(Word::Half) == 0, "{what}: half an answer");
     finish(stage, &parts, &what);
     lived

@@ -1,7 +1,7 @@
 //! Calls that are held: by a freezer, by a hand that does not answer, by the rate that a policy sets.
 
 use super::needs;
-use super::stage::{Calls, Stage, Word, children, policy, until};
+use super::stage::{Calls, Stage, Word, children, files, policy, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -100,6 +100,44 @@ pub fn a_call_that_waits_for_an_answer_is_no_obstacle(test: &str) {
         writeln!(client, "{{\"id\":{again},\"verdict\":\"allow\"}}").unwrap();
         until("the call is done", || stage.board.get(Word::Served) == 1);
         assert_eq!(stage.board.get(Word::Other), 0, "the caller has seen that it was taken back");
+        stage.finish();
+    }
+}
+
+/// Nor is an open of a FIFO, where a hand answers by itself and leaves that to others.
+pub fn a_call_that_waits_for_a_fifo_is_no_obstacle(test: &str) {
+    for knows in [true, false] {
+        let Some(group) = Group::new() else {
+            return println!("SKIP {test}: there is no cgroup of the second version to make");
+        };
+        let freezer = knows.then(|| fs::File::open(group.0.join("cgroup.freeze")).unwrap());
+        let stage = Stage::stopped_by(freezer, files(Death::Kill, Pace::default()), Calls::Opens);
+        group.write("cgroup.procs", &stage.pid.to_string());
+        let [hands] = children(stage.eyes())[..] else { panic!("{:?}", children(stage.eyes())) };
+        let threads = |pid: &i32| fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+        // One that answers by itself, with its watch, and one that waits.
+        let both = || [1, 2].iter().all(|count| children(hands).iter().map(threads).any(|threads| threads == *count));
+        until("there are both", both);
+        for _ in 0..3 {
+            let before = stage.board.get(Word::Done);
+            until("it calls", || stage.board.get(Word::Done) > before);
+            group.write("cgroup.freeze", "1");
+            if knows {
+                until("it is frozen", || group.is_frozen());
+                let frozen = stage.board.get(Word::Done);
+                std::thread::sleep(Duration::from_millis(2));
+                assert_eq!(stage.board.get(Word::Done), frozen, "the control: it calls while it is frozen");
+            } else {
+                std::thread::sleep(Duration::from_millis(500));
+                assert!(!group.is_frozen(), "the control");
+            }
+            group.write("cgroup.freeze", "0");
+        }
+        let before = stage.board.get(Word::Done);
+        until("it calls again", || stage.board.get(Word::Done) > before);
+        until("it waits again", both);
+        let seen = [Word::Released, Word::Late, Word::Half, Word::Other].map(|word| stage.board.get(word));
+        assert_eq!(seen, [0; 4], "the caller has seen that it was taken back");
         stage.finish();
     }
 }

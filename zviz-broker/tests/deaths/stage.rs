@@ -125,23 +125,30 @@ impl Stage {
         let settings = Settings {
             policy,
             facts: Facts::default(),
-            capabilities: EYES,
+            capabilities: if calls == Calls::Opens { 0 } else { EYES },
             one_identity: calls == Calls::Opens,
             container: "deaths".into(),
             patient: false,
             way: Way { freezer, ..Way::default() },
         };
         let (starting, board) = (start(settings).unwrap(), Board::new());
-        let namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWNS;
+        // With a user namespace, a hand answers opens by itself.
+        let users = if calls == Calls::Opens { libc::CLONE_NEWUSER } else { 0 };
+        let namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWNS | users;
         match process::clone(u64::from(namespaces.cast_unsigned()), None).unwrap() {
             Cloned::Child => {
                 // Not dropped: it would wait for the broker's end. Its socket is closed at the other end once the broker serves.
                 std::mem::forget(starting);
                 drop(ours);
+                rights::receive(theirs.as_fd(), &mut [0u8; 1]).unwrap();
                 live(&board, calls, theirs)
             }
             Cloned::Parent { pid, pidfd } => {
                 drop(theirs);
+                for map in ["uid_map", "gid_map"].iter().filter(|_| users != 0) {
+                    fs::write(format!("/proc/{pid}/{map}"), "0 0 4294967295").unwrap();
+                }
+                rights::send_with(ours.as_fd(), &[1], &[]).unwrap();
                 let broker = serve(starting, &ours, &pidfd);
                 Stage { board, victim: pidfd, pid, broker }
             }

@@ -32,13 +32,14 @@ pub fn opens() -> Vec<i64> {
     vec![libc::SYS_open, libc::SYS_openat, libc::SYS_openat2, libc::SYS_creat]
 }
 
-/// Runs `victim` in a pid and a mount namespace of its own with a broker of `policy`: its exit code, none if it was killed.
+/// Runs `victim` in a pid and a mount namespace of its own with a broker of `policy`: its exit code, none if it was killed. Where
+/// all of it are one identity it has a user namespace too, so that a hand answers opens by itself.
 pub fn run((policy, one_identity): (Policy, bool), victim: impl FnOnce()) -> Option<i32> {
     let calls = served(&policy);
     let settings = Settings {
         policy,
         facts: Facts::default(),
-        capabilities: SYS_PTRACE,
+        capabilities: if one_identity { 0 } else { SYS_PTRACE },
         one_identity,
         container: "files".into(),
         patient: false,
@@ -47,7 +48,7 @@ pub fn run((policy, one_identity): (Policy, bool), victim: impl FnOnce()) -> Opt
     let starting = start(settings).unwrap();
     let mut broker = None;
     let serve = |listener: OwnedFd, pidfd: BorrowedFd<'_>| broker = starting.serve(listener, pidfd, pidfd).ok();
-    let ended = held(&calls, victim, serve, || {});
+    let ended = held(&calls, one_identity, victim, serve, || {});
     let broker = broker.expect("a broker").pidfd;
     assert!(matches!(wait::wait(broker.as_fd()).unwrap(), wait::Exit::Code(0)), "the broker");
     ended
@@ -57,22 +58,31 @@ pub fn run((policy, one_identity): (Policy, bool), victim: impl FnOnce()) -> Opt
 pub fn supervised(victim: impl FnOnce(), supervise: impl FnOnce(OwnedFd, OwnedFd)) -> Option<i32> {
     let given = std::cell::Cell::new(None);
     let serve = |listener, victim: BorrowedFd<'_>| given.set(Some((listener, victim.try_clone_to_owned().unwrap())));
-    held(&opens(), victim, serve, || given.take().map(|(listener, victim)| supervise(listener, victim)).unwrap())
+    held(&opens(), false, victim, serve, || given.take().map(|(listener, victim)| supervise(listener, victim)).unwrap())
 }
 
 /// Runs it with the filter; `serve` is given the listener before, and `meanwhile` is called when it runs.
 fn held(
     calls: &[i64],
+    users: bool,
     victim: impl FnOnce(),
     serve: impl FnOnce(OwnedFd, BorrowedFd<'_>),
     meanwhile: impl FnOnce(),
 ) -> Option<i32> {
     let (ours, theirs) = fd::packet_pair().unwrap();
-    let namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWNS;
+    let namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWNS | if users { libc::CLONE_NEWUSER } else { 0 };
     let pidfd = match process::clone(u64::from(namespaces.cast_unsigned()), None).unwrap() {
-        Cloned::Parent { pidfd, .. } => pidfd,
+        Cloned::Parent { pid, pidfd } => {
+            for map in ["uid_map", "gid_map"].iter().filter(|_| users) {
+                std::fs::write(format!("/proc/{pid}/{map}"), "0 0 4294967295").unwrap();
+            }
+            rights::send_with(ours.as_fd(), &[1], &[]).unwrap();
+            pidfd
+        }
         Cloned::Child => {
             std::mem::forget((ours, serve, meanwhile));
+            // Until its ids are known.
+            rights::receive(theirs.as_fd(), &mut [0u8; 1]).unwrap();
             own_proc();
             zviz_sys::ids::set_no_new_privs().unwrap();
             let listener = load(&filter(calls), flag::NEW_LISTENER).unwrap().unwrap();

@@ -65,6 +65,7 @@ pub struct Filesystem {
     /// Paths, and patterns where one has a `*`.
     pub hidden: Vec<String>,
     pub executable: Option<Vec<String>>,
+    pub set_id_bits: Option<bool>,
     pub patterns: Patterns,
     pub workspace: Option<Workspace>,
 }

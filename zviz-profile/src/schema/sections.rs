@@ -87,7 +87,8 @@ const FILESYSTEM: &[Key] = &[
     key("writable", PATHS, "mounts, landlock", "what is there to be read and written; with it, nothing else is written"),
     key("tmpfs", PATHS, "mounts", "empty folders in memory"),
     key("hidden", GLOBS, "mounts, broker", "what is not there, whatever else says; a pattern is looked after by the broker"),
-    key("executable", PATHS, "landlock", "where programs and libraries may be executed; with it, nowhere else"),
+    key("executable", PATHS, "landlock, mounts, seccomp", "where programs and libraries may be executed; with it, nowhere else"),
+    key("set_id_bits", Kind::Flag, "seccomp", "whether files can be given set-user-ID and set-group-ID bits, which count wherever they are seen; true without it"),
     holds("patterns", Kind::Map(PATTERNS), "rules for opening files by name, in the order of this table; the broker's"),
     key("workspace", Kind::Word(&["writable", "readonly", "none"]), "mounts", "the folder that `zviz run` is called in"),
 ];

@@ -142,6 +142,9 @@ impl Lowering<'_> {
             ioctls: (!self.document.ioctl.allowlists.is_empty()).then(|| commands.collect()),
             // Landlock judges connect(2) alone.
             connect_only: self.document.network.ports.allow_connect.is_some(),
+            no_set_id: self.document.filesystem.set_id_bits == Some(false),
+            // Landlock judges no program that is in no folder.
+            files_only: self.document.filesystem.executable.as_ref().is_some_and(|paths| !paths.contains(&"/".into())),
         };
         let beyond: Vec<String> =
             choice.beyond_default().iter().map(|(name, about)| format!("{name} ({about})")).collect();

@@ -71,6 +71,7 @@ pub fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problems> {
         }
         asked.push(workspace);
     }
+    profiled::hidden(&sandbox.profile, &asked, &cwd, &mut notes, &mut problems);
     asked.extend(profiled::entries(sandbox, facts, &asked, &mut notes, &mut problems));
     let (home, private) = folders::home(facts, &asked, owner);
     if !ids.translated {

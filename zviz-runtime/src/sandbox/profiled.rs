@@ -77,6 +77,10 @@ pub(super) fn entries(
         let there = |entry: &Entry| entry.inside == *path;
         let is_home = facts.home.as_ref().is_some_and(|home| home.path == *path);
         let whole = path.split('/').nth(1).is_some_and(|name| has_system(&sandbox.profile, name));
+        if is_system(path) && files.writable.iter().flatten().any(|other| other == path) {
+            let what = "is one of the system's folders, or in one, which are read-only in a sandbox: it is not written";
+            notes.push(Note(format!("{origin}: filesystem.writable: {path} {what}")));
+        }
         let covered = is_system(path) && (!files.listed_only || whole);
         if is_home || covered || taken.iter().chain(&entries).any(there) {
             continue;
@@ -95,6 +99,31 @@ pub(super) fn entries(
         entries.push(entry);
     }
     entries
+}
+
+/// What is asked for in a folder that the profile hides is not there, and nothing can be shared in its place.
+pub(super) fn hidden(profile: &Profile, asked: &[Entry], cwd: &str, notes: &mut Vec<Note>, problems: &mut Problems) {
+    let above = |path: &str| profile.files.hidden.iter().find(|hidden| paths::within(path, hidden));
+    let name = &profile.name;
+    for entry in asked {
+        match above(&entry.inside) {
+            Some(hidden) if *hidden == entry.inside => {
+                let what = format!("{}: {hidden} is empty: the profile {name} hides it", entry.origin);
+                notes.push(Note(what));
+            }
+            Some(hidden) => {
+                let what =
+                    format!("{} is in {hidden}, which the profile {name} hides (filesystem.hidden)", entry.inside);
+                problems.add(entry.origin.as_str(), what);
+            }
+            None => {}
+        }
+    }
+    let told = |path: &str| asked.iter().any(|entry| entry.inside == path);
+    if let Some(hidden) = above(cwd).filter(|hidden| *hidden != cwd && !told(cwd)) {
+        problems
+            .add(format!("--cwd {cwd}"), format!("is in {hidden}, which the profile {name} hides (filesystem.hidden)"));
+    }
 }
 
 /// The profile with what was asked for beside it: folders that flags share, and the one that the caller stands in.

@@ -63,13 +63,18 @@ pub(crate) fn settle(starting: Option<&Starting>, cgroup: &Cgroup, joins: bool) 
     Ok(())
 }
 
+/// Calls by which somebody without any capability may get a user namespace of its own, and every capability in there. The default
+/// policy refuses them, or their flags; a profile may allow them by name.
+const NAMESPACES: &[&str] = &["clone", "clone3", "setns", "unshare"];
+
 /// Whether every process that comes of this one stays who the first one is: without a capability, the chance of one, or a
 /// namespace of its own, none can change ids, root or mounts.
 fn one_identity(plan: &Plan, process: &Process) -> bool {
     let profile = &plan.profile;
     let Capabilities { bounding, effective, permitted, inheritable, ambient } = process.capabilities;
     let none = bounding | effective | permitted | inheritable | ambient == 0;
-    profile.seccomp && !profile.nested && process.no_new_privs && none
+    let has_namespaces = profile.calls.beyond_default().iter().any(|(name, _)| NAMESPACES.contains(name));
+    profile.seccomp && !has_namespaces && !profile.nested && process.no_new_privs && none
 }
 
 /// What the container may know of its limits. Where no file tells what is in use, the host's numbers stand, cut to the

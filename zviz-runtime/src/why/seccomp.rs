@@ -77,7 +77,8 @@ fn explain(scene: &Scene<'_>, call: &Call) -> Denial {
     let passes = |profile: &Profile| matches!(decide(profile), Some(Action::Allow | Action::Log | Action::Notify));
     let (cause, rule, what) = cause(scene, &call_name, call);
     let mut denial = told(Denial::new(Layer::Seccomp, cause).rule(rule).what(what), &detail(&call_name, call));
-    denial.expected = EXPECTED.contains(&call_name.as_str()) || socket::is_multipath(&call_name, call);
+    let known = EXPECTED.contains(&call_name.as_str()) || call_name == "openat2" && own.calls.no_set_id;
+    denial.expected = known || socket::is_multipath(&call_name, call);
     let in_place = scene.plan.backend == Backend::Landlock;
     if passes(own) {
         denial.what = match in_place {
@@ -146,6 +147,14 @@ fn cause(scene: &Scene<'_>, name: &str, call: &Call) -> (&'static str, Option<Or
         };
         return ("unlisted", rule, what);
     }
+    if choice.no_set_id && sets_id(scene, call) {
+        let rule = scene.rules.key("filesystem.set_id_bits");
+        return ("mode", rule, "the profile lets no file have a set-user-ID or set-group-ID bit".to_owned());
+    }
+    if choice.files_only && name == "memfd_create" {
+        let what = "a file in memory could be executed, and is in none of the folders that the profile lists";
+        return ("memory", scene.rules.key("filesystem.executable"), what.to_owned());
+    }
     match name {
         "clone" | "unshare" => ("namespaces", None, format!("new namespaces are for sandboxes inside (nested){about}")),
         "socket" | "socketpair" => {
@@ -156,6 +165,16 @@ fn cause(scene: &Scene<'_>, name: &str, call: &Call) -> (&'static str, Option<Or
         }
         _ => ("default", None, format!("{name} is refused by default{about}")),
     }
+}
+
+/// Whether it is for a mode that a call is refused.
+fn sets_id(scene: &Scene<'_>, call: &Call) -> bool {
+    let mut free = scene.plan.profile.clone();
+    free.calls.no_set_id = false;
+    let decide = |profile: &Profile| {
+        Some(policy_with(&profile.variant()).ok()?.decide(arch(call)?, u32::try_from(call.number).ok()?, &call.args))
+    };
+    decide(&free) != decide(&scene.plan.profile)
 }
 
 /// What of a call's registers decided.
@@ -222,6 +241,11 @@ fn candidates(scene: &Scene<'_>, name: &str, call: &Call, rule: Option<&Origin>)
     }
     let allow = |profile: &mut Profile| profile.calls.allow.push(name.to_owned());
     with(&allow, Change::yaml(format!("syscalls: {{allow: [{name}]}}"), risk(name), format!("allows {name}: {about}")));
+    if own.calls.no_set_id {
+        let why = "files get set-user-ID and set-group-ID bits, which count outside where their folder is shared";
+        let change = Change::yaml("filesystem: {set_id_bits: true}", Risk::Medium, why);
+        with(&|profile| profile.calls.no_set_id = false, change);
+    }
     if name == "ioctl" {
         let command = call.args[1] as u32;
         let change = Change::yaml(

@@ -104,6 +104,18 @@ fn cases() -> Vec<Case> {
             call("ptrace", &[0], eperm),
             (Seccomp, "deny", "own.yaml:4: syscalls.deny[0]", 1),
         ),
+        Case(
+            "filesystem: {set_id_bits: false}",
+            &[],
+            call("fchmod", &[3, 0o4755], eperm),
+            (Seccomp, "mode", "own.yaml:2: filesystem.set_id_bits", 1),
+        ),
+        Case(
+            "filesystem: {executable: [/usr]}",
+            &[],
+            call("memfd_create", &[0, 1], eacces),
+            (Seccomp, "memory", "own.yaml:2: filesystem.executable", 0),
+        ),
         Case("", &[], call("userfaultfd", &[], eperm), (Seccomp, "default", "", 1)),
         Case("", &[], call("keyctl", &[0], eperm), (Seccomp, "default", "", 1)),
         Case("", &[], call("unshare", &[0x1000_0000], eperm), (Seccomp, "namespaces", "", 1)),

@@ -1,6 +1,7 @@
 //! Sandboxes with a broker, by the real binary, as root and as an ordinary user.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod alone;
 mod attack;
 mod audit;
 #[path = "../callers/mod.rs"]

@@ -2,7 +2,7 @@
 //! without following a link, so that it is made, or opened, there and nowhere else.
 
 use super::super::wire::Report;
-use super::{Call, Opener, blocks, name};
+use super::{Call, Opener, blocks, name, open_now};
 use crate::policy::files::Ruling;
 use nix::errno::Errno;
 use std::ffi::CString;
@@ -54,9 +54,10 @@ impl Opener<'_> {
             let full = name::below(self.name(&directory, &of_directory)?, last);
             self.judge(call, there.as_ref().map_or(&of_directory, |(stat, _)| stat), full, judged, report)?;
             if there.is_some_and(|(stat, _)| blocks(&stat)) && call.flags & libc::O_NONBLOCK == 0 {
-                report.blocks();
+                report.blocks()?;
             }
-            match path::openat(directory.file.as_fd(), &text, call.flags | libc::O_NOFOLLOW, call.mode) {
+            let flags = call.flags | libc::O_NOFOLLOW;
+            match open_now(directory.file.as_fd(), &text, flags, call.mode, report, libc::S_IFREG) {
                 // A link has appeared there.
                 Err(Errno::ELOOP) if call.flags & libc::O_NOFOLLOW == 0 => {}
                 other => return other,

@@ -339,3 +339,37 @@ fn the_plan_of_root_translates_shared_folders_only() {
     assert_eq!(idmap("/etc"), None);
     assert_eq!(plan.process.credentials.groups, Some(Vec::new()));
 }
+
+#[test]
+fn what_is_asked_for_in_a_hidden_folder_is_named() {
+    let hiding = |path: &str| {
+        let mut profile = crate::profile::Profile::default();
+        (profile.name, profile.files.hidden) = ("own".into(), vec![path.into()]);
+        profile
+    };
+    let at_home = hiding("/home/u");
+    let told = problems(Sandbox::new(["true"]).profile(at_home.clone()), &facts());
+    let why = "is in /home/u, which the profile own hides (filesystem.hidden)";
+    assert_eq!(told, format!("the current folder: /home/u/project {why}"));
+    let told = problems(Sandbox::new(["true"]).profile(at_home.clone()).cwd("/home/u/x"), &facts());
+    assert_eq!(told, format!("--cwd /home/u/x: {why}"));
+    let share = Share { host: "/data".into(), inside: Some("/home/u/data".into()), writable: true };
+    let told = problems(Sandbox::new(["true"]).profile(at_home).cwd("/").share(share.clone()), &facts());
+    assert!(told.ends_with(&format!("/home/u/data {why}")), "{told}");
+    // The folder itself is there, and empty.
+    let lowered = lower(Sandbox::new(["true"]).profile(hiding("/home/u/project")), &facts()).unwrap();
+    assert!(lowered.notes.iter().any(|note| note.0.contains("/home/u/project is empty: the profile own hides it")));
+    assert!(lower(Sandbox::new(["true"]).profile(hiding("/home/u/proj")).share(share), &facts()).is_ok());
+}
+
+#[test]
+fn a_systems_folder_that_is_to_be_written_is_noted() {
+    let noted = |path: &str| {
+        let mut profile = crate::profile::Profile { name: "own".into(), ..crate::profile::Profile::default() };
+        profile.files.writable = Some(vec![path.into()]);
+        let lowered = lower(Sandbox::new(["true"]).profile(profile), &facts()).unwrap();
+        lowered.notes.iter().any(|note| note.0.contains(&format!("filesystem.writable: {path} is one of the system's")))
+    };
+    assert!(noted("/usr/local") && noted("/etc"));
+    assert!(!noted("/data") && !noted("/usrx"));
+}
