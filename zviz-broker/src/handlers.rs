@@ -6,5 +6,7 @@ pub mod files;
 pub mod mounts;
 pub mod names;
 pub mod nodes;
+#[cfg(test)]
+mod paths;
 pub mod sockets;
 pub mod system;

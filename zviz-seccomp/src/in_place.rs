@@ -3,23 +3,11 @@
 //!
 //! It is laid over everything else, a profile's own list included: what is refused here is no matter of taste.
 
+use crate::arguments::refuse_set_id;
 use crate::choice::whole;
 use crate::default::INT;
 use crate::variant::take;
-use crate::{Action, CATEGORIES, ENOSYS, EPERM, Fallback, Op, Policy, Rule};
-
-const SET_USER_ID: u64 = 0o4000;
-const SET_GROUP_ID: u64 = 0o2000;
-const O_CREAT: u64 = libc::O_CREAT as u64;
-/// O_TMPFILE without O_DIRECTORY, which is a part of it.
-const O_TMPFILE: u64 = (libc::O_TMPFILE & !libc::O_DIRECTORY) as u64;
-
-/// Calls that give a file its mode, and which argument has it.
-const MODES: &[(&str, u8)] =
-    &[("chmod", 1), ("creat", 1), ("fchmod", 1), ("fchmodat", 2), ("fchmodat2", 2), ("mknod", 1), ("mknodat", 2)];
-
-/// Calls that give it a mode only if they make it: which arguments have flags and mode.
-const OPENS: &[(&str, u8, u8)] = &[("open", 1, 2), ("openat", 2, 3)];
+use crate::{Action, CATEGORIES, EPERM, Fallback, Op, Policy, Rule};
 
 /// Attributes, access lists among them: to programs, a file system that has none.
 const ATTRIBUTES: &[&str] = &[
@@ -42,22 +30,7 @@ pub(crate) fn apply(policy: &mut Policy) {
     // Attributes of a file are changed by a pointer to a structure there, and its flags with them.
     refuse(policy, objects.chain(&["file_setattr"]), EPERM);
     refuse(policy, ATTRIBUTES, UNSUPPORTED);
-    // Its mode is behind a pointer; callers fall back to openat.
-    refuse(policy, &["openat2"], ENOSYS);
-    for (name, mode) in MODES {
-        let bits = |bit| Rule::new([*name], EPERM).when(*mode, Op::MaskedEq(bit), bit);
-        refuse_some(policy, name, [bits(SET_USER_ID), bits(SET_GROUP_ID)].into());
-    }
-    for (name, flags, mode) in OPENS {
-        let mut rules = Vec::new();
-        for made in [O_CREAT, O_TMPFILE] {
-            for bit in [SET_USER_ID, SET_GROUP_ID] {
-                let rule = Rule::new([*name], EPERM).when(*flags, Op::MaskedEq(made), made);
-                rules.push(rule.when(*mode, Op::MaskedEq(bit), bit));
-            }
-        }
-        refuse_some(policy, name, rules);
-    }
+    refuse_set_id(policy);
     // prlimit(2) asks for no more than the same user ids: the limits of any other process could be taken away.
     refuse_some(policy, "prlimit64", vec![Rule::new(["prlimit64"], EPERM).when(0, Op::Ne, 0)]);
     // PRIO_USER: every process of the user.
@@ -89,7 +62,7 @@ fn refuse_some(policy: &mut Policy, name: &str, rules: Vec<Rule>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Arch, Choice, Variant, number_of, policy_with};
+    use crate::{Arch, Choice, ENOSYS, Variant, number_of, policy_with};
 
     fn answers(choice: Choice) -> impl Fn(&str, &[u64]) -> Action {
         let policy = policy_with(&Variant { in_place: true, choice, ..Variant::default() }).unwrap();
@@ -105,22 +78,9 @@ mod tests {
     }
 
     #[test]
-    fn modes_are_ordinary_ones() {
+    fn files_are_as_those_of_a_plain_file_system() {
         let get = answers(Choice::default());
-        for mode in [0o644, 0o755, 0o1777] {
-            assert_eq!(get("fchmod", &[3, mode]), Action::Allow, "{mode:o}");
-            assert_eq!(get("fchmodat", &[3, 0, mode]), Action::Allow, "{mode:o}");
-            assert_eq!(get("openat", &[3, 0, O_CREAT | 1, mode]), Action::Allow, "{mode:o}");
-            assert_eq!(get("mknodat", &[3, 0, 0o100000 | mode, 0]), Action::Allow, "{mode:o}");
-        }
-        for mode in [0o4755, 0o2755, 0o6755] {
-            assert_eq!(get("fchmod", &[3, mode]), EPERM, "{mode:o}");
-            assert_eq!(get("openat", &[3, 0, O_CREAT | 1, mode]), EPERM, "{mode:o}");
-            assert_eq!(get("openat", &[3, 0, libc::O_TMPFILE as u64 | 1, mode]), EPERM, "{mode:o}");
-            assert_eq!(get("mknodat", &[3, 0, 0o100000 | mode, 0]), EPERM, "{mode:o}");
-            // Without O_CREAT the argument is whatever was in the register.
-            assert_eq!(get("openat", &[3, 0, 1, mode]), Action::Allow, "{mode:o}");
-        }
+        assert_eq!([get("fchmod", &[3, 0o755]), get("fchmod", &[3, 0o4755])], [Action::Allow, EPERM]);
         assert_eq!(get("mknodat", &[3, 0, 0o020644, 0x103]), EPERM, "a device is still refused");
         assert_eq!([get("openat2", &[]), get("setxattr", &[])], [ENOSYS, UNSUPPORTED]);
     }

@@ -106,24 +106,7 @@ fn decide(held: Held<'_>, op: Op, places: &Places) -> Decision {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Memory;
-
-    /// `a` at 0x1000, `/b` at 0x2000, nothing at 0x3000.
-    struct Caller;
-
-    impl Memory for Caller {
-        fn read(&mut self, address: u64, buffer: &mut [u8]) -> Result<(), Errno> {
-            let text: &[u8] = match address {
-                0x1000 => b"a",
-                0x2000 => b"/b",
-                0x3000 => b"",
-                _ => return Err(Errno::EFAULT),
-            };
-            buffer.fill(0);
-            buffer.iter_mut().zip(text).for_each(|(place, byte)| *place = *byte);
-            Ok(())
-        }
-    }
+    use crate::handlers::paths::Caller;
 
     fn decided(call: fn(&Policy, Held<'_>) -> Decision, args: [u64; 6]) -> Result<Work, Errno> {
         match call(&Policy::default(), Held::new(args, &mut Caller)).step {

@@ -1,6 +1,6 @@
 //! Calls that are held: by a freezer, by a hand that does not answer, by the rate that a policy sets.
 
-use super::needs;
+use super::runner::needs;
 use super::stage::{Calls, Stage, Word, children, files, policy, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

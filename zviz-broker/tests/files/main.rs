@@ -6,9 +6,8 @@ mod brokered;
 mod changes;
 mod cost;
 mod names;
-#[path = "../../../zviz/tests/support/needs.rs"]
-#[allow(dead_code, reason = "shared with tests that need more")]
-mod needs;
+#[path = "../runner/mod.rs"]
+mod runner;
 mod toctou;
 
 use nix::errno::Errno;
@@ -258,9 +257,7 @@ fn nothing_is_made_where_it_may_not_be(test: &str) {
     assert_eq!(fs::metadata(scene.path("secret/file")).unwrap().len(), 0, "the control");
 }
 
-type Test = fn(&str);
-
-const TESTS: &[(&str, Test)] = &[
+const TESTS: &[(&str, runner::Test)] = &[
     ("rules_hold_by_any_path", rules_hold_by_any_path),
     ("what_is_opened_is_as_natively", what_is_opened_is_as_natively),
     ("nothing_is_made_where_it_may_not_be", nothing_is_made_where_it_may_not_be),
@@ -274,25 +271,9 @@ const TESTS: &[(&str, Test)] = &[
     ("whole_calls_are_asked_about", asking::whole_calls_are_asked_about),
 ];
 
-/// One after the other, in one thread. Any argument names those to run.
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    if std::env::args().any(|argument| argument == "--list") {
-        return TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
-    }
-    let chosen = TESTS.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|part| name.contains(part)));
-    if wanted.iter().any(|name| name == "cost") {
+    if std::env::args().any(|argument| argument == "cost") {
         return cost::measure();
     }
-    let mut passed = 0;
-    for (name, test) in chosen {
-        if nix::unistd::geteuid().is_root() {
-            test(name);
-        } else {
-            needs::skip(name, "needs root, for a pid namespace");
-        }
-        passed += 1;
-        println!("test {name} ... ok");
-    }
-    println!("test result: ok. {passed} passed; 0 failed; 0 ignored");
+    runner::run(TESTS, "for a pid namespace");
 }

@@ -1,6 +1,7 @@
 //! Sysfs is read-only, whoever asks.
 
-use super::{needs, stage};
+use super::runner::needs;
+use super::stage;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sys::statvfs::{FsFlags, statvfs};
