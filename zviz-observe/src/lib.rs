@@ -20,6 +20,7 @@ mod decode;
 mod memory;
 mod observer;
 mod open;
+mod outbox;
 mod resolve;
 mod table;
 mod tasks;

@@ -1,14 +1,17 @@
 //! The process that traces.
 
+use crate::outbox::Outbox;
 use crate::tasks::Tasks;
 use crate::wire::{self, Word};
+use nix::poll::PollTimeout;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use zviz_sys::ptrace::{self, Change, Changed};
 use zviz_sys::{Errno, fd};
+
+/// How often is looked for what has changed while nobody reads, in milliseconds.
+const AGAIN: u8 = 2;
 
 /// Traces the process whose number comes through `control`, and all that it makes, until the last one has ended. Says
 /// what it sees into `out`.
@@ -27,21 +30,21 @@ pub fn run(control: OwnedFd, out: OwnedFd) -> Result<(), Errno> {
     fd::write_all(control.as_fd(), &errno.to_le_bytes())?;
     seized?;
     drop(control);
-    let mut out = BufWriter::with_capacity(64 << 10, File::from(out));
-    watch(init, &mut out).and_then(|()| out.flush()).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+    watch(init, Outbox::new(out)?).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
 }
 
 /// With init the sandbox is over. What is left of it then, which the end of a pid namespace would have killed, is killed.
-fn watch(init: i32, out: &mut impl Write) -> std::io::Result<()> {
+fn watch(init: i32, mut out: Outbox) -> std::io::Result<()> {
     let mut tasks = Tasks::default();
     let mut memory = 0;
     loop {
         let changed = match ptrace::wait(true) {
-            // Whoever reads is told all before this waits.
-            Ok(None) => {
-                out.flush()?;
-                ptrace::wait(false)
+            // Whoever reads is told all before this waits; and who does not read yet may wait for one of these to go on.
+            Ok(None) if !out.send()? => {
+                out.wait(PollTimeout::from(AGAIN))?;
+                continue;
             }
+            Ok(None) => ptrace::wait(false),
             other => other,
         };
         let changed = match changed {
@@ -52,7 +55,8 @@ fn watch(init: i32, out: &mut impl Write) -> std::io::Result<()> {
         };
         memory = memory.max(changed.peak);
         if let Some(call) = turn(&mut tasks, changed) {
-            wire::write(out, &Word::Call(call))?;
+            wire::write(&mut out, &Word::Call(call))?;
+            out.settle()?;
         }
         if changed.task == init && matches!(changed.change, Change::Ended(_)) {
             for process in tasks.processes() {
@@ -62,7 +66,8 @@ fn watch(init: i32, out: &mut impl Write) -> std::io::Result<()> {
         }
     }
     let bytes = u64::try_from(memory).unwrap_or(0).saturating_mul(1024);
-    wire::write(out, &Word::End(tasks.most() as u64, bytes))
+    wire::write(&mut out, &Word::End(tasks.most() as u64, bytes))?;
+    out.finish()
 }
 
 /// Notes a change, and lets the task go on. One that cannot was killed meanwhile, and its end comes next.

@@ -43,13 +43,19 @@ impl Watched {
 
 /// A shell that waits for a line and then becomes the program; it is watched from before that.
 fn begin(dir: &Path, program: &[&str]) -> (Child, Reporting<Seen>) {
+    begin_before(dir, program, || ())
+}
+
+/// As `begin`; nobody reads what is seen until `meanwhile` is over.
+fn begin_before(dir: &Path, program: &[&str], meanwhile: impl FnOnce()) -> (Child, Reporting<Seen>) {
     let observer = Observer::start().expect("an observer");
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", "read line; exec \"$@\"", "sh"]).args(program);
     let mut child = shell.current_dir(dir).stdin(Stdio::piped()).spawn().expect("a shell");
     observer.attach(i32::try_from(child.id()).expect("a number")).expect("to be let");
-    let reporting = observer.report_to(Seen::default()).expect("a thread");
     child.stdin.take().expect("a pipe").write_all(b"\n").expect("a reader");
+    meanwhile();
+    let reporting = observer.report_to(Seen::default()).expect("a thread");
     (child, reporting)
 }
 
@@ -181,6 +187,23 @@ fn addresses() {
     UnixStream::connect("socket").expect_err("nobody is there");
 }
 
+/// A start waits for a process that is traced too, and reads only then.
+fn who_does_not_read_yet_holds_up_nobody(dir: &Path) {
+    let script = "i=0; while [ $i -lt 2000 ]; do i=$((i + 1)); : <gone$i; done 2>/dev/null; echo >done";
+    let done = dir.join("done");
+    let begun = Instant::now();
+    let (mut child, reporting) = begin_before(dir, &["/bin/bash", "-c", script], || {
+        while !done.exists() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "it waits for who does not read");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    assert!(child.wait().expect("an end").success());
+    let (Seen(calls), _) = reporting.finish().expect("a report");
+    let gone = calls.iter().filter(|call| call.paths.iter().any(|named| named.text.starts_with(b"gone"))).count();
+    assert_eq!(gone, 2000);
+}
+
 fn whom_nobody_watches_any_more_ends(dir: &Path) {
     let (mut child, reporting) = begin(dir, &["/bin/sleep", "60"]);
     drop(reporting);
@@ -210,6 +233,7 @@ fn main() {
         ("signals_arrive", signals_arrive),
         ("stopping_and_going_on", stopping_and_going_on),
         ("addresses_are_told", addresses_are_told),
+        ("who_does_not_read_yet_holds_up_nobody", who_does_not_read_yet_holds_up_nobody),
         ("whom_nobody_watches_any_more_ends", whom_nobody_watches_any_more_ends),
         ("what_cannot_be_traced_is_said", what_cannot_be_traced_is_said),
     ];
