@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Start-up times beside those of the peers, interleaved: each round runs every contestant once, in an order that changes.
 
-    startup.py ZVIZ [--rounds N]
+    startup.py ZVIZ SANDBOX [--rounds N]
 
+ZVIZ is the command, SANDBOX the example of that name of zviz-runtime.
 Prints medians and minima in milliseconds, and medians relative to the first peer of each table. crun refuses hosts with
 cgroup v1 hierarchies, so everything runs in a private mount namespace that shows only cgroup2, and has /run, where all
 of them keep their state, in memory as machines that systemd booted do; nothing of it is seen outside.
@@ -82,12 +83,13 @@ def compare(title, contestants, rounds, cwd):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("zviz")
+    parser.add_argument("sandbox")
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--in-view", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if not options.in_view:
-        zviz = os.path.abspath(options.zviz)
-        again = [sys.executable, os.path.abspath(__file__), zviz, "--rounds", str(options.rounds), "--in-view"]
+        programs = [os.path.abspath(options.zviz), os.path.abspath(options.sandbox)]
+        again = [sys.executable, os.path.abspath(__file__), *programs, "--rounds", str(options.rounds), "--in-view"]
         os.execvp("unshare", ["unshare", "-m", "sh", "-c", PRIVATE_VIEW, "sh", *again])
     with tempfile.TemporaryDirectory() as folder:
         bundle(folder)
@@ -114,6 +116,18 @@ def main():
         compare(
             "run of a command in a sandbox",
             {"zviz run -- true": [zviz, "run", "--", "true"], "bwrap --unshare-all": bwrap, "true": ["true"]},
+            options.rounds,
+            folder,
+        )
+        compiled = os.path.join(folder, "compiled")
+        subprocess.run([zviz, "compile", "default", "--output", compiled], check=True, stdout=subprocess.DEVNULL)
+        compare(
+            "run of a command: what the default profile costs a start",
+            {
+                "compiled": [zviz, "run", "--compiled", compiled, "--", "true"],
+                "--profile default": [zviz, "run", "--profile", "default", "--", "true"],
+                "no filter, no Landlock": [options.sandbox, "--no-policy", "true"],
+            },
             options.rounds,
             folder,
         )

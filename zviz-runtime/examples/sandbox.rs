@@ -1,5 +1,5 @@
-//! A command in a sandbox, by the library: `sandbox [--no-filter|--files|--degrade|--kill] COMMAND [ARGUMENTS]...`: without a
-//! filter, or with rules about files that the broker follows; the benchmarks compare the forms. Or with another name of the
+//! A command in a sandbox, by the library: `sandbox [--no-policy|--no-filter|--files|--degrade|--kill] COMMAND [ARGUMENTS]...`: without
+//! a filter and Landlock, without a filter, or with rules about files that the broker follows; the benchmarks compare the forms. Or with another name of the
 //! machine's release, and a broker whose death the command outlives, or not.
 
 use std::process::ExitCode;
@@ -23,6 +23,7 @@ fn run() -> Result<u8, Box<dyn std::error::Error>> {
     let mut args: Vec<String> = std::env::args().skip(1).collect();
     let mut profile = Profile::default();
     match args.first().map(String::as_str) {
+        Some("--no-policy") => (profile.seccomp, profile.landlock) = (false, false),
         Some("--no-filter") => profile.seccomp = false,
         Some("--files") => {
             let secrets =
