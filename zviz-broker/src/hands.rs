@@ -29,9 +29,11 @@ mod open;
 mod proc;
 mod socket;
 mod status;
+mod turn;
 mod wire;
 
 pub(crate) use alone::{ALONE, GO, Orders, Says, has_ended, hear};
+pub(crate) use turn::Turns;
 pub(crate) use wire::{
     Answer, Asked, Done, More, NOT_SEEN, Told, Who, ask, decode_judged, read_answer, read_told, send_verdict,
 };
@@ -74,6 +76,8 @@ pub(crate) struct Hands {
     pub rules: Option<Rules>,
     /// For the files of sockets.
     pub sockets: Option<Sockets>,
+    /// For names that are given away.
+    pub turns: Turns,
     /// A container that cannot be entered yet is entered later.
     pub patient: bool,
     /// For a hand that answers by itself, where there is to be one.
@@ -100,6 +104,7 @@ struct Inside {
     /// Those that may live.
     made: Vec<OwnedFd>,
     sockets: Option<Sockets>,
+    turns: Turns,
     alone: Option<Orders>,
     entrance: Entrance,
 }
@@ -118,10 +123,10 @@ enum Entrance {
 
 /// Serves until the eyes are gone. In a process of its own.
 pub(crate) fn run(hands: Hands) -> ! {
-    let Hands { proc, eyes, death, rules, sockets, patient, alone } = hands;
+    let Hands { proc, eyes, death, rules, sockets, turns, patient, alone } = hands;
     let (proc, entrance) = (Proc(proc), Entrance::Outside);
     let (known, made) = (Vec::new(), Vec::new());
-    let mut inside = Inside { proc, rules, sockets, alone, eyes, known, last: 0, made, entrance };
+    let mut inside = Inside { proc, rules, sockets, turns, alone, eyes, known, last: 0, made, entrance };
     let mut init = None;
     loop {
         let Ok((message, descriptors)) = receive(inside.eyes.as_fd()) else { break };
@@ -289,6 +294,7 @@ impl Inside {
                 let told = hand::Told {
                     rules: self.rules.as_ref(),
                     sockets: self.sockets.as_ref(),
+                    turns: &self.turns,
                     alone: self.alone.as_ref(),
                 };
                 hand::run(&self.proc, told, thread, identity, &theirs, own)

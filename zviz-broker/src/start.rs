@@ -10,7 +10,7 @@
 use crate::audit::{self, Audit, Sink};
 use crate::confine;
 use crate::eyes::{Eyes, Facts, Log, Orders, Pause, Watch};
-use crate::hands::{self, Asked, Hands};
+use crate::hands::{self, Asked, Hands, Turns};
 use crate::loader::{self, Loader};
 use crate::policy::ask::Client;
 use crate::policy::files::Rules;
@@ -229,11 +229,11 @@ fn begin(
         Err(_) => exit(1),
         Ok(Cloned::Child) => {
             let kept = [Some(to_eyes.as_fd()), Some(proc.as_fd())];
-            if confine::detach(c"zviz-hands", &kept).and_then(|()| confine::load_after(filters.hands)).is_err() {
-                exit(1)
-            }
+            let turns = confine::detach(c"zviz-hands", &kept).and_then(|()| Turns::new());
+            let Ok(turns) = turns.and_then(|turns| confine::load_after(filters.hands).map(|()| turns)) else { exit(1) };
             let sockets = settings.policy.sockets;
-            hands::run(Hands { proc, eyes: to_eyes, death, rules, sockets, patient: settings.patient, alone })
+            let patient = settings.patient;
+            hands::run(Hands { proc, eyes: to_eyes, death, rules, sockets, turns, patient, alone })
         }
         Ok(Cloned::Parent { pidfd, .. }) => {
             let Ok(loader) = filters.loader.map(loader::start).transpose() else { exit(1) };

@@ -4,6 +4,7 @@
 use super::identity::{self, Identity};
 use super::open::{Opened, Opener};
 use super::proc::Proc;
+use super::turn::Turns;
 use super::{alone, devices, mount, node, socket, wire};
 use crate::decision::{Op, UNKNOWN, Work};
 use crate::eyes::WAKE;
@@ -20,6 +21,7 @@ use zviz_sys::{fd, ids, path, rights, wait};
 pub(super) struct Told<'h> {
     pub rules: Option<&'h Rules>,
     pub sockets: Option<&'h Sockets>,
+    pub turns: &'h Turns,
     /// Where one hand is to answer by itself.
     pub alone: Option<&'h alone::Orders>,
 }
@@ -27,7 +29,7 @@ pub(super) struct Told<'h> {
 /// Works until the eyes are gone, or `parent`, which has forked it. In a process of its own.
 pub(super) fn run(
     proc: &Proc,
-    Told { rules, sockets, alone }: Told<'_>,
+    Told { rules, sockets, turns, alone }: Told<'_>,
     thread: i32,
     identity: &Identity,
     eyes: &OwnedFd,
@@ -36,7 +38,7 @@ pub(super) fn run(
     let names = rules.is_some() || sockets.is_some();
     // The other hands' sockets, and the eyes' to all of them, are not this one's.
     let ready = (|| {
-        fd::close_all_but(0, &[Some(proc.0.as_fd()), Some(eyes.as_fd())])?;
+        fd::close_all_but(0, &[Some(proc.0.as_fd()), Some(eyes.as_fd()), Some(turns.0.as_fd())])?;
         // What waits for somebody can be told to stop.
         process::interrupt_by(WAKE)?;
         let pids = identity::assume(proc, thread, identity)?;
@@ -50,7 +52,7 @@ pub(super) fn run(
             // From here on it holds nothing of the host that could be got out of it, but what it names files with.
             fd::close_all_but(0, &[Some(eyes.as_fd()), pids.as_ref().map(AsFd::as_fd)])?;
         }
-        Ok((rules.map(|rules| Opener::new(proc, rules)).transpose()?, pids))
+        Ok((rules.map(|rules| Opener::new(proc, rules, turns)).transpose()?, pids))
     })();
     let _ = ids::set_name(c"zviz-hand");
     let told = wire::send_done(eyes.as_fd(), ready.as_ref().map(|_| 0).map_err(|errno| *errno), &[], None);

@@ -14,6 +14,7 @@ mod terminal;
 mod walk;
 
 use super::proc::Proc;
+use super::turn::Turns;
 use super::wire::{NOT_SEEN, Report};
 use crate::decision::Work;
 use crate::handlers::files::{FLAGS, MODE_AT, O_ACCMODE, RESOLVE_AT, THREAD, nameless};
@@ -32,6 +33,7 @@ const MEMORY: [u64; 5] = [0x103, 0x105, 0x107, 0x108, 0x109];
 pub(super) struct Opener<'p> {
     rules: &'p Rules,
     proc: &'p Proc,
+    turns: &'p Turns,
     /// The file system of the host's proc, in which this process could be seen.
     host_proc: u64,
     /// This process's own descriptors, in the host's proc.
@@ -63,9 +65,9 @@ struct Found {
 
 impl<'p> Opener<'p> {
     /// After the root is the caller's.
-    pub(super) fn new(proc: &'p Proc, rules: &'p Rules) -> Result<Self, Errno> {
+    pub(super) fn new(proc: &'p Proc, rules: &'p Rules, turns: &'p Turns) -> Result<Self, Errno> {
         let own = path::openat2(proc.0.as_fd(), c"self/fd", libc::O_PATH | libc::O_DIRECTORY, 0, 0)?;
-        Ok(Opener { rules, proc, host_proc: fd::stat(proc.0.as_fd())?.st_dev, own })
+        Ok(Opener { rules, proc, turns, host_proc: fd::stat(proc.0.as_fd())?.st_dev, own })
     }
 
     /// Opens it. `place` is where a path that is not absolute begins: none is the caller's working directory, which is looked

@@ -14,6 +14,7 @@ mod listen;
 mod nested;
 mod parts;
 mod paused;
+mod renames;
 #[path = "../support/mod.rs"]
 mod support;
 mod surface;

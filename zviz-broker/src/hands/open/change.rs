@@ -50,6 +50,7 @@ impl Opener<'_> {
                 process::set_umask(self.proc.umask(thread).map_err(|_| Errno::EACCES)?);
                 let directory = place.directory.as_fd();
                 if mode & libc::S_IFMT == libc::S_IFDIR {
+                    let _turn = self.turns.wait()?;
                     path::mkdirat(directory, &place.last, mode & !libc::S_IFMT)
                 } else {
                     path::mknodat(directory, &place.last, mode, 0, 0)

@@ -84,7 +84,8 @@ impl Opener<'_> {
             let stat = fd::stat(place.directory.as_fd())?;
             self.consider(&stat, place.name.clone(), (reads, true), judged, report)?;
         }
-        // What is in a directory gets other names with it.
+        // What is in a directory gets other names with it, and nobody puts one there from here on.
+        let _turn = self.turns.wait()?;
         let free = || [&old, &new].iter().all(|place| self.rules.leave_all_below(&place.name));
         if (old.is_directory() || swaps && new.is_directory())
             && !free()
@@ -144,7 +145,8 @@ impl Opener<'_> {
 }
 
 impl Place {
-    /// Whether a directory has this name. One cannot come to have it later without another call like this one, unless it is new.
+    /// Whether a directory has this name. One cannot come to have it later without another call like this one, or one that makes it:
+    /// both wait for their turn.
     fn is_directory(&self) -> bool {
         let flags = libc::O_PATH | libc::O_NOFOLLOW;
         path::openat2(self.directory.as_fd(), &self.last, flags, 0, resolve::NO_MAGICLINKS)
