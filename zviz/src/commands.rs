@@ -15,6 +15,7 @@ mod learn;
 mod list;
 mod out;
 mod pause;
+mod place;
 mod plan;
 mod profile;
 mod ps;

@@ -73,6 +73,32 @@ fn where_it_goes() {
 }
 
 #[test]
+fn it_goes_through_nothing_that_the_program_leaves() {
+    requires!(root);
+    let scratch = Scratch::new("receipt-links");
+    fs::write(scratch.join("precious"), "text").unwrap();
+    let zviz = |place: &str, script: &str| {
+        let mut zviz = Command::new(ZVIZ);
+        run(zviz.current_dir(scratch.path()).args(["run", "--report", place, "--", "sh", "-c", script]))
+    };
+    for script in ["ln -s precious report", "rm report; mkfifo report", "rm report; ln -s precious report"] {
+        zviz("report", script).ok();
+        let report = scratch.join("report");
+        assert!(report.symlink_metadata().unwrap().is_file(), "{script}");
+        assert_eq!(read(report.to_str().unwrap())["status"], 0, "{script}");
+    }
+    // Left by an earlier one.
+    std::os::unix::fs::symlink("precious", scratch.join("link")).unwrap();
+    assert!(zviz("link", "true").exits(125).err.contains("--report: link: "));
+    assert_eq!(fs::read_to_string(scratch.join("precious")).unwrap(), "text");
+    // What is no file is written to, as it is.
+    let shell = format!("{ZVIZ} run --report /dev/stdout -- true | cat >piped; {ZVIZ} run --report /dev/null -- true");
+    run(Command::new("sh").current_dir(scratch.path()).args(["-ec", &shell])).ok();
+    assert_eq!(read(scratch.join("piped").to_str().unwrap())["status"], 0);
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
+}
+
+#[test]
 fn of_a_container_until_it_is_deleted() {
     requires!(root);
     let Some(bundle) = bundle("receipt", &["sleep", "1000"]) else { return };

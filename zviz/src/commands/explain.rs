@@ -3,6 +3,7 @@
 use super::Context;
 use crate::cli;
 use anyhow::Context as _;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -38,7 +39,11 @@ pub fn asked(text: &str, flags: &cli::Sandbox) -> anyhow::Result<Asked> {
 
 /// A file for its owner alone: what a program asked for tells much of it.
 fn made(path: &str) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
+    // Nor does a pipe that an earlier program left, and nobody reads, hold this up.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).custom_flags(flags).open(path)?;
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
+    Ok(file)
 }
 
 impl Asked {

@@ -1,10 +1,10 @@
 //! Where a document goes that somebody asked for beside the output of what runs: `FILE`, `fd:N`, or `-`.
 
+use super::place::Place;
 use anyhow::Context as _;
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::Path;
 use zviz_runtime::receipt::{Machine, Receipt};
 use zviz_runtime::start::Container;
 
@@ -16,11 +16,11 @@ pub enum Out {
     /// A descriptor of the caller's.
     Descriptor(OwnedFd),
     /// A file, which is made when there is something to write.
-    File(PathBuf),
+    File(Place),
 }
 
 impl Out {
-    /// What a flag says. A descriptor is taken at once: its number may be another one's later.
+    /// What a flag says. Both are taken at once: its number, or what its name leads to, may be another one's later.
     pub fn of(flag: &str, text: Option<&str>) -> anyhow::Result<Option<Out>> {
         let Some(text) = text else { return Ok(None) };
         let at = || format!("{flag} {text}");
@@ -31,7 +31,7 @@ impl Out {
                 Out::Descriptor(zviz_sys::fd::duplicate(number).map_err(io::Error::from).with_context(at)?)
             }
             None if text.is_empty() => anyhow::bail!("{flag}: names no file"),
-            None => Out::File(text.into()),
+            None => Out::File(Place::take(Path::new(text), 0o644).context(flag.to_owned())?),
         };
         Ok(Some(out))
     }
@@ -41,8 +41,7 @@ impl Out {
         match self {
             Out::Standard => super::print(text),
             Out::Descriptor(fd) => Ok(zviz_sys::fd::write_all(fd.as_fd(), text.as_bytes())?),
-            Out::File(path) => fs::write(path, text)
-                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+            Out::File(place) => place.write(text),
         }
     }
 
