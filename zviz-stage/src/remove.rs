@@ -3,13 +3,15 @@
 use crate::at;
 use crate::change::Kind;
 use nix::fcntl::{OFlag, renameat};
-use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::ffi::OsStr;
+use std::fs::{Permissions, set_permissions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use zviz_sys::fd::ProcPath;
 
 /// Removes a folder and everything in it, if it is there. Nobody else may be using it.
 ///
@@ -77,15 +79,40 @@ fn unlink(dir: BorrowedFd<'_>, name: &[u8], flags: UnlinkatFlags) -> io::Result<
 fn writable(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
     let stat = at::stat(parent, name)?.ok_or(io::ErrorKind::NotFound)?;
     if stat.st_mode & 0o700 != 0o700 && Kind::of(&stat) == Kind::Folder {
-        fchmodat(parent, OsStr::from_bytes(name), Mode::S_IRWXU, FchmodatFlags::FollowSymlink)?;
+        let folder = at::open(parent, name, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+        give_rights(&folder)?;
     }
     at::open(parent, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
+}
+
+/// To what was opened, and not to what the name is by now: another one's folder may be in a place that he may change.
+fn give_rights(folder: &OwnedFd) -> io::Result<()> {
+    let path = ProcPath::of(folder.as_fd());
+    set_permissions(OsStr::from_bytes(path.as_c_str().to_bytes()), Permissions::from_mode(0o700))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::sys::stat::Mode;
     use std::fs;
+
+    #[test]
+    fn rights_are_given_to_what_was_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let mode = |name: &str| fs::symlink_metadata(at(name)).unwrap().permissions().mode() & 0o777;
+        for name in ["closed", "outside"] {
+            fs::create_dir(at(name)).unwrap();
+            fs::set_permissions(at(name), Permissions::from_mode(0o500)).unwrap();
+        }
+        let parent = fs::File::open(folder.path()).unwrap();
+        let closed = at::open(&parent, b"closed", OFlag::O_PATH | OFlag::O_DIRECTORY).unwrap();
+        fs::rename(at("closed"), at("moved")).unwrap();
+        std::os::unix::fs::symlink("outside", at("closed")).unwrap();
+        give_rights(&closed).unwrap();
+        assert_eq!([mode("moved"), mode("outside")], [0o700, 0o500]);
+    }
 
     #[test]
     fn deep_and_closed_folders_go() {
