@@ -21,6 +21,10 @@ const ATTRIBUTES: &[&str] = &[
     "setxattrat",
 ];
 
+/// FS_IOC_SETFLAGS, FS_IOC32_SETFLAGS and FS_IOC_FSSETXATTR, linux/fs.h: attributes as well. A descriptor that was opened to be read
+/// is enough for them, and Landlock judges calls of devices alone.
+const ATTRIBUTE_CALLS: &[u64] = &[0x4008_6602, 0x4004_6602, 0x401c_5820];
+
 /// EOPNOTSUPP, as such file systems say.
 const UNSUPPORTED: Action = Action::Errno(libc::EOPNOTSUPP as u16);
 
@@ -30,6 +34,8 @@ pub(crate) fn apply(policy: &mut Policy) {
     // Attributes of a file are changed by a pointer to a structure there, and its flags with them.
     refuse(policy, objects.chain(&["file_setattr"]), EPERM);
     refuse(policy, ATTRIBUTES, UNSUPPORTED);
+    let attributes = ATTRIBUTE_CALLS.iter().map(|command| Rule::new(["ioctl"], UNSUPPORTED).when(1, INT, *command));
+    refuse_some(policy, "ioctl", attributes.collect());
     refuse_set_id(policy);
     // prlimit(2) asks for no more than the same user ids: the limits of any other process could be taken away.
     refuse_some(policy, "prlimit64", vec![Rule::new(["prlimit64"], EPERM).when(0, Op::Ne, 0)]);
@@ -83,6 +89,12 @@ mod tests {
         assert_eq!([get("fchmod", &[3, 0o755]), get("fchmod", &[3, 0o4755])], [Action::Allow, EPERM]);
         assert_eq!(get("mknodat", &[3, 0, 0o020644, 0x103]), EPERM, "a device is still refused");
         assert_eq!([get("openat2", &[]), get("setxattr", &[])], [ENOSYS, UNSUPPORTED]);
+        assert_eq!(
+            [0x4008_6602, 0x4004_6602, 1 << 32 | 0x401c_5820].map(|call| get("ioctl", &[3, call])),
+            [UNSUPPORTED; 3]
+        );
+        // FS_IOC_GETFLAGS, FIONREAD.
+        assert_eq!([0x8008_6601, 0x541b].map(|call| get("ioctl", &[3, call])), [Action::Allow; 2]);
     }
 
     #[test]
