@@ -11,7 +11,7 @@
 
 use crate::console::pending::Pending;
 use nix::fcntl::OFlag;
-use nix::poll::PollFlags;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 use zviz_sys::Errno;
@@ -101,7 +101,9 @@ impl<'a> Output<'a> {
 
     /// When to come back after the payload's end, even if nothing happens.
     pub(super) fn wake(&self, ended: bool) -> Option<Instant> {
-        ended.then(|| self.last_heard + QUIET)
+        // What waits for a reader is not waited for in vain turns.
+        let quiet = self.lines.iter().all(|line| line.pending.is_empty());
+        (ended && quiet).then(|| self.last_heard + QUIET)
     }
 
     /// Whether nothing more is to come, after the payload's end.
@@ -150,6 +152,12 @@ impl Line<'_> {
     }
 
     fn write(&mut self) {
+        // Both streams are often one pipe, which the other line may have filled since it was asked; and nobody keeps to a limit who
+        // waits for its reader.
+        let mut now = [PollFd::new(self.to, PollFlags::POLLOUT)];
+        if poll(&mut now, PollTimeout::ZERO) == Ok(0) {
+            return;
+        }
         match self.pending.flush(self.to) {
             Ok(()) | Err(Errno::EINTR | Errno::EAGAIN) => {}
             // Nobody listens: the payload's next write says so, as it would without a pipe between.
@@ -161,6 +169,28 @@ impl Line<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_lines_into_one_full_pipe_hold_nobody_up() {
+        let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+        let (mut output, [out, err]) = Output::new([writer.as_fd(), writer.as_fd()]).unwrap();
+        let mut meter = Meter::new(u64::MAX, false);
+        // Room for one of them and no more.
+        let room = nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_GETPIPE_SZ).unwrap();
+        nix::unistd::write(&writer, &vec![0; usize::try_from(room).unwrap() - 4096]).unwrap();
+        for theirs in [&out, &err] {
+            nix::unistd::write(theirs, &[0; 4096]).unwrap();
+        }
+        output.turn([true, false, true, false], &mut meter);
+        output.turn([false, true, false, true], &mut meter);
+        assert_eq!(output.lines.each_ref().map(|line| line.pending.is_empty()), [true, false]);
+        output.payload_ended();
+        assert_eq!(output.wake(true), None, "only its reader can do something about it");
+        drop((out, err));
+        nix::unistd::read(&reader, &mut [0; 8192]).unwrap();
+        output.turn([true, true, true, true], &mut meter);
+        assert!(output.lines.iter().all(|line| line.pending.is_empty()) && output.wake(true).is_some());
+    }
 
     #[test]
     fn what_is_too_much_is_counted_and_dropped() {
