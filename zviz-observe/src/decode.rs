@@ -8,6 +8,11 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use zviz_seccomp::name_of;
 
+/// Of calls of the x32 table, asm/unistd.h.
+const X32: u64 = 1 << 30;
+/// No kernel has a call of such a number.
+const NO_CALL: u64 = 1 << 16;
+
 /// The table by number, for each architecture that was met.
 #[derive(Default)]
 pub struct Numbers(HashMap<(u32, u64), Option<&'static Entry>>);
@@ -15,6 +20,10 @@ pub struct Numbers(HashMap<(u32, u64), Option<&'static Entry>>);
 impl Numbers {
     /// The entry of a call.
     pub fn entry(&mut self, arch: u32, number: u64) -> Option<&'static Entry> {
+        // A program can make up any number, and each that is met is kept.
+        if number & !X32 >= NO_CALL {
+            return None;
+        }
         *self.0.entry((arch, number)).or_insert_with(|| {
             let name = name_of(u32::try_from(number).ok()?, arch_of(arch, number)?)?;
             TABLE.iter().find(|entry| entry.name == name)

@@ -150,6 +150,8 @@ fn secrets_are_granted_to_nobody_unasked() {
         let learned = learn(&caller, &["--ro", &home, "--output", "p.yaml"], &command);
         assert!(learned.status.success(), "as {}: {}", caller.name(), text(&learned));
         let profile = fs::read_to_string(caller.work.join("p.yaml")).unwrap();
+        // Nor are arguments told, where tokens are.
+        assert!(profile.starts_with("# What this needed in one run: sh, with 2 arguments\n"), "{profile}");
         let granted = list(&profile, "readonly");
         assert!(granted.contains(&ordinary), "{profile}");
         assert!(!granted.iter().any(|path| Path::new(&key).starts_with(path)), "{profile}");
@@ -195,6 +197,33 @@ fn what_is_new_is_told_as_lines_to_add() {
             assert!(told.lines().any(|other| other == line), "as {}: no {line:?}: {told}", caller.name());
         }
         assert!(text(&new).contains("does not grant all"), "{}", text(&new));
+        assert_eq!(caller.left(), [""; 0]);
+    }
+}
+
+#[test]
+fn what_the_program_leaves_is_not_gone_through() {
+    requires!(root);
+    for caller in Caller::both() {
+        put(&caller, "precious", "text\n");
+        let scripts = [
+            "ln -s precious p.yaml",
+            "rm p.yaml; mkfifo p.yaml",
+            "rm p.yaml; ln -s precious p.yaml",
+            // Its interpreter is looked for.
+            "cp /bin/true own; ./own; rm own; mkfifo own",
+        ];
+        for script in scripts {
+            let learned = learn(&caller, &["--output", "p.yaml"], &["sh", "-c", script]);
+            assert!(learned.status.success(), "as {}: {script}: {}", caller.name(), text(&learned));
+            let profile = caller.work.join("p.yaml");
+            assert!(profile.symlink_metadata().unwrap().is_file(), "as {}: {script}", caller.name());
+            assert!(fs::read_to_string(&profile).unwrap().contains("\nschema_version: "), "{script}");
+        }
+        std::os::unix::fs::symlink("precious", caller.work.join("link.yaml")).unwrap();
+        let refused = learn(&caller, &["--output", "link.yaml"], &["true"]);
+        assert!(refused.status.code() == Some(1) && text(&refused).contains("link.yaml: "), "{}", text(&refused));
+        assert_eq!(fs::read_to_string(caller.work.join("precious")).unwrap(), "text\n");
         assert_eq!(caller.left(), [""; 0]);
     }
 }

@@ -23,6 +23,8 @@ const MANY: usize = 3;
 /// Too much to be granted because of a few files in it.
 const NEVER_WHOLE: &[&str] =
     &["/", "/boot", "/etc", "/home", "/media", "/mnt", "/opt", "/root", "/srv", "/usr", "/var", "/var/lib"];
+/// With its terminator, as profiles have it.
+const LONGEST: usize = 4096;
 /// Empty in every sandbox.
 const TEMPORARY: &[&str] = &["/tmp", "/var/tmp"];
 const RUN: &[&str] = &["/run", "/var/run", "/var/lock"];
@@ -81,6 +83,15 @@ pub(super) fn is_system(path: &str) -> bool {
     SYSTEM.iter().any(|name| within(path, &format!("/{name}")))
 }
 
+/// Whether this can have been an interpreter: the program may have been written anew since it was executed, and say what it likes. One
+/// that leads to a program is seen as that; a linker is seen by nobody, and is the system's.
+fn plausible(path: &Path, needs: &Needs) -> bool {
+    let leads_to = chain(path).pop();
+    let was = |path: &PathBuf| needs.paths.get(path).is_some_and(|uses| uses.executed);
+    let of_system = |path: &PathBuf| path.to_str().is_some_and(|path| is_system(path) && !within(path, "/etc"));
+    leads_to.is_some_and(|path| was(&path) || of_system(&path))
+}
+
 fn is_folder(path: &str) -> bool {
     Path::new(path).is_dir()
 }
@@ -121,14 +132,19 @@ impl Lists {
             let mut next = interpreter(program);
             // A script's interpreter has one too.
             for _ in 0..4 {
-                let Some(path) = next else { break };
+                let Some(path) = next.filter(|path| plausible(path, needs)) else { break };
                 found.way(&path, executed, around);
                 next = interpreter(&path);
             }
         }
         for (text, uses) in &needs.texts {
             // What it leads to is known; where it cannot be followed here, it was made meanwhile.
-            for link in chain(text).iter().rev().skip(1) {
+            let chain = chain(text);
+            // A link that was made of it meanwhile leads to what was not used.
+            if chain.last().is_none_or(|last| !needs.paths.contains_key(last)) {
+                continue;
+            }
+            for link in chain.iter().rev().skip(1) {
                 found.place(link, Uses { executed: uses.executed, ..Uses { read: true, ..Uses::default() } }, around);
             }
         }
@@ -175,6 +191,10 @@ impl Found {
             if runs {
                 self.executed.insert(cwd.to_owned());
             }
+            return;
+        }
+        if path.contains('*') || path.len() >= LONGEST {
+            self.lists.left.insert(path.to_owned(), "no list of a profile can have this name".into());
             return;
         }
         let shared = around.shares.iter().any(|share| within(path, share));
@@ -350,5 +370,40 @@ mod tests {
         assert!(found.left["/home/u/.ssh/id_x"].contains("--allow-secret"));
         around.allowed.push("/home/u/.ssh".into());
         assert!(lists(&paths, &around).readonly.contains("/home/u/.ssh/id_x"));
+    }
+
+    #[test]
+    fn names_that_no_profile_can_have_are_left_out() {
+        let long = format!("/srv/{}", "a/".repeat(2048));
+        let found = lists(
+            &[("/srv/a*", READ), ("/srv/**/b", MADE), (&long, READ), ("/srv/c?[d]", READ)],
+            &Surroundings::default(),
+        );
+        assert_eq!(found.left.len(), 3, "{:?}", found.left);
+        assert!(!found.readonly.iter().chain(&found.writable).any(|path| path.contains('*')), "{found:?}");
+        assert!(found.readonly.contains("/srv/c?[d]"));
+    }
+
+    #[test]
+    fn what_a_program_says_of_itself_afterwards_is_not_believed() {
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let dir = dir.path().canonicalize().unwrap().to_str().unwrap().to_owned();
+        let at = |name: &str| format!("{dir}/{name}");
+        for (name, text) in [("private", "text"), ("program", &*format!("#!{}\n", at("private"))), ("file", "")] {
+            std::fs::write(at(name), text).unwrap();
+        }
+        std::os::unix::fs::symlink(at("private"), at("latest")).unwrap();
+        std::os::unix::fs::symlink(at("latest"), at("opened")).unwrap();
+        let around = Surroundings { shares: vec![dir.clone()], ..Surroundings::default() };
+        let executed = Uses { executed: true, ..Uses::default() };
+        let mut needs = Needs::default();
+        needs.paths.extend([(at("program"), executed), (at("opened"), READ)].map(|(path, uses)| (path.into(), uses)));
+        needs.texts.insert(at("opened").into(), READ);
+        let granted = |needs: &Needs, name: &str| Lists::of(needs, &around).readonly.contains(&at(name));
+        assert!(granted(&needs, "program") && !granted(&needs, "private") && !granted(&needs, "latest"));
+        // The control: it was.
+        needs.paths.insert(at("private").into(), Uses { read: true, ..executed });
+        let found = Lists::of(&needs, &around).readonly;
+        assert!(found.contains(&at("private")) && found.contains(&at("latest")) || found.contains(&dir), "{found:?}");
     }
 }

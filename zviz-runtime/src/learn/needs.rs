@@ -4,6 +4,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use zviz_observe::{Call, Intent, Report, SocketAddress};
 
+/// Bytes that names may take, of calls that succeeded and as much again of those that failed: a program can make up any number,
+/// and who learns has no limit of memory.
+const MOST: usize = 64 << 20;
+/// Of calls of the x32 table, asm/unistd.h.
+const X32: u64 = 1 << 30;
+/// What is kept beside each.
+const BESIDE: usize = 128;
+/// Driver calls, which no program has so many of.
+const MOST_IOCTLS: usize = 1024;
+/// Sockets that are remembered.
+const MOST_SOCKETS: usize = 1 << 16;
+/// No kernel has a call of such a number.
+const NO_CALL: u64 = 1 << 16;
+
 /// What was done with a path.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Uses {
@@ -54,8 +68,39 @@ pub struct Needs {
     pub descriptors: i64,
     /// Whether the working folder was asked for or used.
     pub stands: bool,
+    room: Room,
+    room_for_failures: Room,
     names: HashMap<(u32, u64), Option<String>>,
     kinds: HashMap<(i32, u64), &'static str>,
+}
+
+/// What names have taken, and how many there was none for.
+#[derive(Debug, Default)]
+struct Room {
+    taken: usize,
+    left_out: u64,
+}
+
+impl Room {
+    fn take(&mut self, path: &Path) -> bool {
+        let taken = self.taken.saturating_add(path.as_os_str().len()).saturating_add(BESIDE);
+        let has = taken <= MOST;
+        if has {
+            self.taken = taken;
+        } else {
+            self.left_out = self.left_out.saturating_add(1);
+        }
+        has
+    }
+
+    /// Notes what was done with a path.
+    fn note(&mut self, to: &mut BTreeMap<PathBuf, Uses>, path: &Path, uses: Uses) {
+        if let Some(known) = to.get_mut(path) {
+            known.add(uses);
+        } else if self.take(path) {
+            to.insert(path.to_path_buf(), uses);
+        }
+    }
 }
 
 impl Uses {
@@ -101,6 +146,9 @@ fn kind(family: i32, kind: i32, protocol: i32) -> Option<&'static str> {
 
 impl Report for Needs {
     fn call(&mut self, call: &Call) {
+        if call.number & !X32 >= NO_CALL {
+            return;
+        }
         let name = self.names.entry((call.arch, call.number)).or_insert_with(|| call.name()).clone();
         let Some(name) = name else { return };
         match call.errno() {
@@ -116,7 +164,7 @@ impl Report for Needs {
                 }
             }
         }
-        if name == "ioctl" && call.errno() != Some(libc::ENOTTY) {
+        if name == "ioctl" && call.errno() != Some(libc::ENOTTY) && self.ioctls.len() < MOST_IOCTLS {
             self.ioctls.insert(call.args[1] as u32);
         }
         if matches!(name.as_str(), "getcwd" | "fchdir") {
@@ -127,13 +175,19 @@ impl Report for Needs {
 }
 
 impl Needs {
+    /// How often there was no room to remember a name.
+    #[must_use]
+    pub fn left_out(&self) -> u64 {
+        self.room.left_out.saturating_add(self.room_for_failures.left_out)
+    }
+
     fn paths_of(&mut self, call: &Call) {
         for named in &call.paths {
             let uses = Uses::of(named.intent);
-            self.paths.entry(named.path.clone()).or_default().add(uses);
+            self.room.note(&mut self.paths, &named.path, uses);
             let text = Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&named.text));
             match text.is_absolute() {
-                true => self.texts.entry(text.to_path_buf()).or_default().add(uses),
+                true => self.room.note(&mut self.texts, text, uses),
                 false => self.stands = true,
             }
         }
@@ -145,10 +199,14 @@ impl Needs {
 
     fn failure(&mut self, name: &str, call: &Call, errno: i32) {
         for named in &call.paths {
-            self.refused.entry(named.path.clone()).or_default().add(Uses::of(named.intent));
+            self.room_for_failures.note(&mut self.refused, &named.path, Uses::of(named.intent));
         }
         let path = call.paths.first().map(|named| named.path.clone());
-        self.failed.insert((name.to_owned(), path, errno));
+        let room = &mut self.room_for_failures;
+        let failed = (name.to_owned(), path, errno);
+        if !self.failed.contains(&failed) && failed.1.as_deref().is_none_or(|path| room.take(path)) {
+            self.failed.insert(failed);
+        }
         if let (libc::EACCES, Some(SocketAddress::Inet(at))) = (errno, &call.address) {
             match name {
                 "bind" => drop(self.binds_refused.insert(at.port())),
@@ -167,6 +225,9 @@ impl Needs {
                 let kind = kind(int(call.args[0]), int(call.args[1]), int(call.args[2]));
                 self.sockets.extend(kind);
                 if let (Some(kind), Ok(fd)) = (kind, u64::try_from(call.result)) {
+                    if self.kinds.len() >= MOST_SOCKETS {
+                        self.kinds.clear();
+                    }
                     self.kinds.insert((call.pid, fd), kind);
                 }
             }
@@ -178,10 +239,12 @@ impl Needs {
                     Some(SocketAddress::Inet(at)) if tcp => drop(self.connects.insert(at.port())),
                     Some(SocketAddress::UnixPath(path)) if name == "bind" => {
                         let uses = Uses { written: true, made: true, ..Uses::default() };
-                        self.paths.entry(path.clone()).or_default().add(uses);
+                        self.room.note(&mut self.paths, path, uses);
                     }
                     Some(SocketAddress::UnixPath(path)) if call.errno().is_none() => {
-                        self.unix.insert(path.clone());
+                        if !self.unix.contains(path) && self.room.take(path) {
+                            self.unix.insert(path.clone());
+                        }
                     }
                     _ => {}
                 }
@@ -222,6 +285,21 @@ mod tests {
         assert!(needs.refused[Path::new("/a/b")].made && needs.stands);
         assert_eq!(needs.failed.iter().next(), Some(&("openat".into(), Some("/a/b".into()), libc::EACCES)));
         assert_eq!(needs.descriptors, 3);
+    }
+
+    #[test]
+    fn names_have_as_much_room_as_there_is() {
+        let mut needs = Needs::default();
+        for number in 0..12_000 {
+            let path = PathBuf::from(format!("/{}{number}", "a/".repeat(2000)));
+            let paths = vec![Named { path, text: b"b".to_vec(), intent: Intent::Read }];
+            needs.call(&Call { paths, ..call("openat", [0; 6], -i64::from(libc::ENOENT)) });
+        }
+        assert!(needs.refused.len() < 20_000 && needs.failed.len() < 20_000 && needs.left_out() > 0);
+        // It takes none of the others' away.
+        let paths = vec![Named { path: "/a".into(), text: b"/a".to_vec(), intent: Intent::Read }];
+        needs.call(&Call { paths, ..call("openat", [0; 6], 3) });
+        assert!(needs.paths.contains_key(Path::new("/a")) && needs.texts.contains_key(Path::new("/a")));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What the kernel reads by itself where a program is executed, and the links on the way to a file.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::Read;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 /// As many links as the kernel follows. path_resolution(7)
@@ -58,7 +58,9 @@ fn first_link(path: &Path) -> Option<(PathBuf, PathBuf)> {
 
 /// The interpreter of a program: that of a script, or the linker.
 pub fn interpreter(program: &Path) -> Option<PathBuf> {
-    let file = File::open(program).ok().filter(|file| file.metadata().is_ok_and(|found| found.is_file()))?;
+    // What was executed may be a pipe by now, that nobody writes to.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(program).ok()?;
+    let file = Some(file).filter(|file| file.metadata().is_ok_and(|found| found.is_file()))?;
     let mut start = Vec::new();
     (&file).take(256).read_to_end(&mut start).ok()?;
     if let Some(line) = start.strip_prefix(b"#!") {
@@ -114,5 +116,8 @@ mod tests {
         assert_eq!(chain(&dir.join("folder/link")), want);
         assert_eq!(interpreter(&dir.join("real/file")), Some("/bin/sh".into()));
         assert_eq!(interpreter(&dir), None);
+        let pipe = dir.join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(interpreter(&pipe), None, "and nobody is waited for");
     }
 }

@@ -167,6 +167,9 @@ pub fn profile(learned: &Learned<'_>) -> String {
     let Learned { name, command, lists, .. } = learned;
     page.line(0, &format!("# What this needed in one run: {}", comment(command)));
     page.line(0, "# Another day it may need more: zviz learn --frozen with this file says what.");
+    if learned.needs.left_out() > 0 {
+        page.line(0, "# It named more files than were kept in mind: some that it needs may be missing.");
+    }
     page.line(0, "schema_version: \"1.0\"");
     page.line(0, &format!("name: {}", scalar(name)));
     page.line(0, "\nrequirements:");

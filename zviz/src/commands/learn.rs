@@ -1,13 +1,11 @@
 //! `learn -- COMMAND`: what a command needs, as a profile.
 
+use super::place::Place;
 use super::sandbox::asked;
 use super::{Context, Failure};
 use crate::cli;
 use anyhow::{anyhow, bail};
-use std::fs::OpenOptions;
-use std::io::{IsTerminal, Write, stdin, stdout};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::io::{IsTerminal, stdin, stdout};
 use zviz_runtime::console::Terminal;
 use zviz_runtime::learn::{Denied, Learned, Limits, Lists, Needs, Surroundings, added, profile};
 use zviz_runtime::profile::find::Search;
@@ -85,12 +83,14 @@ fn learned(context: &Context, learn: &cli::Learn) -> anyhow::Result<u8> {
     }
     let under = Search::of_user().profile(&learn.profile, &lower::Context { home: home() });
     let around = around(learn);
+    // Readable for all, and written by its owner alone, as profiles must be.
+    let place = learn.output.as_deref().map(|path| Place::take(path, 0o644)).transpose()?;
     let seen = observe(context, learn, under.map_err(|why| anyhow!(why))?)?;
     let file = learn.output.as_deref();
     let name = learn.name.as_deref().or(file.and_then(|path| path.file_stem()?.to_str())).unwrap_or("learned");
     let text = profile(&Learned {
         name,
-        command: &learn.command.join(" "),
+        command: &shown_command(&learn.command),
         needs: &seen.report,
         lists: &Lists::of(&seen.report, &around),
         limits: &Limits::of(&seen.report, &seen.summary, seen.memory_peak),
@@ -101,17 +101,21 @@ fn learned(context: &Context, learn: &cli::Learn) -> anyhow::Result<u8> {
     let read = zviz_profile::Text { file: shown.clone(), text: text.clone() };
     // Whatever was seen, what is written is a profile.
     let document = zviz_profile::read(&read, &|other| Err(format!("there is no profile {other:?}")))?;
-    match file {
-        Some(path) => write(path, &text)?,
+    match place {
+        Some(place) => place.write(&text)?,
         None => super::print(&text)?,
     }
     let status = seen.outcome.status();
     if status != 0 {
         context.log.warn(&format!("the command ended with {status}: {shown} has what it needed until then"));
     }
+    if seen.report.left_out() > 0 {
+        context.log.warn(&format!("it named more files than are kept in mind: {shown} may miss some"));
+    }
     if learn.check {
         let under = lower::lower(&document, &lower::Context { home: home() })?;
         let again = observe(context, learn, under)?;
+        whole(&again.report)?;
         let denied = Denied::between(&seen.report, &again.report, &around);
         if again.outcome != seen.outcome {
             let lines: String = denied.iter().map(|denied| format!("\n{denied}")).collect();
@@ -125,16 +129,28 @@ fn learned(context: &Context, learn: &cli::Learn) -> anyhow::Result<u8> {
     Ok(status)
 }
 
-/// Readable for all, and written by its owner alone, as profiles must be.
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    let named = |error: std::io::Error| anyhow!(error).context(format!("write {}", path.display()));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path).map_err(named)?;
-    file.write_all(text.as_bytes()).map_err(named)
+/// Without its arguments, in which tokens and passwords are: a profile is for others to read.
+fn shown_command(command: &[String]) -> String {
+    let program = command.first().map(String::as_str).unwrap_or_default();
+    match command.len().saturating_sub(1) {
+        0 => program.to_owned(),
+        1 => format!("{program}, with an argument"),
+        more => format!("{program}, with {more} arguments"),
+    }
+}
+
+/// Whether nothing can have been missed that it was refused.
+fn whole(needs: &Needs) -> anyhow::Result<()> {
+    if needs.left_out() > 0 {
+        bail!("it named more files than are kept in mind: what it was refused is not known");
+    }
+    Ok(())
 }
 
 fn frozen(context: &Context, learn: &cli::Learn, name: &str) -> anyhow::Result<u8> {
     let under = Search::of_user().profile(name, &lower::Context { home: home() }).map_err(|why| anyhow!(why))?;
     let seen = observe(context, learn, under.clone())?;
+    whole(&seen.report)?;
     match added(&under, &seen.report, &around(learn), name) {
         None => Ok(seen.outcome.status()),
         Some(difference) => {
