@@ -10,6 +10,7 @@ mod charged;
 mod engines;
 mod executed;
 mod files;
+mod keys;
 mod listen;
 mod nested;
 mod parts;
