@@ -2,6 +2,7 @@
 
 mod folders;
 
+use super::cgroup::v2::cpu_shares;
 use super::input::{Findings, Input};
 use crate::host::Host;
 use crate::profile::apparmor::Wanted;
@@ -179,8 +180,8 @@ fn cpu_of(mut cpu: oci::LinuxCpu, limits: &Limits) -> oci::LinuxCpu {
         }
     }
     if let Some(weight) = limits.cpu_weight {
-        // The spec has the scale of version 1, of which cgroup v2's own is a map: 1 to 10000 from 2 to 262144.
-        let shares = 2 + ((weight.clamp(1, 10_000) - 1) * 262_142) / 9_999;
+        // The spec has the scale of version 1.
+        let shares = cpu_shares(weight);
         cpu.set_shares(Some(cpu.shares().map_or(shares, |own| own.min(shares))));
     }
     cpu

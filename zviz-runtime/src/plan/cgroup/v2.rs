@@ -152,6 +152,19 @@ pub fn cpu_weight(shares: u64) -> u64 {
     10f64.powf((l * l + 125.0 * l) / 612.0 - 7.0 / 34.0).ceil() as u64
 }
 
+/// The most shares of v1 that come to no more than a weight of v2, and so to that weight: 1024 for 100.
+pub fn cpu_shares(weight: u64) -> u64 {
+    let (mut least, mut most) = (2_u64, 262_144_u64);
+    while least < most {
+        let middle = (least + most).div_ceil(2);
+        match cpu_weight(middle) <= weight {
+            true => least = middle,
+            false => most = middle - 1,
+        }
+    }
+    least
+}
+
 fn cpu(cpu: &Cpu, out: &mut Vec<Write>) {
     if let Some(idle) = cpu.idle {
         out.push(Write::new("cpu.idle", idle));
@@ -185,6 +198,14 @@ mod tests {
             [(0, 1), (2, 1), (3, 2), (512, 59), (1024, 100), (2048, 174), (262_144, 10_000), (u64::MAX, 10_000)];
         for (shares, weight) in weights {
             assert_eq!(cpu_weight(shares), weight, "{shares}");
+        }
+    }
+
+    #[test]
+    fn weights_survive_as_shares() {
+        assert_eq!([1, 100, 10_000].map(cpu_shares), [2, 1024, 262_144]);
+        for weight in 1..=10_000 {
+            assert_eq!(cpu_weight(cpu_shares(weight)), weight);
         }
     }
 
