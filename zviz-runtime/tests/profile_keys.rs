@@ -2,6 +2,11 @@
 //! each kind, so that a new key fails here until somebody says what it does.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+#[path = "profile_keys/required.rs"]
+mod required;
+#[path = "profile_keys/tested.rs"]
+mod tested;
+
 use zviz_profile::schema::{Does, leaves};
 use zviz_profile::{Text, read};
 use zviz_runtime::Profile;

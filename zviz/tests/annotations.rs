@@ -68,6 +68,27 @@ fn an_annotation_names_a_profile() {
 }
 
 #[test]
+fn capabilities_are_dropped_as_a_profile_says() {
+    requires!(root);
+    let own = |text: &str| format!("name: own\nextends: default\ncapabilities: {text}\n");
+    let (some, all) = (own("{drop_all: false, bounding: {drop: [KILL]}}"), own("{drop_all: false}"));
+    let kept = own("{drop_all: true, keep: [KILL]}");
+    let profiles = [("some", &*some), ("all", &*all), ("kept", &*kept)];
+    let Some(bundle) = with_profiles("dropped", &profiles, "") else { return };
+    let given = json!(["CAP_KILL", "CAP_CHOWN"]);
+    bundle.edit(|spec| {
+        spec["process"]["capabilities"] = json!({ "bounding": given, "permitted": given, "effective": given });
+    });
+    let left = |profile: &str| {
+        let script = "cat /proc/self/status | while read a b; do [ $a = CapBnd: ] && echo $b; done";
+        u64::from_str_radix(said(&bundle, &[("profile", profile)], script).trim(), 16).unwrap()
+    };
+    // CAP_CHOWN is 0, CAP_KILL 5: capabilities(7).
+    assert_eq!((left("all"), left("some"), left("kept"), left("default")), (0b10_0001, 1, 0b10_0000, 0));
+    bundle.leaves_nothing();
+}
+
+#[test]
 fn what_cannot_be_asked_for_is_refused() {
     requires!(root);
     let Some(bundle) = with_profiles("refused", &[("own", OWN)], "") else { return };

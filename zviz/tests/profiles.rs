@@ -6,7 +6,10 @@ mod support;
 
 use callers::Caller;
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
 use std::path::PathBuf;
+use std::process::Stdio;
 use support::requires;
 
 /// A key, what is written (on top of the default profile), flags beside it, and a script that ends well where the thing can be
@@ -17,7 +20,7 @@ struct Case(&'static str, &'static str, &'static [&'static str], &'static str);
 const CASES: &[Case] = &[
     Case("syscalls.deny", "syscalls: {deny: [chmod, fchmodat, fchmodat2]}", &[], "touch /tmp/a && chmod 600 /tmp/a"),
     Case("syscalls.deny group", "syscalls: {deny: [\"@debug\"]}", &[], "perl -e 'exit(syscall(101, 0, 0, 0, 0) < 0)'"),
-    Case("syscalls.allow", "syscalls: {deny: [\"@sockets\"]}", &[], "python3 -c 'import socket; socket.socketpair()[0].getsockname()'"),
+    Case("syscalls.deny calls on sockets", "syscalls: {deny: [\"@sockets\"]}", &[], "python3 -c 'import socket; socket.socketpair()[0].getsockname()'"),
     Case("ioctl.allowlists", "ioctl: {allowlists: [{subsystem: fs, commands: [FIONBIO]}]}", &[], "python3 -c 'import fcntl,os; r,w=os.pipe(); fcntl.ioctl(r, 0x541b, bytes(4))'"),
     Case("filesystem.base", "filesystem: {base: none, readonly: [/usr, /bin, /lib, /lib64]}", &[], "cat /etc/passwd"),
     Case("filesystem.readonly", "filesystem: {readonly: [/tmp]}", &[], "echo > /tmp/a"),
@@ -98,6 +101,55 @@ fn each_key_takes_away_what_it_says() {
             let _ = fs::remove_file(caller.work.join("here"));
         }
         assert_eq!(caller.left(), [""; 0]);
+    }
+}
+
+/// A list of its own: one that is extended would come before it.
+#[test]
+fn calls_that_are_not_listed_are_not_there() {
+    requires!(root, program "python3");
+    for caller in Caller::both() {
+        let list = "syscalls: {allow: ['@descriptors', '@files', '@memory', '@process', '@clone', '@identity', '@time', '@ioctl', '@prctl'";
+        let makes = |more: &str| {
+            let own = write(&caller, "own.yaml", &format!("name: own\n{list}{more}]}}\n"));
+            let flags = ["--profile", own.to_str().unwrap()];
+            caller.says(&flags, "python3 -c 'import socket; socket.socketpair()' 2>/dev/null && echo made || echo not")
+        };
+        assert_eq!((&*makes(", '@socket', '@sockets'"), &*makes("")), ("made", "not"), "as {}", caller.name());
+    }
+}
+
+#[test]
+fn nobody_connects_where_there_is_no_network() {
+    const SERVER: &str = "
+import socket
+server = socket.create_server((\"127.0.0.1\", 0))
+server.settimeout(2)
+print(server.getsockname()[1], flush=True)
+try: server.accept(); print(\"reached\")
+except TimeoutError: print(\"alone\")
+";
+    requires!(root, program "python3");
+    for caller in Caller::both() {
+        let own = write(
+            &caller,
+            "own.yaml",
+            "name: own\nextends: default\nnetwork: {mode: none, ingress: {deny_all: true}}\n",
+        );
+        let own = own.to_str().unwrap();
+        let listens = |flags: &[&str]| {
+            let mut zviz = caller.sandbox(flags, &["python3", "-c", SERVER]);
+            let mut zviz = zviz.stdout(Stdio::piped()).spawn().unwrap();
+            let mut lines = BufReader::new(zviz.stdout.take().unwrap()).lines().map_while(Result::ok);
+            let port: u16 = lines.next().unwrap().parse().unwrap();
+            let _ = TcpStream::connect(("127.0.0.1", port));
+            let told = lines.next();
+            assert!(zviz.wait().unwrap().success());
+            told
+        };
+        let told = (listens(&["--net", "host"]), listens(&["--profile", own]));
+        assert_eq!(told, (Some("reached".into()), Some("alone".into())), "as {}", caller.name());
+        assert_eq!(caller.run(&["--profile", own, "--net", "host"], &["true"]).status.code(), Some(125));
     }
 }
 

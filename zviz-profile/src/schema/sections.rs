@@ -129,7 +129,7 @@ const EGRESS: &[Key] = &[
 
 #[rustfmt::skip]
 const INGRESS: &[Key] = &[
-    key("deny_all", Kind::Flag, "landlock, seccomp", "nobody connects: nothing may listen"),
+    key("deny_all", Kind::Flag, "namespaces", "nobody connects: there is no network, as mode: none says"),
     refused("allow", NETWORKS, "who connects can only be told apart by a packet filter of the container's own network", "networks that may connect"),
 ];
 

@@ -161,7 +161,8 @@ fn what_a_pattern_allows_is_opened_whatever_the_next_one_says() {
         let read = "for f in it own; do cat $f.secret 2>/dev/null || echo refused; done";
         assert_eq!(says("deny_read: ['*.secret']", read), "refused\nrefused", "the control");
         assert_eq!(says("allow_read: ['it.secret'], deny_read: ['*.secret']", read), "it.secret\nrefused");
-        let write = "for f in it own; do { echo > $f.conf; } 2>/dev/null && echo made || echo refused; done; rm -f it.conf";
+        let write =
+            "for f in it own; do { echo > $f.conf; } 2>/dev/null && echo made || echo refused; done; rm -f it.conf";
         assert_eq!(says("deny_write: ['*.conf']", write), "refused\nrefused", "the control");
         assert_eq!(says("allow_write: ['it.conf'], deny_write: ['*.conf']", write), "made\nrefused");
     });
