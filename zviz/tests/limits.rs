@@ -145,7 +145,7 @@ fn here(device: &str) -> Vec<Here> {
         let second = unified.split_whitespace().any(|name| name == v2[0]).then_some((None, v2[1], v2[2]));
         let found = first.or(second).filter(|_| !of_disks(key) || !device.is_empty());
         if found.is_none() {
-            skip(&format!("limits_of_a_profile_are_in_force: {key}"), "there is no controller or disk for it");
+            skip(&format!("limits_of_a_profile_are_in_force::{key}"), "there is no controller or disk for it");
         }
         let (controller, file, there) = found?;
         Some((*key, *value, controller, file, there.replace("DEVICE", device)))

@@ -106,10 +106,14 @@ fn lower(spec: Option<i64>, profile: Option<u64>) -> Option<i64> {
 fn resources(spec: &mut oci::Spec, limits: &Limits, host: &Host, found: &mut Findings) {
     let process_count = spec.process().as_ref().and_then(|process| rlimit(process, oci::PosixRlimitType::RlimitNproc));
     let mut may = |controller: &str, key: &str, wanted: bool| {
-        if !wanted || has(host, controller) {
+        let (there, of_version_2) = match key {
+            "memory_high" => (has_of_version_2(host, controller), " of version 2"),
+            _ => (has(host, controller), ""),
+        };
+        if !wanted || there {
             return wanted;
         }
-        let what = format!("the cgroups of this caller have no {controller} controller");
+        let what = format!("the cgroups of this caller have no {controller} controller{of_version_2}");
         match limits.optional {
             true => found.note(format!("resources.{key}"), format!("{what}: left out (requirements.cgroup: optional)")),
             false => found.problem(format!("resources.{key}"), what),
@@ -117,7 +121,8 @@ fn resources(spec: &mut oci::Spec, limits: &Limits, host: &Host, found: &mut Fin
         false
     };
     let counted = process_count.zip(limits.pids).is_some_and(|(own, limit)| own <= limit);
-    let memory = may("memory", "memory_max", limits.memory.or(limits.memory_high).is_some());
+    let memory = may("memory", "memory_max", limits.memory.is_some());
+    let high = limits.memory_high.filter(|_| may("memory", "memory_high", true));
     let pids = !counted && may("pids", "pids_max", limits.pids.is_some());
     let cpu = may("cpu", "cpu_max", limits.cpu.is_some() || limits.cpu_weight.is_some());
     let io = may("io", "io_max", !limits.io.is_empty());
@@ -125,11 +130,16 @@ fn resources(spec: &mut oci::Spec, limits: &Limits, host: &Host, found: &mut Fin
     let mut resources = linux.resources().clone().unwrap_or_default();
     if memory {
         resources.set_memory(Some(memory_of(resources.memory().unwrap_or_default(), limits)));
-        if let Some(high) = limits.memory_high {
-            let mut unified = resources.unified().clone().unwrap_or_default();
-            unified.insert("memory.high".to_owned(), high.to_string());
-            resources.set_unified(Some(unified));
+    }
+    if let Some(high) = high {
+        let mut unified = resources.unified().clone().unwrap_or_default();
+        let own = unified.get(HIGH).filter(|own| *own != "max").map(|own| own.parse::<u64>());
+        if own.as_ref().is_some_and(Result::is_err) {
+            found.problem(format!("linux.resources.unified[{HIGH:?}]"), "must be bytes or max beside a profile's");
         }
+        let own = own.and_then(Result::ok);
+        unified.insert(HIGH.to_owned(), own.map_or(high, |own| own.min(high)).to_string());
+        resources.set_unified(Some(unified));
     }
     if pids {
         let given = resources.pids().as_ref().map(oci::LinuxPids::limit);
@@ -153,10 +163,15 @@ fn resources(spec: &mut oci::Spec, limits: &Limits, host: &Host, found: &mut Fin
 fn has(host: &Host, controller: &str) -> bool {
     let older = if controller == "io" { "blkio" } else { controller };
     let v1 = host.cgroup.v1.iter().any(|group| group.writable && group.controllers.iter().any(|name| name == older));
-    let v2 =
-        host.cgroup.v2.iter().any(|group| group.writable && group.controllers.iter().any(|name| name == controller));
-    v1 || v2
+    v1 || has_of_version_2(host, controller)
 }
+
+fn has_of_version_2(host: &Host, controller: &str) -> bool {
+    host.cgroup.v2.iter().any(|group| group.writable && group.controllers.iter().any(|name| name == controller))
+}
+
+/// Of version 2 alone, and no part of the spec's own words.
+const HIGH: &str = "memory.high";
 
 fn memory_of(mut memory: oci::LinuxMemory, limits: &Limits) -> oci::LinuxMemory {
     let limit = lower(memory.limit(), limits.memory);

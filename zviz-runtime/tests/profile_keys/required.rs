@@ -13,20 +13,43 @@ fn lacking(change: impl FnOnce(&mut Host)) -> Host {
     host
 }
 
-/// What is wrong with a plan under a profile; nothing where it can be had.
-fn wrong(text: &str, host: &Host, namespaces: &Value) -> String {
+/// A plan under a profile, or what is wrong with it.
+fn plan(text: &str, host: &Host, resources: &Value) -> Result<Plan, String> {
     let profile = super::profile(text).unwrap();
     let config = json!({
         "ociVersion": "1.2.0", "root": { "path": "rootfs" }, "process": { "args": ["sh"], "cwd": "/" },
-        "linux": { "namespaces": namespaces }
+        "linux": { "namespaces": [{ "type": "mount" }, { "type": "pid" }, { "type": "network" }], "resources": resources }
     });
     let spec = spec::parse(config.to_string().as_bytes(), "/bundle").unwrap();
-    Plan::build(&spec, &profile, host, "c").err().map(|problems| problems.to_string()).unwrap_or_default()
+    Plan::build(&spec, &profile, host, "c").map_err(|problems| problems.to_string())
+}
+
+fn wrong(text: &str, host: &Host) -> String {
+    plan(text, host, &json!({})).err().unwrap_or_default()
+}
+
+/// A file of version 2, of which older cgroups know nothing.
+#[test]
+fn memory_is_slowed_down_where_the_kernel_can() {
+    let high = "resources: {memory_high: 1M}";
+    let older = lacking(|host| host.cgroup.v2.as_mut().unwrap().controllers.retain(|name| name != "memory"));
+    assert!(
+        wrong(high, &older)
+            .contains("resources.memory_high: the cgroups of this caller have no memory controller of version 2")
+    );
+    assert_eq!(wrong(&format!("{high}\nrequirements: {{cgroup: optional}}"), &older), "");
+    let written = |own: Value| plan(high, &host(), &json!({ "unified": own })).map(|plan| plan.to_string());
+    for (own, value) in
+        [(json!({}), "1048576"), (json!({"memory.high": "max"}), "1048576"), (json!({"memory.high": "4096"}), "4096")]
+    {
+        let plan = written(own).unwrap();
+        assert!(plan.contains(&format!("memory.high = {value}\n")), "{plan}");
+    }
+    assert!(written(json!({"memory.high": "4K"})).unwrap_err().contains("must be bytes or max"));
 }
 
 #[test]
 fn what_is_required_and_missing_is_refused() {
-    let own = json!([{ "type": "mount" }, { "type": "pid" }, { "type": "network" }]);
     let older = lacking(|host| (host.kernel.major, host.kernel.minor) = (5, 18));
     let without_landlock = lacking(|host| host.landlock_abi = 0);
     let without_ports = lacking(|host| host.landlock_abi = 3);
@@ -78,11 +101,11 @@ fn what_is_required_and_missing_is_refused() {
         ),
     ] {
         let (required, lax) = (format!("{what}{required}"), format!("{what}{lax}"));
-        assert!(wrong(&required, host, &own).contains(words), "{required}: {}", wrong(&required, host, &own));
-        assert_eq!(wrong(&lax, host, &own), "", "{lax}");
+        assert!(wrong(&required, host).contains(words), "{required}: {}", wrong(&required, host));
+        assert_eq!(wrong(&lax, host), "", "{lax}");
     }
     // Where they can be had, they are.
     for (what, key) in [("", "seccomp_notify"), ("", "landlock"), (ports, "network_policy"), (pids, "cgroup")] {
-        assert_eq!(wrong(&format!("{what}requirements: {{{key}: required}}"), &host(), &own), "", "{key}");
+        assert_eq!(wrong(&format!("{what}requirements: {{{key}: required}}"), &host()), "", "{key}");
     }
 }

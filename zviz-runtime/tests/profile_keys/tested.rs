@@ -76,7 +76,7 @@ const TESTED: &[(&str, &[&str])] = &[
     ("network.ports.deny_connect", &[TAKES]),
     ("resources.memory_max", &[LEDGER_OF_CGROUPS, IN_FORCE]),
     ("resources.memory_swap_max", &[IN_FORCE]),
-    ("resources.memory_high", &[IN_FORCE]),
+    ("resources.memory_high", &[IN_FORCE, "zviz-runtime/tests/profile_keys/required.rs::memory_is_slowed_down_where_the_kernel_can"]),
     ("resources.cpu_max", &[IN_FORCE]),
     ("resources.cpu_weight", &[IN_FORCE]),
     ("resources.pids_max", &[LEDGER_OF_CGROUPS, IN_FORCE]),
