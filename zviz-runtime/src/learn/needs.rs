@@ -219,6 +219,12 @@ impl Needs {
         }
     }
 
+    fn connected(&mut self, path: &Path) {
+        if !self.unix.contains(path) && self.room.take(path) {
+            self.unix.insert(path.to_path_buf());
+        }
+    }
+
     fn socket(&mut self, name: &str, call: &Call) {
         match name {
             "socket" | "socketpair" if call.errno().is_none() => {
@@ -242,9 +248,7 @@ impl Needs {
                         self.room.note(&mut self.paths, path, uses);
                     }
                     Some(SocketAddress::UnixPath(path)) if call.errno().is_none() => {
-                        if !self.unix.contains(path) && self.room.take(path) {
-                            self.unix.insert(path.clone());
-                        }
+                        self.connected(path);
                     }
                     _ => {}
                 }
