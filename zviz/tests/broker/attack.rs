@@ -153,7 +153,7 @@ fn a_sandbox_ends_with_its_broker() {
             killed.iter().for_each(|process| process.kill(libc::SIGSTOP));
             killed.iter().for_each(|process| process.kill(libc::SIGKILL));
             let what = format!("as {}: the sandbox ends after its {part}", caller.name());
-            let status = until(&what, Duration::from_secs(3), || sandbox.try_wait().unwrap());
+            let status = until(&what, Duration::from_secs(20), || sandbox.try_wait().unwrap());
             assert_eq!(status.code(), Some(128 + libc::SIGKILL), "{what}: {status}");
             let gone = || processes().iter().all(|p| p.pid != broker.eyes.pid && p.pid != broker.hands.pid);
             until("its broker is gone", Duration::from_secs(10), || gone().then_some(()));
