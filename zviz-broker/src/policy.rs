@@ -2,7 +2,7 @@
 
 pub mod ask;
 pub mod files;
-pub mod network;
+pub use zviz_network::address as network;
 pub mod sockets;
 
 use crate::audit::{Audit, Event, FileSet, Part, Sink, journal};

@@ -26,6 +26,24 @@ pub struct Ports {
 const MAPPED: u8 = 96;
 
 impl Network {
+    /// Its first address.
+    #[must_use]
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// How many bits its addresses have in common.
+    #[must_use]
+    pub fn bits(&self) -> u8 {
+        self.bits
+    }
+
+    /// Whether all addresses of another are its own, too.
+    #[must_use]
+    pub fn covers(&self, other: &Network) -> bool {
+        self.bits <= other.bits && self.contains(other.address)
+    }
+
     /// Whether an address is one of them.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
@@ -88,6 +106,13 @@ impl fmt::Display for Network {
     }
 }
 
+impl From<IpAddr> for Network {
+    fn from(address: IpAddr) -> Network {
+        let address = address.to_canonical();
+        Network { address, bits: if address.is_ipv4() { 32 } else { 128 } }
+    }
+}
+
 impl From<Network> for String {
     fn from(network: Network) -> String {
         network.to_string()
@@ -95,6 +120,24 @@ impl From<Network> for String {
 }
 
 impl Ports {
+    /// One port.
+    #[must_use]
+    pub fn one(port: u16) -> Ports {
+        Ports { first: port, last: port }
+    }
+
+    /// The first of them.
+    #[must_use]
+    pub fn first(&self) -> u16 {
+        self.first
+    }
+
+    /// The last of them.
+    #[must_use]
+    pub fn last(&self) -> u16 {
+        self.last
+    }
+
     /// Whether a port is one of them.
     #[must_use]
     pub fn contains(&self, port: u16) -> bool {
@@ -149,6 +192,20 @@ mod tests {
             let network = network(text).unwrap();
             assert!(network.contains(inside.parse().unwrap()), "{text} {inside}");
             assert!(!network.contains(outside.parse().unwrap()), "{text} {outside}");
+        }
+    }
+
+    #[test]
+    fn a_network_covers_its_parts() {
+        for (wide, part, covers) in [
+            ("10.0.0.0/8", "10.1.0.0/16", true),
+            ("10.0.0.0/8", "10.0.0.0/8", true),
+            ("10.1.0.0/16", "10.0.0.0/8", false),
+            ("0.0.0.0/0", "::/0", false),
+            ("::/0", "fd00::/8", true),
+            ("10.0.0.0/8", "::ffff:10.2.0.0/112", true),
+        ] {
+            assert_eq!(network(wide).unwrap().covers(&network(part).unwrap()), covers, "{wide} {part}");
         }
     }
 

@@ -1,0 +1,187 @@
+//! Rules of nftables as data: what `zviz-net` gives the kernel, and what `zviz compile` writes. nft(8).
+
+use crate::address::{Network, Ports};
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+
+/// One table of family `inet` with everything in it. It replaces a table of its name, in one transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ruleset {
+    /// Its name.
+    pub table: String,
+    /// Sets that are filled while the rules are in force.
+    pub sets: Vec<Set>,
+    /// Its chains.
+    pub chains: Vec<Chain>,
+}
+
+/// Addresses that come and go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Set {
+    /// Its name.
+    pub name: String,
+    /// Of which family.
+    pub family: Family,
+    /// The most elements.
+    pub size: u32,
+}
+
+/// IPv4 or IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// A chain at a hook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chain {
+    /// Its name.
+    pub name: String,
+    /// What kind it is.
+    pub kind: Kind,
+    /// Where packets come by.
+    pub hook: Hook,
+    /// Its place among the chains of that hook: lower ones first.
+    pub priority: i32,
+    /// Whether packets that no rule decides are dropped.
+    pub drops: bool,
+    /// Its rules.
+    pub rules: Vec<Rule>,
+}
+
+/// What a chain is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// To let through or not.
+    Filter,
+    /// To give other addresses.
+    Nat,
+}
+
+/// Where in the network stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hook {
+    /// Arriving.
+    Prerouting,
+    /// For a socket here.
+    Input,
+    /// Passing through.
+    Forward,
+    /// From a socket here.
+    Output,
+    /// Leaving.
+    Postrouting,
+}
+
+/// All matches fit, then all actions happen in their order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// What the counter is called, as `stats` prints it: a key of the profile. At most 100 bytes.
+    pub comment: Option<String>,
+    /// What it is about.
+    pub matches: Vec<Match>,
+    /// What happens.
+    pub actions: Vec<Action>,
+}
+
+/// What a rule is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Match {
+    /// It belongs to a connection that is known, or is about one: `ct state established,related`.
+    Established,
+    /// It begins one: `ct state new`.
+    New,
+    /// It fits none and begins none: `ct state invalid`.
+    Invalid,
+    /// It arrives by this device.
+    From(String),
+    /// It does not arrive by this device.
+    NotFrom(String),
+    /// It leaves by this device.
+    To(String),
+    /// It leaves by another device.
+    NotTo(String),
+    /// Of this family.
+    Family(Family),
+    /// For one of these addresses.
+    Destination(Network),
+    /// From one of these addresses.
+    Source(Network),
+    /// For an address in a set of this ruleset.
+    DestinationIn(String),
+    /// IP protocol, by its number: 1 ICMP, 6 TCP, 17 UDP, 58 ICMPv6.
+    Protocol(u8),
+    /// TCP or UDP, for one of these ports. Comes after `Protocol`.
+    Port(Ports),
+    /// ICMP or ICMPv6, of this type. Comes after `Protocol`.
+    IcmpType(u8),
+    /// For an address of this network namespace itself: `fib daddr type local`.
+    Local,
+    /// More than so many connections at a time are let through by this rule: `ct count over`.
+    ConnectionsOver(u32),
+    /// More often than so many times in a second, after as many at once: `limit rate over`.
+    RateOver {
+        /// In a second.
+        per_second: u32,
+        /// At once.
+        burst: u32,
+    },
+    /// At most so many times in a second: `limit rate`.
+    RateWithin {
+        /// In a second.
+        per_second: u32,
+        /// At once.
+        burst: u32,
+    },
+}
+
+/// What happens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Packets and bytes are counted.
+    Count,
+    /// A copy of its first bytes goes to who listens at a group. netfilter's nfnetlink_log.
+    Report {
+        /// The group.
+        group: u16,
+        /// Says which rule it was. At most 100 bytes.
+        prefix: String,
+    },
+    /// On its way, as far as this chain goes.
+    Accept,
+    /// Gone.
+    Drop,
+    /// Gone, and its sender is told by an ICMP message: administratively prohibited.
+    Reject,
+    /// Gone, and its sender is told by a TCP reset. Comes after `Protocol(6)`.
+    Reset,
+    /// For another address and port. Comes after `Family`, and `Protocol` where there is a port.
+    Redirect {
+        /// The address.
+        to: IpAddr,
+        /// The port; none is the one it has.
+        port: Option<u16>,
+    },
+    /// From the address of the device that it leaves by.
+    Masquerade,
+}
+
+/// Where the resolver inside answers, in every container: no other program listens at these, and port 53 stays free for one.
+pub const RESOLVER: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(127, 200, 53, 53)), 53_053),
+    SocketAddr::new(IpAddr::V6(std::net::Ipv6Addr::LOCALHOST), 53_053),
+];
+
+/// The nfnetlink_log group of every container's own namespace.
+pub const GROUP: u16 = 53;
+
+/// The table of a container's policy begins so, and goes on with its id's hash.
+pub const TABLE_PREFIX: &str = "zviz-";
