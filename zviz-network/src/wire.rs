@@ -97,6 +97,8 @@ pub struct Resolver {
 /// Names, and where their addresses are written to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Zone {
+    /// The key of the profile, as events name it: `network.allow_domains[0]`.
+    pub key: String,
     /// In lower case, without the last dot.
     pub name: String,
     /// All names below it, and not itself.
