@@ -1,7 +1,33 @@
 //! What a profile says of the network, in the order in which it counts.
 
 use crate::address::{Network, Ports};
+use crate::wire::Zone;
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::IpAddr;
+
+/// Guarded whatever a profile says. IANA's registries of special addresses (RFC 6890), but for those that only documents use,
+/// and with the ways in which an IPv6 address carries an IPv4 one: `::/8` has `::ffff:0:0/96` and NAT64's `64:ff9b::/96`.
+const ALWAYS: &[(&str, &str)] = &[
+    ("0.0.0.0/8", "this network"),
+    ("10.0.0.0/8", "private"),
+    ("100.64.0.0/10", "carrier's private"),
+    ("127.0.0.0/8", "loopback"),
+    ("169.254.0.0/16", "link-local and metadata"),
+    ("172.16.0.0/12", "private"),
+    ("192.0.0.0/24", "of protocols"),
+    ("192.168.0.0/16", "private"),
+    ("198.18.0.0/15", "benchmarks"),
+    ("224.0.0.0/4", "multicast"),
+    ("240.0.0.0/4", "reserved and broadcast"),
+    ("::/8", "loopback and IPv4 in IPv6"),
+    ("2001::/32", "Teredo"),
+    ("2002::/16", "6to4"),
+    ("fc00::/7", "private"),
+    ("fe80::/10", "link-local"),
+    ("fec0::/10", "site-local"),
+    ("ff00::/8", "multicast"),
+];
 
 /// What becomes of a packet that begins something new. What belongs to a connection that was let through goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,17 +115,44 @@ pub struct Log {
     pub allowed: bool,
 }
 
+/// A port of the container that is reached from outside: `-p 127.0.0.1:8080:80/tcp`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// At this address of the host alone; none is all of them, of either family.
+    pub address: Option<IpAddr>,
+    /// The port of the host.
+    pub outside: u16,
+    /// The port of the container.
+    pub inside: u16,
+    /// TCP or UDP.
+    pub transport: Transport,
+}
+
+/// What has ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
 /// Everything that is decided about packets of one container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
-    /// What goes out, in this order; the first that fits decides.
+    /// What goes out. What refuses counts before what accepts, whatever the order.
     pub egress: Vec<Rule>,
     /// What goes out to a host that was reached by its name.
     pub named: Vec<Named>,
     /// What goes out and fits nothing.
     pub otherwise: Verdict,
-    /// Let through only by a rule of `egress` each of whose networks lies within one of these.
+    /// An address in one of these is let through only by a network of `egress` that lies within it: one that names it.
     pub guarded: Vec<Guarded>,
+    /// Networks at the other end of the container's own links. Neighbours there are asked for by ICMPv6, without which IPv6
+    /// is dead; link-local ones always are.
+    #[serde(default)]
+    pub links: Vec<Network>,
     /// Whether everything for port 53 goes to the resolver inside.
     pub resolver: bool,
     /// What comes in; none is everything.
@@ -108,4 +161,98 @@ pub struct Policy {
     pub limits: Limits,
     /// Reports.
     pub log: Log,
+}
+
+impl Guarded {
+    /// What is guarded whatever a profile says.
+    #[must_use]
+    pub fn always() -> Vec<Guarded> {
+        let of = |(network, what): &(&str, &str)| {
+            Some(Guarded { network: Network::try_from((*network).to_owned()).ok()?, what: (*what).to_owned() })
+        };
+        ALWAYS.iter().filter_map(of).collect()
+    }
+}
+
+impl Policy {
+    /// No rule, and what is always guarded.
+    #[must_use]
+    pub fn new(otherwise: Verdict) -> Policy {
+        Policy {
+            egress: Vec::new(),
+            named: Vec::new(),
+            otherwise,
+            guarded: Guarded::always(),
+            links: Vec::new(),
+            resolver: false,
+            ingress: None,
+            limits: Limits::default(),
+            log: Log::default(),
+        }
+    }
+
+    /// Lets published ports in, where not everything is.
+    pub fn publish(&mut self, ports: &[Published]) {
+        let Some(ingress) = &mut self.ingress else { return };
+        for port in ports {
+            let rule = Rule {
+                key: format!("publish {port}"),
+                verdict: Verdict::Accept,
+                networks: Vec::new(),
+                protocol: Some(port.transport.into()),
+                ports: vec![Ports::one(port.inside)],
+            };
+            if !ingress.rules.contains(&rule) {
+                ingress.rules.push(rule);
+            }
+        }
+    }
+
+    /// The names that may be asked for, each with the sets that its addresses go to: one of each family for every entry, so
+    /// that its packets are counted apart. [`inside`](crate::rules::inside) makes the same sets.
+    #[must_use]
+    pub fn zones(&self) -> Vec<Zone> {
+        let zone = |(i, named): (usize, &Named)| Zone {
+            key: named.key.clone(),
+            name: named.name.clone(),
+            below: named.below,
+            sets: (format!("names{i}_ipv4"), format!("names{i}_ipv6")),
+        };
+        self.named.iter().enumerate().map(zone).collect()
+    }
+}
+
+impl From<Transport> for Protocol {
+    fn from(transport: Transport) -> Protocol {
+        match transport {
+            Transport::Tcp => Protocol::Tcp,
+            Transport::Udp => Protocol::Udp,
+        }
+    }
+}
+
+impl fmt::Display for Published {
+    /// As it is written on a command line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(IpAddr::V6(address)) => write!(f, "[{address}]:")?,
+            Some(IpAddr::V4(address)) => write!(f, "{address}:")?,
+            None => {}
+        }
+        let transport = match self.transport {
+            Transport::Tcp => "tcp",
+            Transport::Udp => "udp",
+        };
+        write!(f, "{}:{}/{transport}", self.outside, self.inside)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_always_guarded_is_well_written() {
+        assert_eq!(Guarded::always().len(), ALWAYS.len());
+    }
 }

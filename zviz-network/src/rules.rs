@@ -1,5 +1,15 @@
 //! Rules of nftables as data: what `zviz-net` gives the kernel, and what `zviz compile` writes. nft(8).
 
+mod expand;
+mod host;
+mod inside;
+mod text;
+
+pub mod decide;
+
+pub use host::{bridge, published};
+pub use inside::{inside, report};
+
 use crate::address::{Network, Ports};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
@@ -114,14 +124,16 @@ pub enum Match {
     Destination(Network),
     /// From one of these addresses.
     Source(Network),
-    /// For an address in a set of this ruleset.
-    DestinationIn(String),
+    /// For an address in a set of this ruleset, which is of this family.
+    DestinationIn(String, Family),
     /// IP protocol, by its number: 1 ICMP, 6 TCP, 17 UDP, 58 ICMPv6.
     Protocol(u8),
     /// TCP or UDP, for one of these ports. Comes after `Protocol`.
     Port(Ports),
     /// ICMP or ICMPv6, of this type. Comes after `Protocol`.
     IcmpType(u8),
+    /// Its connection was given another address: `ct status dnat`.
+    Redirected,
     /// For an address of this network namespace itself: `fib daddr type local`.
     Local,
     /// More than so many connections at a time are let through by this rule: `ct count over`.
@@ -185,3 +197,9 @@ pub const GROUP: u16 = 53;
 
 /// The table of a container's policy begins so, and goes on with its id's hash.
 pub const TABLE_PREFIX: &str = "zviz-";
+
+/// The table of all sandboxes at the bridge, in the namespace that has it.
+pub const HOST_TABLE: &str = "zviz-host";
+
+/// The table of a container's published ports begins so, in the same namespace.
+pub const PUBLISHED_PREFIX: &str = "zviz-p-";

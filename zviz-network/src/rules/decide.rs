@@ -1,0 +1,155 @@
+//! What rules do to a packet, without a kernel: for tests, and to say why.
+
+use super::{Action, Chain, Family, Hook, Kind, Match, Rule, Ruleset};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// A packet as rules see it, put together from its fragments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packet {
+    /// The device that it arrived by.
+    pub from: Option<String>,
+    /// The device that it leaves by.
+    pub to: Option<String>,
+    /// Its source.
+    pub source: IpAddr,
+    /// Its destination.
+    pub destination: IpAddr,
+    /// Its protocol above IP, behind all extension headers.
+    pub protocol: u8,
+    /// Its destination's port, of TCP and UDP.
+    pub port: Option<u16>,
+    /// Its type, of ICMP and ICMPv6.
+    pub icmp: Option<u8>,
+    /// What is known of its connection.
+    pub state: State,
+    /// Whether the connection was given another destination.
+    pub redirected: bool,
+}
+
+/// What connection tracking knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It begins one, or was never answered.
+    New,
+    /// It belongs to one, or is an error about one.
+    Established,
+    /// It fits none.
+    Invalid,
+    /// Neighbour discovery and the like.
+    Untracked,
+}
+
+/// What rules know beside the packet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct World {
+    /// The addresses in each set.
+    pub sets: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// Addresses of the namespace itself.
+    pub own: BTreeSet<IpAddr>,
+    /// Connections that are open, this one among them.
+    pub connections: u32,
+    /// How many have begun in this second, this one among them.
+    pub begun: u32,
+}
+
+/// What becomes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It goes on.
+    Accepted,
+    /// Nobody hears of it.
+    Dropped,
+    /// Its sender is told.
+    Refused,
+}
+
+/// What becomes of a packet, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// What becomes of it.
+    pub fate: Fate,
+    /// The comment of the rule that decided in the last chain; none is the chain's policy, or that there is no chain.
+    pub rule: Option<String>,
+    /// As it is afterwards.
+    pub packet: Packet,
+}
+
+/// What a ruleset's chains at a hook do to a packet.
+#[must_use]
+pub fn decide(ruleset: &Ruleset, hook: Hook, packet: &Packet, world: &World) -> Decision {
+    let mut chains: Vec<&Chain> = ruleset.chains.iter().filter(|chain| chain.hook == hook).collect();
+    chains.sort_by_key(|chain| chain.priority);
+    let mut decision = Decision { fate: Fate::Accepted, rule: None, packet: packet.clone() };
+    // Only the first packet of a connection asks what becomes of its addresses.
+    for chain in chains.into_iter().filter(|chain| chain.kind == Kind::Filter || packet.state == State::New) {
+        let policy = if chain.drops { Fate::Dropped } else { Fate::Accepted };
+        let fit = chain.rules.iter().filter(|rule| rule.matches.iter().all(|is| fits(is, &decision.packet, world)));
+        let ends = fit.filter_map(|rule| end(rule).map(|end| (rule.comment.clone(), end))).next();
+        let (rule, end) = ends.map_or((None, End::Fate(policy)), |(rule, end)| (rule, end));
+        decision.rule = rule;
+        match end {
+            End::Fate(Fate::Accepted) => {}
+            End::Fate(fate) => return Decision { fate, ..decision },
+            End::Redirected(to, port) => {
+                decision.packet.destination = to;
+                decision.packet.port = port.or(decision.packet.port);
+                decision.packet.redirected = true;
+            }
+        }
+    }
+    decision
+}
+
+enum End {
+    Fate(Fate),
+    Redirected(IpAddr, Option<u16>),
+}
+
+fn end(rule: &Rule) -> Option<End> {
+    rule.actions.iter().find_map(|action| match action {
+        Action::Count | Action::Report { .. } => None,
+        Action::Accept | Action::Masquerade => Some(End::Fate(Fate::Accepted)),
+        Action::Drop => Some(End::Fate(Fate::Dropped)),
+        Action::Reject | Action::Reset => Some(End::Fate(Fate::Refused)),
+        Action::Redirect { to, port } => Some(End::Redirected(*to, *port)),
+    })
+}
+
+fn fits(is: &Match, packet: &Packet, world: &World) -> bool {
+    let family = if packet.destination.is_ipv4() { Family::V4 } else { Family::V6 };
+    match is {
+        Match::Established => packet.state == State::Established,
+        Match::New => packet.state == State::New,
+        Match::Invalid => packet.state == State::Invalid,
+        Match::From(device) => packet.from.as_ref() == Some(device),
+        Match::NotFrom(device) => packet.from.as_ref() != Some(device),
+        Match::To(device) => packet.to.as_ref() == Some(device),
+        Match::NotTo(device) => packet.to.as_ref() != Some(device),
+        Match::Family(of) => *of == family,
+        Match::Destination(network) => on_the_wire(network, packet.destination),
+        Match::Source(network) => on_the_wire(network, packet.source),
+        Match::DestinationIn(set, of) => {
+            *of == family && world.sets.get(set).is_some_and(|set| set.contains(&packet.destination))
+        }
+        Match::Protocol(number) => packet.protocol == *number,
+        Match::Port(ports) => packet.port.is_some_and(|port| ports.contains(port)),
+        Match::IcmpType(kind) => packet.icmp == Some(*kind),
+        Match::Redirected => packet.redirected,
+        Match::Local => packet.destination.is_loopback() || world.own.contains(&packet.destination),
+        Match::ConnectionsOver(most) => world.connections > *most,
+        Match::RateOver { burst, .. } => world.begun > *burst,
+        Match::RateWithin { burst, .. } => world.begun <= *burst,
+    }
+}
+
+/// A packet of IPv6 is one, whatever its address says: the kernel compares bytes.
+fn on_the_wire(network: &crate::address::Network, address: IpAddr) -> bool {
+    match address {
+        IpAddr::V6(six) if six.to_ipv4_mapped().is_some() => {
+            // Only the widest networks of IPv6 have such addresses, and these begin with zeros.
+            network.address().is_ipv6() && network.address().is_unspecified() && network.bits() <= 80
+        }
+        _ => network.contains(address),
+    }
+}

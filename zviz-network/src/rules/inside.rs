@@ -1,0 +1,219 @@
+//! The rules of one container, in its own network namespace.
+//!
+//! ```text
+//! output   lo, the resolver, neighbours ─► established ─► not invalid ─► limits ─► what is refused
+//!          ─► for each guarded block, the narrowest first: what names it, then no more of it
+//!          ─► what is accepted ─► hosts by name ─► otherwise
+//! input    lo, neighbours ─► established ─► not invalid ─► what the policy says ─► dropped
+//! forward  dropped
+//! names    port 53 of any address is the resolver's
+//! ```
+//!
+//! What goes to `lo` passes `output` before everything but only after `names`. A raw socket's packets pass like all others;
+//! those of a packet socket pass no chain, so the planner refuses the capability for it. Fragments are put together before
+//! (connection tracking does), and one that keeps out of that is invalid.
+
+use super::expand::{ICMPV6, TCP, UDP, Way, decided, family, family_of, name, of, places};
+use super::{Action, Chain, Family, Hook, Kind, Match, RESOLVER, Rule, Ruleset, Set};
+use crate::address::Network;
+use crate::policy::{Guarded, Log, Policy, Verdict};
+
+/// The most addresses of one entry of `allow_domains` and family at a time. The kernel makes room for as many at once.
+const MOST: u32 = 2048;
+/// Before the chains of nat that others make: Docker's own resolver has one.
+const BEFORE_NAT: i32 = -101;
+const FILTER: i32 = 0;
+const DNS: u16 = 53;
+const LOOPBACK: &str = "lo";
+/// Types of ICMPv6, RFC 4861 and 3810: asking for routers and neighbours, answering, and which groups are listened to. Replies
+/// to those that come in are no part of a connection, since none of these is tracked.
+const ASKED: &[u8] = &[133, 135, 136, 131, 132, 143];
+const TOLD: &[u8] = &[134, 135, 136, 130];
+/// What has no address beyond the link, as destination: its own addresses and groups.
+const LINK: [&str; 2] = ["fe80::/10", "ff02::/16"];
+const LINK_LOCAL: &str = "fe80::/10";
+
+/// What a packet's report begins with.
+pub mod report {
+    use super::name;
+
+    const ACCEPTED: &str = "accept ";
+    const REFUSED: &str = "refuse ";
+
+    /// What a report of a rule of this key begins with.
+    #[must_use]
+    pub fn prefix(accepted: bool, key: &str) -> String {
+        format!("{}{}", if accepted { ACCEPTED } else { REFUSED }, name(key))
+    }
+
+    /// Whether it was let through, and the rule's key.
+    #[must_use]
+    pub fn read(prefix: &str) -> Option<(bool, &str)> {
+        let of = |start, accepted| prefix.strip_prefix(start).map(|key| (accepted, key));
+        of(ACCEPTED, true).or_else(|| of(REFUSED, false))
+    }
+}
+
+/// The rules of a policy. The same policy gives the same rules.
+#[must_use]
+pub fn inside(policy: &Policy, table: &str) -> Ruleset {
+    let mut chains = Vec::new();
+    if policy.resolver {
+        chains.push(Chain {
+            kind: Kind::Nat,
+            priority: BEFORE_NAT,
+            drops: false,
+            ..chain("names", Hook::Output, names())
+        });
+    }
+    chains.push(chain("output", Hook::Output, output(policy)));
+    if let Some(rules) = input(policy) {
+        chains.push(chain("input", Hook::Input, rules));
+    }
+    chains.push(chain("forward", Hook::Forward, decided("forward", Vec::new(), Verdict::Drop, Log::default())));
+    let set = |name: String, family| Set { name, family, size: MOST };
+    let sets = policy.zones().into_iter().flat_map(|zone| [set(zone.sets.0, Family::V4), set(zone.sets.1, Family::V6)]);
+    Ruleset { table: table.to_owned(), sets: sets.collect(), chains }
+}
+
+fn chain(name: &str, hook: Hook, rules: Vec<Rule>) -> Chain {
+    Chain { name: name.to_owned(), kind: Kind::Filter, hook, priority: FILTER, drops: true, rules }
+}
+
+fn names() -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for resolver in RESOLVER {
+        for protocol in [UDP, TCP] {
+            let family = Match::Family(family_of(resolver.ip()));
+            let matches = vec![family, Match::Protocol(protocol), Match::Port(crate::address::Ports::one(DNS))];
+            let to = Action::Redirect { to: resolver.ip(), port: Some(resolver.port()) };
+            rules.push(Rule { comment: Some("names".into()), matches, actions: vec![Action::Count, to] });
+        }
+    }
+    rules
+}
+
+fn output(policy: &Policy) -> Vec<Rule> {
+    let log = policy.log;
+    let plain = |comment: &str, matches| decided(comment, matches, Verdict::Accept, Log::default());
+    let mut rules = vec![quiet("loopback", vec![Match::To(LOOPBACK.into())])];
+    if policy.resolver {
+        // A packet that `names` has turned round still leaves by the device that it was for.
+        for resolver in RESOLVER {
+            for protocol in [UDP, TCP] {
+                let port = Match::Port(crate::address::Ports::one(resolver.port()));
+                let at = Match::Destination(resolver.ip().into());
+                rules.extend(plain("resolver", vec![at, Match::Protocol(protocol), port]));
+            }
+        }
+    }
+    rules.extend(plain("established", vec![Match::Established]));
+    let links = LINK.iter().filter_map(|text| Network::try_from((*text).to_owned()).ok());
+    let links = links.chain(policy.links.iter().filter(|link| family(link) == Family::V6).copied());
+    for link in links {
+        for kind in ASKED {
+            let matches = vec![Match::Destination(link), Match::Protocol(ICMPV6), Match::IcmpType(*kind)];
+            rules.push(quiet("neighbours", matches));
+        }
+    }
+    rules.extend(decided("invalid", vec![Match::Invalid], Verdict::Drop, log));
+    rules.extend(limits(policy));
+    rules.extend(refused(policy));
+    rules.extend(accepted(policy));
+    for (named, zone) in policy.named.iter().zip(policy.zones()) {
+        for (set, family) in [(zone.sets.0, Family::V4), (zone.sets.1, Family::V6)] {
+            let at = Some((Match::DestinationIn(set, family), family));
+            for matches in places(at, None, &named.ports) {
+                rules.extend(decided(&named.key, matches, Verdict::Accept, log));
+            }
+        }
+    }
+    rules.extend(decided("otherwise", Vec::new(), policy.otherwise, log));
+    rules
+}
+
+/// Counted once for all protocols, so there is one rule each: TCP is told by ICMP, too. What is too fast is dropped without a
+/// word, since TCP then tries again by itself.
+fn limits(policy: &Policy) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    let reported = |key: &str| {
+        policy.log.denied.then(|| Action::Report { group: super::GROUP, prefix: report::prefix(false, key) })
+    };
+    let mut limit = |key: &str, over: Match, what: Action| {
+        let actions = [Action::Count].into_iter().chain(reported(key)).chain([what]).collect();
+        rules.push(Rule { comment: Some(key.to_owned()), matches: vec![Match::New, over], actions });
+    };
+    if let Some(most) = policy.limits.connections_per_second {
+        limit("network.connections_rate", Match::RateOver { per_second: most, burst: most }, Action::Drop);
+    }
+    if let Some(most) = policy.limits.connections {
+        limit("network.connections_max", Match::ConnectionsOver(most), Action::Reject);
+    }
+    rules
+}
+
+/// What the policy refuses outright.
+fn refused(policy: &Policy) -> Vec<Rule> {
+    let refusing = policy.egress.iter().filter(|rule| rule.verdict != Verdict::Accept);
+    refusing
+        .flat_map(|rule| each(rule).into_iter().flat_map(|network| of(rule, network, Way::Out, policy.log)))
+        .collect()
+}
+
+/// What it accepts, with the guarded blocks in between. A block is about to be closed when what lies within it has been let
+/// through; one inside of another is closed before, so that who names the outer one has not named the inner one.
+fn accepted(policy: &Policy) -> Vec<Rule> {
+    let mut guarded: Vec<&Guarded> = policy.guarded.iter().collect();
+    guarded.sort_by_key(|block| (std::cmp::Reverse(block.network.bits()), block.network.address(), &block.what));
+    guarded.dedup_by_key(|block| block.network);
+    let accepting = || policy.egress.iter().filter(|rule| rule.verdict == Verdict::Accept);
+    let mut rules = Vec::new();
+    for block in &guarded {
+        for rule in accepting() {
+            let named = rule.networks.iter().filter(|network| smallest(&guarded, network) == Some(block.network));
+            rules.extend(named.flat_map(|network| of(rule, Some(*network), Way::Out, policy.log)));
+        }
+        let key = format!("guarded: {}", block.what);
+        rules.extend(decided(&key, vec![Way::Out.at(block.network)], Verdict::Refuse, policy.log));
+    }
+    for rule in accepting() {
+        let others =
+            each(rule).into_iter().filter(|network| network.is_none_or(|it| smallest(&guarded, &it).is_none()));
+        rules.extend(others.flat_map(|network| of(rule, network, Way::Out, policy.log)));
+    }
+    rules
+}
+
+/// The narrowest block that a network lies within: they are in that order.
+fn smallest(guarded: &[&Guarded], network: &Network) -> Option<Network> {
+    guarded.iter().map(|block| block.network).find(|block| block.covers(network))
+}
+
+/// A rule's networks, or the one that is none: any.
+fn each(rule: &crate::policy::Rule) -> Vec<Option<Network>> {
+    if rule.networks.is_empty() { vec![None] } else { rule.networks.iter().copied().map(Some).collect() }
+}
+
+fn input(policy: &Policy) -> Option<Vec<Rule>> {
+    let ingress = policy.ingress.as_ref()?;
+    let mut rules = vec![quiet("loopback", vec![Match::From(LOOPBACK.into())])];
+    rules.extend(decided("ingress established", vec![Match::Established], Verdict::Accept, Log::default()));
+    let local = Network::try_from(LINK_LOCAL.to_owned()).ok().map(Match::Source);
+    for kind in TOLD {
+        // Neighbours ask from any address of theirs; routers and who asks for groups only from the link's.
+        let from = local.clone().filter(|_| matches!(kind, 134 | 130));
+        let matches = from.into_iter().chain([Match::Protocol(ICMPV6), Match::IcmpType(*kind)]).collect();
+        rules.push(quiet("ingress neighbours", matches));
+    }
+    rules.extend(decided("ingress invalid", vec![Match::Invalid], Verdict::Drop, policy.log));
+    for rule in &ingress.rules {
+        rules.extend(each(rule).into_iter().flat_map(|network| of(rule, network, Way::In, policy.log)));
+    }
+    rules.extend(decided("ingress otherwise", Vec::new(), Verdict::Drop, policy.log));
+    Some(rules)
+}
+
+/// Accepted, and worth no counter.
+fn quiet(comment: &str, matches: Vec<Match>) -> Rule {
+    Rule { comment: Some(comment.to_owned()), matches, actions: vec![Action::Accept] }
+}

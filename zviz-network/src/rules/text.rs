@@ -1,0 +1,131 @@
+//! A ruleset in the words of nft(8): what `nft -f` loads, and what `zviz compile` writes.
+
+use super::{Action, Chain, Family, Hook, Kind, Match, Rule, Ruleset, Set};
+use crate::address::{Network, Ports};
+use std::fmt::{Display, Formatter, Result};
+use std::net::IpAddr;
+
+impl Display for Ruleset {
+    /// It replaces a table of its name: made so that it is there, taken away, made.
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let table = &self.table;
+        writeln!(f, "table inet {table}\ndelete table inet {table}\n\ntable inet {table} {{")?;
+        let mut first = true;
+        let mut apart = |f: &mut Formatter<'_>| if std::mem::take(&mut first) { Ok(()) } else { writeln!(f) };
+        for set in &self.sets {
+            apart(f)?;
+            write!(f, "{set}")?;
+        }
+        for chain in &self.chains {
+            apart(f)?;
+            write!(f, "{chain}")?;
+        }
+        writeln!(f, "}}")
+    }
+}
+
+impl Display for Set {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let kind = match self.family {
+            Family::V4 => "ipv4_addr",
+            Family::V6 => "ipv6_addr",
+        };
+        let (name, size) = (&self.name, self.size);
+        writeln!(f, "\tset {name} {{\n\t\ttype {kind}\n\t\tsize {size}\n\t\tflags timeout\n\t}}")
+    }
+}
+
+impl Display for Chain {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let kind = match self.kind {
+            Kind::Filter => "filter",
+            Kind::Nat => "nat",
+        };
+        let hook = match self.hook {
+            Hook::Prerouting => "prerouting",
+            Hook::Input => "input",
+            Hook::Forward => "forward",
+            Hook::Output => "output",
+            Hook::Postrouting => "postrouting",
+        };
+        let policy = if self.drops { "drop" } else { "accept" };
+        writeln!(f, "\tchain {} {{", self.name)?;
+        writeln!(f, "\t\ttype {kind} hook {hook} priority {}; policy {policy};", self.priority)?;
+        for rule in &self.rules {
+            writeln!(f, "\t\t{rule}")?;
+        }
+        writeln!(f, "\t}}")
+    }
+}
+
+impl Display for Rule {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let mut words = Vec::new();
+        let mut protocol = None;
+        for is in &self.matches {
+            if let Match::Protocol(number) = is {
+                protocol = Some(*number);
+            }
+            words.push(matched(is, protocol));
+        }
+        words.extend(self.actions.iter().map(done));
+        write!(f, "{}", words.join(" "))?;
+        self.comment.as_ref().map_or(Ok(()), |comment| write!(f, " comment \"{comment}\""))
+    }
+}
+
+fn matched(is: &Match, protocol: Option<u8>) -> String {
+    match is {
+        Match::Established => "ct state established,related".into(),
+        Match::New => "ct state new".into(),
+        Match::Invalid => "ct state invalid".into(),
+        Match::From(device) => format!("iifname \"{device}\""),
+        Match::NotFrom(device) => format!("iifname != \"{device}\""),
+        Match::To(device) => format!("oifname \"{device}\""),
+        Match::NotTo(device) => format!("oifname != \"{device}\""),
+        Match::Family(Family::V4) => "meta nfproto ipv4".into(),
+        Match::Family(Family::V6) => "meta nfproto ipv6".into(),
+        Match::Destination(network) => addressed("daddr", network),
+        Match::Source(network) => addressed("saddr", network),
+        Match::DestinationIn(set, Family::V4) => format!("ip daddr @{set}"),
+        Match::DestinationIn(set, Family::V6) => format!("ip6 daddr @{set}"),
+        Match::Protocol(number) => format!("meta l4proto {number}"),
+        Match::Port(ports) => format!("th dport {}", range(ports)),
+        Match::IcmpType(kind) if protocol == Some(super::expand::ICMP) => format!("icmp type {kind}"),
+        Match::IcmpType(kind) => format!("icmpv6 type {kind}"),
+        Match::Redirected => "ct status dnat".into(),
+        Match::Local => "fib daddr type local".into(),
+        Match::ConnectionsOver(most) => format!("ct count over {most}"),
+        Match::RateOver { per_second, burst } => format!("limit rate over {per_second}/second burst {burst} packets"),
+        Match::RateWithin { per_second, burst } => format!("limit rate {per_second}/second burst {burst} packets"),
+    }
+}
+
+fn done(action: &Action) -> String {
+    match action {
+        Action::Count => "counter".into(),
+        Action::Report { group, prefix } => format!("log prefix \"{prefix}\" group {group}"),
+        Action::Accept => "accept".into(),
+        Action::Drop => "drop".into(),
+        Action::Reject => "reject with icmpx type admin-prohibited".into(),
+        Action::Reset => "reject with tcp reset".into(),
+        Action::Redirect { to: IpAddr::V4(to), port } => format!("dnat ip to {to}{}", behind(*port)),
+        Action::Redirect { to: IpAddr::V6(to), port: None } => format!("dnat ip6 to {to}"),
+        Action::Redirect { to: IpAddr::V6(to), port } => format!("dnat ip6 to [{to}]{}", behind(*port)),
+        Action::Masquerade => "masquerade".into(),
+    }
+}
+
+fn behind(port: Option<u16>) -> String {
+    port.map_or(String::new(), |port| format!(":{port}"))
+}
+
+fn addressed(which: &str, network: &Network) -> String {
+    let family = if network.address().is_ipv4() { "ip" } else { "ip6" };
+    format!("{family} {which} {network}")
+}
+
+fn range(ports: &Ports) -> String {
+    let (first, last) = (ports.first(), ports.last());
+    if first == last { first.to_string() } else { format!("{first}-{last}") }
+}

@@ -1,0 +1,160 @@
+//! What rules let through, by the interpreter: the order, what is guarded, and that stricter is never more.
+
+mod policies;
+
+use policies::{network, packet, policy, rule, world};
+use proptest::prelude::*;
+use zviz_network::policy::{Guarded, Policy, Published, Transport, Verdict};
+use zviz_network::rules::decide::{Fate, Packet, State, World, decide};
+use zviz_network::rules::{Hook, RESOLVER, Ruleset, bridge, inside, published};
+
+fn out(policy: &Policy, packet: &Packet, world: &World) -> Fate {
+    decide(&inside(policy, "zviz-test"), Hook::Output, packet, world).fate
+}
+
+/// A name's redirection and the link's own neighbours are nobody's rule.
+fn asks_names_or_neighbours(policy: &Policy, packet: &Packet) -> bool {
+    let link = ["fe80::/10", "ff02::/16"].map(network);
+    let near = link.iter().chain(&policy.links).any(|link| link.contains(packet.destination));
+    let port = packet.state == State::New && packet.port == Some(53);
+    (policy.resolver && port) || (packet.icmp == Some(135) && near)
+}
+
+fn fits(rule: &zviz_network::policy::Rule, packet: &Packet) -> bool {
+    let mut only = Policy::new(Verdict::Refuse);
+    only.guarded.clear();
+    only.egress = vec![zviz_network::policy::Rule { verdict: Verdict::Accept, ..rule.clone() }];
+    out(&only, packet, &World::default()) == Fate::Accepted
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn a_stricter_policy_never_lets_through_more(
+        policy in policy(), packet in packet(), world in world(), deny in rule(vec![Verdict::Refuse, Verdict::Drop]),
+        at in any::<prop::sample::Index>(), how in 0..7,
+    ) {
+        let mut stricter = policy.clone();
+        match how {
+            0 => stricter.egress.insert(at.index(policy.egress.len() + 1), deny),
+            1 => { let accepts = |i: &usize| policy.egress[*i].verdict == Verdict::Accept;
+                   let Some(i) = (0..policy.egress.len()).find(accepts) else { return Ok(()) };
+                   stricter.egress.remove(i); }
+            2 => stricter.otherwise = Verdict::Refuse,
+            3 => stricter.named.truncate(policy.named.len().saturating_sub(1)),
+            4 => stricter.limits.connections = Some(policy.limits.connections.unwrap_or(9) - 1),
+            5 => { let networks: Vec<_> = deny.networks.clone();
+                   for network in networks { stricter.guarded.push(Guarded { network, what: "more".into() }); }
+                   // Who names a wider block has named nothing in a narrower one, but may name that.
+                   if stricter.egress.iter().flat_map(|rule| &rule.networks).any(|named| stricter.guarded.iter().any(|block| block.what == "more" && block.network.covers(named))) { return Ok(()) } }
+            _ => for rule in &mut stricter.egress {
+                     if rule.verdict == Verdict::Accept && !rule.networks.is_empty() { rule.networks.truncate(1); } },
+        }
+        let (before, after) = (out(&policy, &packet, &world), out(&stricter, &packet, &world));
+        prop_assert!(after != Fate::Accepted || before == Fate::Accepted, "{stricter:#?}");
+    }
+
+    #[test]
+    fn what_is_denied_is_denied(policy in policy(), packet in packet(), world in world()) {
+        prop_assume!(!asks_names_or_neighbours(&policy, &packet));
+        let denied = policy.egress.iter().any(|rule| rule.verdict != Verdict::Accept && fits(rule, &packet));
+        prop_assert!(!denied || out(&policy, &packet, &world) != Fate::Accepted);
+    }
+
+    #[test]
+    fn what_is_guarded_is_only_opened_by_its_name(policy in policy(), packet in packet(), world in world()) {
+        prop_assume!(!asks_names_or_neighbours(&policy, &packet));
+        let wire = |it: &&Guarded| match packet.destination {
+            std::net::IpAddr::V6(six) if six.to_ipv4_mapped().is_some() => it.network == network("::/8"),
+            address => it.network.contains(address),
+        };
+        let blocks: Vec<_> = policy.guarded.iter().filter(wire).collect();
+        prop_assume!(!blocks.is_empty());
+        let names = |rule: &&zviz_network::policy::Rule| rule.verdict == Verdict::Accept && fits(rule, &packet)
+            && rule.networks.iter().any(|named| blocks.iter().all(|block| block.network.covers(named)));
+        let named = policy.egress.iter().any(|rule| names(&rule));
+        prop_assert!(named || out(&policy, &packet, &world) != Fate::Accepted);
+    }
+
+    #[test]
+    fn what_is_established_goes_on_and_what_is_invalid_never(policy in policy(), packet in packet(), world in world()) {
+        let established = Packet { state: State::Established, ..packet.clone() };
+        prop_assert_eq!(out(&policy, &established, &world), Fate::Accepted);
+        let invalid = Packet { state: State::Invalid, icmp: None, ..packet };
+        prop_assert_ne!(out(&policy, &invalid, &world), Fate::Accepted);
+    }
+
+    #[test]
+    fn the_resolver_has_port_53_of_everybody(mut policy in policy(), mut packet in packet(), world in world()) {
+        policy.resolver = true;
+        (packet.state, packet.protocol, packet.port, packet.icmp) = (State::New, 17, Some(53), None);
+        prop_assume!(!packet.destination.to_canonical().is_ipv4() || packet.destination.is_ipv4());
+        let decision = decide(&inside(&policy, "zviz-test"), Hook::Output, &packet, &world);
+        prop_assert_eq!(decision.fate, Fate::Accepted);
+        prop_assert!(RESOLVER.iter().any(|at| at.ip() == decision.packet.destination && Some(at.port()) == decision.packet.port));
+    }
+
+    #[test]
+    fn text_is_the_same_every_time(policy in policy()) {
+        let text = inside(&policy, "zviz-test").to_string();
+        prop_assert_eq!(&inside(&policy.clone(), "zviz-test").to_string(), &text);
+        let json = serde_json::to_string(&inside(&policy, "zviz-test")).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Ruleset>(&json).unwrap().to_string(), text);
+    }
+}
+
+#[test]
+fn a_published_port_reaches_the_container_and_the_bridge_lets_it_by() {
+    let ports = [Published { address: None, outside: 8080, inside: 80, transport: Transport::Tcp }];
+    let container = ("10.213.0.5".parse().unwrap(), "fd7a:7669:7a00::5".parse().unwrap());
+    let nat = published("zviz-p-x", "zviz0", container, &ports);
+    let host = bridge("zviz0", &["10.213.0.0/16", "fd7a:7669:7a00::/64"].map(network));
+    let world =
+        World { own: ["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()].into(), ..World::default() };
+    for (own, source, inside) in
+        [("192.0.2.1", "192.0.2.9", "10.213.0.5"), ("2001:db8::1", "2001:db8::9", "fd7a:7669:7a00::5")]
+    {
+        let packet = |port| Packet {
+            from: Some("eth0".into()),
+            to: None,
+            source: source.parse().unwrap(),
+            destination: own.parse().unwrap(),
+            protocol: 6,
+            port: Some(port),
+            icmp: None,
+            state: State::New,
+            redirected: false,
+        };
+        let mut turned = decide(&nat, Hook::Prerouting, &packet(8080), &world).packet;
+        assert_eq!((turned.destination, turned.port), (inside.parse().unwrap(), Some(80)));
+        turned.to = Some("zviz0".into());
+        assert_eq!(decide(&host, Hook::Forward, &turned, &world).fate, Fate::Accepted);
+        let straight = Packet { redirected: false, ..turned.clone() };
+        assert_eq!(decide(&host, Hook::Forward, &straight, &world).fate, Fate::Dropped, "not published");
+        assert_eq!(decide(&nat, Hook::Prerouting, &packet(8081), &world).packet, packet(8081));
+        let sandbox = Packet { from: Some("zviz0".into()), ..packet(8080) };
+        assert_eq!(decide(&nat, Hook::Prerouting, &sandbox, &world).packet, sandbox);
+        assert_eq!(decide(&host, Hook::Input, &sandbox, &world).fate, Fate::Dropped, "the host is not theirs");
+        let own = Packet { from: None, ..packet(8080) };
+        assert_eq!(decide(&nat, Hook::Output, &own, &world).packet.destination, turned.destination);
+    }
+    let mut policy = Policy::new(Verdict::Refuse);
+    policy.publish(&ports);
+    assert_eq!(policy.ingress, None, "everything comes in already");
+    policy.ingress = Some(Default::default());
+    policy.publish(&ports);
+    let arriving = |port| Packet {
+        from: Some("eth0".into()),
+        to: None,
+        source: "192.0.2.9".parse().unwrap(),
+        destination: "10.213.0.5".parse().unwrap(),
+        protocol: 6,
+        port: Some(port),
+        icmp: None,
+        state: State::New,
+        redirected: false,
+    };
+    let fate = |port| decide(&inside(&policy, "t"), Hook::Input, &arriving(port), &world).fate;
+    assert_eq!((fate(80), fate(8080)), (Fate::Accepted, Fate::Dropped));
+}
