@@ -63,6 +63,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         cwd: None,
         cgroup: None,
         tasks: &[],
+        stays: false,
         confine: Some(&place),
     })?;
 

@@ -40,6 +40,8 @@ pub struct Program<'a> {
     pub cgroup: Option<BorrowedFd<'a>>,
     /// `tasks` files of cgroups of version 1 to enter, before anything else.
     pub tasks: &'a [OwnedFd],
+    /// Whether it goes on when the thread that started it has ended.
+    pub stays: bool,
     /// The last thing before exec: rights to give up. It runs in the child and must not allocate, lock or log.
     pub confine: Option<&'a dyn Fn() -> Result<()>>,
 }
@@ -118,7 +120,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// A running program. It leads a process group of its own, and is killed if the thread that started it ends.
+/// A running program. It leads a process group of its own, and is killed if the thread that started it ends, unless it stays.
 #[derive(Debug)]
 pub struct Child {
     pid: i32,

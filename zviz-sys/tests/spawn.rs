@@ -29,6 +29,7 @@ fn sh(script: &str, join: &[(BorrowedFd<'_>, u64)]) -> (String, Exit) {
         cwd: Some(c"/usr"),
         cgroup: None,
         tasks: &[],
+        stays: false,
         confine: None,
     })
     .unwrap();
@@ -64,6 +65,7 @@ fn a_failure_has_its_step() {
         cwd: None,
         cgroup: None,
         tasks: &[],
+        stays: false,
         confine: None,
     };
     let failure = spawn(&program).unwrap_err();
@@ -105,6 +107,7 @@ fn a_script_opened_beforehand_keeps_its_name() {
             cwd: None,
             cgroup: None,
             tasks: &[],
+            stays: false,
             confine: None,
         })
         .unwrap();
@@ -163,6 +166,7 @@ fn namespaces_of_a_container_are_entered() {
         cwd: None,
         cgroup: None,
         tasks: &[],
+        stays: false,
         confine: None,
     });
     assert_eq!(failure.unwrap_err().step, Step::Exec);

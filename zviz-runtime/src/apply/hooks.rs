@@ -209,6 +209,7 @@ fn run_one(kind: Kind, hook: &Hook, state: &[u8], within: &Within<'_>) -> Result
         cwd: cwd.as_deref(),
         cgroup: inside.cgroup,
         tasks: inside.tasks,
+        stays: false,
         confine: inside.confine,
     })
     .map_err(|failure| quiet(Fault::Start(failure)))?;

@@ -61,7 +61,9 @@ fn run(program: &Program<'_>, report: BorrowedFd<'_>) -> std::result::Result<Inf
         at(Step::Ids, become_root())?;
     }
     // After the ids, whose change clears it.
-    at(Step::Prepare, ids::set_parent_death_signal(libc::SIGKILL))?;
+    if !program.stays {
+        at(Step::Prepare, ids::set_parent_death_signal(libc::SIGKILL))?;
+    }
     let file = match program.image {
         Image::Path(_) => None,
         Image::Opened { file, .. } => Some(at(Step::Streams, above_stdio(file))?),
