@@ -15,12 +15,14 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use zviz_sys::exec::{CStrArray, execve_fd};
 use zviz_sys::mount::{self, MountAttr};
 
 const OWN: &str = "/proc/self/exe";
 const MEMORY_NAME: &str = "zviz";
+/// Tells the copy where its original is: it cannot see that itself.
+const ORIGINAL: &str = "ZVIZ_ORIGINAL";
 
 /// Executes this program again from where it cannot be written to; returns if it runs from there already, or if it
 /// could not be written by the caller's ids in the first place.
@@ -35,6 +37,19 @@ pub fn ensure() -> io::Result<()> {
         Ok(never) => match never {},
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// Where this program was installed: of a copy, where its original was when it was copied. Who has made the copy is who has set
+/// the environment; of a program that is no copy it is not asked.
+///
+/// # Errors
+/// /proc is not there; a copy was made by somebody else.
+pub fn original() -> io::Result<PathBuf> {
+    if is_sealed()? {
+        let told = std::env::var_os(ORIGINAL).map(PathBuf::from).filter(|path| path.is_absolute());
+        return told.ok_or_else(|| io::Error::other(format!("{ORIGINAL} does not say where this program is")));
+    }
+    std::fs::read_link(OWN)
 }
 
 /// A detached mount of one file has that file as its root, so its path is `/`: no other program's is. That of a sealed
@@ -65,7 +80,10 @@ fn is_writable_by_us() -> io::Result<bool> {
 fn arguments() -> Result<(CStrArray, CStrArray), Errno> {
     let c = |s: &OsStr| CString::new(s.as_bytes()).map_err(|_| Errno::EINVAL);
     let argv = std::env::args_os().map(|a| c(&a)).collect::<Result<_, _>>()?;
+    let original = std::fs::read_link(OWN).map_err(|_| Errno::ENOENT)?;
     let env = std::env::vars_os()
+        .filter(|(key, _)| key != ORIGINAL)
+        .chain([(ORIGINAL.into(), original.into_os_string())])
         .map(|(mut key, value)| {
             key.push("=");
             key.push(value);
