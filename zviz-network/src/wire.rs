@@ -1,7 +1,9 @@
 //! What the network helper is asked and answers: `zviz-net`, which alone speaks to the kernel about links, addresses and rules.
 //!
 //! The helper's standard input is a stream socket. Each message is its length (4 bytes, little-endian, at most [`MOST`]) and so
-//! much JSON. Descriptors travel with the first message, in the order of its [`Up::descriptors`] or as the request says.
+//! much JSON. Descriptors travel with the first message, in the order of its [`Up::descriptors`] or as the request says; a
+//! network namespace that comes with another request may be followed by the user namespace that it belongs to, which the helper
+//! enters first, as with [`Descriptor::User`]. A helper that stays goes on after the end of the socket that it has answered to.
 
 use crate::address::Network;
 use crate::rules::Ruleset;

@@ -11,6 +11,7 @@ pub use report::{OciState, Report};
 
 use crate::apply::cgroup;
 use crate::apply::rootfs::Attached;
+use crate::network::Made;
 use crate::plan::Plan;
 use crate::receipt::{Applied, Asked};
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,9 @@ pub struct State {
     /// The root, where it is attached in the host's own mount namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attached: Option<Attached>,
+    /// What is to be undone of its network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Made>,
     /// Who ends it when its time is up, where nobody waits for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watcher: Option<Init>,
@@ -93,6 +97,7 @@ impl State {
             owner: nix::unistd::geteuid().as_raw(),
             creating: true,
             attached: None,
+            network: None,
             watcher: None,
             asked: Asked::default(),
             applied: None,

@@ -128,6 +128,10 @@ impl Steps for Exec<'_> {
         broker::settle(self.starting.as_ref(), &self.state.plan.cgroup, true)
     }
 
+    fn furnished(&mut self, _proc: BorrowedFd<'_>, _pid: i32, _pidfd: BorrowedFd<'_>) -> Result<(), launch::Error> {
+        Ok(())
+    }
+
     fn mounted(&mut self, _pid: i32) -> Result<(), launch::Error> {
         Ok(())
     }

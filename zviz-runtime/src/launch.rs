@@ -81,6 +81,8 @@ pub(crate) fn call<T>(what: impl Into<String>, result: Result<T, Errno>) -> Resu
 pub(crate) trait Steps {
     /// Init exists, but does nothing yet.
     fn cloned(&mut self, pid: i32) -> Result<(), Error>;
+    /// Init has its id maps and the devices that were moved in, and does nothing yet. `proc` is the host's.
+    fn furnished(&mut self, proc: BorrowedFd<'_>, pid: i32, pidfd: BorrowedFd<'_>) -> Result<(), Error>;
     /// Mounts are made, the root is not changed yet.
     fn mounted(&mut self, pid: i32) -> Result<(), Error>;
     /// The master of the pseudo-terminal.
@@ -128,6 +130,7 @@ pub(crate) fn launch(
     let (pid, pidfd) = init.get()?;
     steps.cloned(pid)?;
     furnish(plan, &prepared, pid)?;
+    steps.furnished(prepared.proc.as_fd(), pid, pidfd)?;
     go(&sync)?;
     loop {
         match call(LISTEN, sync.receive())? {

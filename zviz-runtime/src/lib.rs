@@ -15,6 +15,7 @@ pub mod host;
 mod launch;
 pub mod learn;
 pub mod ledger;
+pub mod network;
 pub mod pidfile;
 pub mod plan;
 pub mod prepare;

@@ -23,6 +23,7 @@ mod landlock;
 pub mod mounts;
 pub mod namespaces;
 mod narrow;
+pub mod network;
 pub mod note;
 mod paths;
 mod payload;
@@ -87,6 +88,9 @@ pub struct Plan {
     pub seccomp: Option<Seccomp>,
     /// The Landlock ruleset.
     pub landlock: Option<Landlock>,
+    /// Its network; none: nothing but a loopback device is made in a new one, and no rule in any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<network::Network>,
     /// Programs to run around the container's life.
     pub hooks: Hooks,
     /// Annotations as given. Those of ours have chosen the profile; here they change nothing.

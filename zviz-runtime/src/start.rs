@@ -16,6 +16,7 @@ use crate::apply::{apparmor, cgroup};
 use crate::container::{Id, State, Status};
 use crate::host::Host;
 use crate::launch::{self, call};
+use crate::network;
 use crate::plan::Plan;
 use crate::prepare;
 use crate::receipt::Asked;
@@ -58,6 +59,9 @@ pub enum Error {
     /// What could not be undone.
     #[error(transparent)]
     Teardown(#[from] teardown::Error),
+    /// The network.
+    #[error(transparent)]
+    Network(#[from] network::Error),
     /// The broker.
     #[error(transparent)]
     Broker(#[from] zviz_broker::start::Error),

@@ -1,10 +1,12 @@
 //! Ends a container and takes away everything that was made for it.
 //!
-//! In this order, so that what fails can be tried again: processes, cgroup, mounts on the host, state directory; then the
+//! In this order, so that what fails can be tried again: processes, cgroup, mounts on the host, the network's part outside,
+//! state directory; then the
 //! poststop hooks, which the specification wants after the container is gone.
 
 use crate::apply::{apparmor, cgroup, hooks};
 use crate::container::{Id, Init, State, Status};
+use crate::network;
 use crate::plan::{Backend, Namespace};
 use crate::store::{self, Locked};
 use nix::errno::Errno;
@@ -89,6 +91,14 @@ pub enum Error {
         /// The kernel's answer.
         errno: Errno,
     },
+    /// What its network has left outside of it.
+    #[error("container {id}")]
+    Network {
+        /// The container's.
+        id: Id,
+        /// What could not be taken away.
+        source: network::Error,
+    },
     /// Its state directory.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -163,6 +173,9 @@ pub fn remove(locked: Locked, state: &State, kill_leftovers: bool) -> Result<Vec
     if let Some(root) = &state.attached {
         root.detach().map_err(|errno| Error::Root { id: state.id.clone(), errno })?;
     }
+    if let Some(made) = &state.network {
+        network::down(made).map_err(|source| Error::Network { id: state.id.clone(), source })?;
+    }
     unwatch(state);
     let unloaded = apparmor::release(state.plan.apparmor.as_ref(), locked.dir());
     locked.remove()?;
@@ -179,7 +192,8 @@ pub(crate) fn undo(locked: Locked, state: &State) -> Vec<hooks::HookError> {
     let _ = cgroup::kill(&state.plan.cgroup, Signal::SIGKILL);
     unwatch(state);
     let detached = state.attached.as_ref().is_none_or(|root| root.detach().is_ok());
-    let empty = cgroup::remove(&state.plan.cgroup).is_ok() && detached;
+    let apart = state.network.as_ref().is_none_or(|made| network::down(made).is_ok());
+    let empty = cgroup::remove(&state.plan.cgroup).is_ok() && detached && apart;
     let _ = apparmor::release(state.plan.apparmor.as_ref(), locked.dir());
     let removed = empty && locked.remove().is_ok();
     if removed && state.init.is_some() { poststop(state) } else { Vec::new() }

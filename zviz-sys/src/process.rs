@@ -154,6 +154,16 @@ pub fn setns(fd: BorrowedFd<'_>, namespaces: u64) -> Result<()> {
     ret(unsafe { libc::setns(fd.as_raw_fd(), flags) }.into()).map(drop)
 }
 
+/// The user namespace that another namespace belongs to. ioctl_ns(2) NS_GET_USERNS.
+///
+/// # Errors
+/// EPERM if it is none of the caller's own and none below; ENOTTY if it is no namespace.
+pub fn owner_of_namespace(namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
+    const NS_GET_USERNS: libc::c_ulong = 0xb701;
+    // SAFETY: the request takes no argument, and returns a new descriptor.
+    owned(unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS as _) }.into())
+}
+
 /// Leaves shared namespaces for new ones. unshare(2).
 pub fn unshare(namespaces: u64) -> Result<()> {
     let flags = i32::try_from(namespaces).map_err(|_| Errno::EINVAL)?;

@@ -67,6 +67,7 @@ impl Plan {
             apparmor,
             seccomp,
             landlock,
+            network: None,
             hooks,
             annotations: spec.oci.annotations().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
             notes: found.notes,

@@ -84,6 +84,8 @@ impl Plan {
             apparmor: container.apparmor.clone(),
             seccomp: container.seccomp.clone(),
             landlock: container.landlock.clone(),
+            // The namespace that it joins has all of it.
+            network: None,
             hooks: Hooks::default(),
             annotations: BTreeMap::new(),
             notes: found.notes,

@@ -8,6 +8,7 @@ use crate::apply::hooks::{self, Inside, Kind, Within};
 use crate::container::{Init, State, Status};
 use crate::launch::{self, Launched, Steps, call};
 use crate::ledger;
+use crate::network::{self, Made, Owner, Up};
 use crate::plan::Hooks;
 use crate::plan::cgroup::Driver;
 use crate::prepare::{self, Options};
@@ -50,9 +51,9 @@ fn make(request: Request<'_>, waits: bool) -> Result<Container, Error> {
     let mut state =
         State { asked, ..State::new(request.oci_version, request.id.clone(), bundle, request.plan.clone()) };
     match build(&locked, &mut state, request, waits) {
-        Ok((launched, master, broker)) => {
+        Ok(Built { launched, master, broker, network }) => {
             let Launched { pid, pidfd, .. } = launched;
-            Ok(Container { held: Held::Locked(locked), state, pid, pidfd, master, broker })
+            Ok(Container { held: Held::Locked(locked), state, pid, pidfd, master, broker, network })
         }
         Err(error) => {
             let error = explained(error, &state);
@@ -61,6 +62,14 @@ fn make(request: Request<'_>, waits: bool) -> Result<Container, Error> {
             Err(error)
         }
     }
+}
+
+/// What there is of a container when its init is ready.
+struct Built {
+    launched: Launched,
+    master: Option<OwnedFd>,
+    broker: Option<Serving>,
+    network: Up,
 }
 
 /// An init that was killed for want of memory has said nothing.
@@ -73,12 +82,7 @@ fn explained(error: Error, state: &State) -> Error {
     }
 }
 
-fn build(
-    locked: &Locked,
-    state: &mut State,
-    request: Request<'_>,
-    waits: bool,
-) -> Result<(Launched, Option<OwnedFd>, Option<Serving>), Error> {
+fn build(locked: &Locked, state: &mut State, request: Request<'_>, waits: bool) -> Result<Built, Error> {
     let Request { store, mut plan, host, console, output, preserve_fds, die_with_parent, observer, .. } = request;
     // execCPUAffinity is not for init (config.md); exec takes it from the state.
     (plan.process.initial_affinity, plan.process.final_affinity) = (None, None);
@@ -118,9 +122,12 @@ fn build(
     }
     let loaded = prepared.filter.as_ref().map(Loaded::of);
     let starting = broker::start(&state.id, &plan, &plan.process, &state.plan.cgroup, false)?;
-    let mut steps = Create { locked, state, console, master: None, starting, broker: None, observer };
+    let (home, rootless) = (store.path(), host.rootless);
+    let network = Up::default();
+    let mut steps =
+        Create { locked, state, home, rootless, console, master: None, starting, broker: None, observer, network };
     let launched = launch::launch(&plan, prepared, &entrance, &mut steps)?;
-    let Create { master, state, broker, .. } = steps;
+    let Create { master, state, broker, network, .. } = steps;
     state.applied = Some(Applied::now(loaded, broker.is_some(), &state.plan.cgroup));
     state.creating = false;
     locked.save(state)?;
@@ -128,7 +135,7 @@ fn build(
     if !waits {
         launched.running(&plan)?;
     }
-    Ok((launched, master, broker))
+    Ok(Built { launched, master, broker, network })
 }
 
 /// Open for both ways, so that neither side waits for the other to open it, and `start` can tell whether init lives.
@@ -142,11 +149,15 @@ fn make_fifo(locked: &Locked) -> Result<OwnedFd, launch::Error> {
 struct Create<'a> {
     locked: &'a Locked,
     state: &'a mut State,
+    /// The store's.
+    home: &'a Path,
+    rootless: bool,
     console: Option<TakeMaster<'a>>,
     master: Option<OwnedFd>,
     starting: Option<Starting>,
     broker: Option<Serving>,
     observer: Option<&'a Observer>,
+    network: Up,
 }
 
 impl Create<'_> {
@@ -164,6 +175,25 @@ impl Steps for Create<'_> {
         cgroup::settle(&mut self.state.plan.cgroup, pid.unsigned_abs()).map_err(step)?;
         broker::settle(self.starting.as_ref(), &self.state.plan.cgroup, false)?;
         self.observer.map_or(Ok(()), |observer| observer.attach(pid).map_err(step))
+    }
+
+    fn furnished(&mut self, proc: BorrowedFd<'_>, pid: i32, pidfd: BorrowedFd<'_>) -> Result<(), launch::Error> {
+        if self.state.plan.network.is_none() {
+            return Ok(());
+        }
+        let (id, plan) = (&self.state.id, &self.state.plan);
+        let made = network::intend(&Owner { id, plan, proc, pid, pidfd }, self.home).map_err(step)?;
+        let stays = made.as_ref().is_some_and(Made::stays);
+        self.state.network = made;
+        if stays {
+            // Before it is made: whoever is killed from here on, `delete` knows what to take away.
+            self.locked.save(self.state).map_err(step)?;
+        }
+        let (id, plan) = (&self.state.id, &self.state.plan);
+        if let Some(made) = &self.state.network {
+            self.network = network::up(&Owner { id, plan, proc, pid, pidfd }, made, self.rootless).map_err(step)?;
+        }
+        Ok(())
     }
 
     fn mounted(&mut self, pid: i32) -> Result<(), launch::Error> {

@@ -4,6 +4,7 @@ use super::{Error, Waiting, broker, start};
 use crate::apply::cgroup::oom;
 use crate::apply::hooks::HookError;
 use crate::container::{State, Status};
+use crate::network::Up;
 use crate::plan::Backend;
 use crate::store::{self, Left, Locked, Store};
 use crate::teardown;
@@ -25,6 +26,8 @@ pub struct Container {
     pub master: Option<OwnedFd>,
     /// Its broker, if the plan has one.
     pub broker: Option<Serving>,
+    /// What this process holds of its network.
+    pub network: Up,
 }
 
 /// Who may change what is remembered of a container that was created here.

@@ -1,0 +1,172 @@
+//! The network of a container, made and undone.
+//!
+//! ```text
+//! plan::Network ──intend──► Made, saved ──up──► zviz-net: link, rules, resolver ──► init goes on
+//!                             └──────────down──► zviz-net: what outlives the container's namespace
+//! ```
+//!
+//! Rules are in force in the container's namespace before its init has done anything. What is in a namespace that dies with
+//! the container dies with that; all else is remembered before it is made.
+
+pub mod helper;
+mod inside;
+mod made;
+
+pub use made::{Joined, Made};
+
+use crate::container::{Id, State};
+use crate::plan::network::Link;
+use crate::plan::{Net, Plan};
+use nix::errno::Errno;
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use zviz_network::wire::{self, Counter, Descriptor, Reply, Request};
+use zviz_sys::{fd, path, process};
+
+/// Why there is no network as it was planned, or why it is still there.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The helper.
+    #[error("network")]
+    Helper(#[from] helper::Error),
+    /// A namespace of the container's.
+    #[error("network: {what}: {}", errno.desc())]
+    Namespace {
+        /// Doing what.
+        what: &'static str,
+        /// Why not.
+        errno: Errno,
+    },
+    /// What this host is called by on its networks.
+    #[error("network: read this host's addresses: {}", .0.desc())]
+    Addresses(Errno),
+    /// The container has no rules to count by, or does not run.
+    #[error("container {0}: {1}")]
+    Uncounted(Id, &'static str),
+}
+
+/// Whose network it is.
+pub(crate) struct Owner<'a> {
+    pub id: &'a Id,
+    pub plan: &'a Plan,
+    /// The host's.
+    pub proc: BorrowedFd<'a>,
+    /// Init, which waits.
+    pub pid: i32,
+    pub pidfd: BorrowedFd<'a>,
+}
+
+/// What of it this process holds.
+#[derive(Debug, Default)]
+pub struct Up {
+    /// Connections as lines of JSON, where they are reported.
+    pub events: Option<OwnedFd>,
+}
+
+/// What there will be to undo, if there will be anything. It is to be remembered before [`up`].
+pub(crate) fn intend(owner: &Owner<'_>, store: &Path) -> Result<Option<Made>, Error> {
+    let Some(network) = &owner.plan.network else { return Ok(None) };
+    let joined = match &owner.plan.namespaces.net {
+        Net::Join { path, .. } if !network.policies.is_empty() => {
+            let namespace = network_namespace(owner.proc, owner.pid)?;
+            Some(Joined::of(path, namespace.as_fd()).map_err(at("look at the joined namespace"))?)
+        }
+        _ => None,
+    };
+    Ok(Some(Made { table: made::table(store, owner.id), joined, tables: Vec::new(), links: Vec::new() }))
+}
+
+/// Makes it.
+pub(crate) fn up(owner: &Owner<'_>, made: &Made, rootless: bool) -> Result<Up, Error> {
+    let Some(network) = &owner.plan.network else { return Ok(Up::default()) };
+    let namespace = network_namespace(owner.proc, owner.pid)?;
+    let user = rootless.then(|| process::owner_of_namespace(namespace.as_fd())).transpose();
+    let user = user.map_err(at("open the user namespace of the container's network"))?;
+    let pipe = network.events.then(|| nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)).transpose();
+    let (events, reports) = pipe.map_err(at("make a pipe"))?.unzip();
+    let mut descriptors = vec![(Descriptor::Network, namespace.as_fd())];
+    descriptors.extend(user.as_ref().map(|user| (Descriptor::User, user.as_fd())));
+    if network.is_tended() {
+        descriptors.push((Descriptor::Process, owner.pidfd));
+    }
+    descriptors.extend(reports.as_ref().map(|reports| (Descriptor::Events, reports.as_fd())));
+    let (kinds, fds): (Vec<Descriptor>, Vec<BorrowedFd<'_>>) = descriptors.into_iter().unzip();
+    let inside = inside::of(network, &made.table)?;
+    let request = wire::Up {
+        container: owner.id.to_string(),
+        descriptors: kinds,
+        bridge: link(&network.link),
+        resolver: inside.resolver,
+        inside: inside.rules,
+        events: network.events,
+    };
+    helper::find()?.ask(&Request::Up(Box::new(request)), &fds, network.is_tended())?;
+    Ok(Up { events })
+}
+
+fn link(link: &Link) -> Option<wire::Bridge> {
+    match link {
+        Link::None | Link::Bridge(_) | Link::Pasta(_) => None,
+    }
+}
+
+/// Takes away what of a container's network has not gone with its namespace. What is gone already is no error.
+///
+/// # Errors
+/// What could not be taken away; it can be tried again.
+pub fn down(made: &Made) -> Result<(), Error> {
+    let inside = made.joined.as_ref().and_then(Joined::open);
+    if inside.is_none() && made.tables.is_empty() && made.links.is_empty() {
+        return Ok(());
+    }
+    let user = inside.as_ref().and_then(|namespace| foreign_owner(namespace.as_fd()));
+    let request = wire::Down {
+        tables: made.tables.clone(),
+        links: made.links.clone(),
+        inside: inside.as_ref().map(|_| made.table.clone()),
+    };
+    let descriptors: Vec<BorrowedFd<'_>> = inside.iter().chain(&user).map(AsFd::as_fd).collect();
+    helper::find()?.ask(&Request::Down(request), &descriptors, false)?;
+    Ok(())
+}
+
+/// What the rules of a container that runs have let through or not, in their order.
+///
+/// # Errors
+/// It does not run, has no rules, or cannot be looked into.
+pub fn counters(state: &State, way_in: i32) -> Result<Vec<Counter>, Error> {
+    let uncounted = |why| Error::Uncounted(state.id.clone(), why);
+    let made = state.network.as_ref().ok_or_else(|| uncounted("it has no rules for its network"))?;
+    let proc = path::open(c"/proc", libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC).map_err(at("open /proc"))?;
+    let namespace = network_namespace(proc.as_fd(), way_in)?;
+    // If init still lives, the namespace is its own and not that of whoever has its pid next.
+    state.live_init().ok_or_else(|| uncounted("it does not run"))?;
+    let user = foreign_owner(namespace.as_fd());
+    let descriptors: Vec<BorrowedFd<'_>> = [&namespace].into_iter().chain(&user).map(AsFd::as_fd).collect();
+    let request = Request::Counters { table: made.table.clone() };
+    match helper::find()?.ask(&request, &descriptors, false)? {
+        Reply::Counters(counters) => Ok(counters),
+        _ => Err(uncounted("the helper answers something else")),
+    }
+}
+
+/// The user namespace that a network namespace belongs to, where it is not the caller's own: an ordinary user has rights over
+/// its networks only from inside.
+fn foreign_owner(namespace: BorrowedFd<'_>) -> Option<OwnedFd> {
+    let owner = process::owner_of_namespace(namespace).ok()?;
+    let own = path::open(c"/proc/self/ns/user", libc::O_RDONLY | libc::O_CLOEXEC).ok()?;
+    let (theirs, ours) = (fd::stat(&owner).ok()?, fd::stat(&own).ok()?);
+    let is_root = nix::unistd::geteuid().is_root();
+    (!is_root && (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino)).then_some(owner)
+}
+
+fn network_namespace(proc: BorrowedFd<'_>, pid: i32) -> Result<OwnedFd, Error> {
+    let what = "open the container's network namespace";
+    let name = CString::new(format!("{pid}/ns/net")).map_err(|_| at(what)(Errno::EINVAL))?;
+    path::openat2(proc, &name, libc::O_RDONLY, 0, 0).map_err(at(what))
+}
+
+fn at(what: &'static str) -> impl Fn(Errno) -> Error {
+    move |errno| Error::Namespace { what, errno }
+}
