@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod names;
 pub mod policy;
 pub mod rules;
 pub mod wire;

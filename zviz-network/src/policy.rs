@@ -1,7 +1,6 @@
 //! What a profile says of the network, in the order in which it counts.
 
 use crate::address::{Network, Ports};
-use crate::wire::Zone;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
@@ -206,19 +205,6 @@ impl Policy {
                 ingress.rules.push(rule);
             }
         }
-    }
-
-    /// The names that may be asked for, each with the sets that its addresses go to: one of each family for every entry, so
-    /// that its packets are counted apart. [`inside`](crate::rules::inside) makes the same sets.
-    #[must_use]
-    pub fn zones(&self) -> Vec<Zone> {
-        let zone = |(i, named): (usize, &Named)| Zone {
-            key: named.key.clone(),
-            name: named.name.clone(),
-            below: named.below,
-            sets: (format!("names{i}_ipv4"), format!("names{i}_ipv6")),
-        };
-        self.named.iter().enumerate().map(zone).collect()
     }
 }
 

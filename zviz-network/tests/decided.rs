@@ -4,12 +4,13 @@ mod policies;
 
 use policies::{network, packet, policy, rule, world};
 use proptest::prelude::*;
+use std::slice;
 use zviz_network::policy::{Guarded, Policy, Published, Transport, Verdict};
 use zviz_network::rules::decide::{Fate, Packet, State, World, decide};
 use zviz_network::rules::{Hook, RESOLVER, Ruleset, bridge, inside, published};
 
 fn out(policy: &Policy, packet: &Packet, world: &World) -> Fate {
-    decide(&inside(policy, "zviz-test"), Hook::Output, packet, world).fate
+    decide(&inside(slice::from_ref(policy), "zviz-test"), Hook::Output, packet, world).fate
 }
 
 /// A name's redirection and the link's own neighbours are nobody's rule.
@@ -56,6 +57,17 @@ proptest! {
     }
 
     #[test]
+    fn two_policies_let_through_what_both_do(one in policy(), other in policy(), packet in packet(), world in world()) {
+        // Each names what it does by sets of its own.
+        let (mut one, mut other) = (one, other);
+        (one.named, other.named) = (Vec::new(), Vec::new());
+        other.resolver = one.resolver;
+        let both = [one, other];
+        let through = decide(&inside(&both, "zviz-test"), Hook::Output, &packet, &world).fate == Fate::Accepted;
+        prop_assert_eq!(through, both.iter().all(|policy| out(policy, &packet, &world) == Fate::Accepted));
+    }
+
+    #[test]
     fn what_is_denied_is_denied(policy in policy(), packet in packet(), world in world()) {
         prop_assume!(!asks_names_or_neighbours(&policy, &packet));
         let denied = policy.egress.iter().any(|rule| rule.verdict != Verdict::Accept && fits(rule, &packet));
@@ -90,16 +102,16 @@ proptest! {
         policy.resolver = true;
         (packet.state, packet.protocol, packet.port, packet.icmp) = (State::New, 17, Some(53), None);
         prop_assume!(!packet.destination.to_canonical().is_ipv4() || packet.destination.is_ipv4());
-        let decision = decide(&inside(&policy, "zviz-test"), Hook::Output, &packet, &world);
+        let decision = decide(&inside(slice::from_ref(&policy), "zviz-test"), Hook::Output, &packet, &world);
         prop_assert_eq!(decision.fate, Fate::Accepted);
         prop_assert!(RESOLVER.iter().any(|at| at.ip() == decision.packet.destination && Some(at.port()) == decision.packet.port));
     }
 
     #[test]
     fn text_is_the_same_every_time(policy in policy()) {
-        let text = inside(&policy, "zviz-test").to_string();
-        prop_assert_eq!(&inside(&policy.clone(), "zviz-test").to_string(), &text);
-        let json = serde_json::to_string(&inside(&policy, "zviz-test")).unwrap();
+        let text = inside(slice::from_ref(&policy), "zviz-test").to_string();
+        prop_assert_eq!(&inside(slice::from_ref(&policy), "zviz-test").to_string(), &text);
+        let json = serde_json::to_string(&inside(slice::from_ref(&policy), "zviz-test")).unwrap();
         prop_assert_eq!(serde_json::from_str::<Ruleset>(&json).unwrap().to_string(), text);
     }
 }
@@ -155,6 +167,6 @@ fn a_published_port_reaches_the_container_and_the_bridge_lets_it_by() {
         state: State::New,
         redirected: false,
     };
-    let fate = |port| decide(&inside(&policy, "t"), Hook::Input, &arriving(port), &world).fate;
+    let fate = |port| decide(&inside(slice::from_ref(&policy), "t"), Hook::Input, &arriving(port), &world).fate;
     assert_eq!((fate(80), fate(8080)), (Fate::Accepted, Fate::Dropped));
 }

@@ -46,8 +46,8 @@ fn nft_takes_every_policy() {
     }
     let mut runner = TestRunner::deterministic();
     for _ in 0..40 {
-        let policy = policy().new_tree(&mut runner).unwrap().current();
-        let ruleset = inside(&policy, "zviz-test");
+        let mut policy = || policy().new_tree(&mut runner).unwrap().current();
+        let ruleset = inside(&[policy(), policy()], "zviz-test");
         let listed = loads(&ruleset);
         let rules: usize = ruleset.chains.iter().map(|chain| chain.rules.len()).sum();
         assert_eq!(listed.matches("comment").count() + listed.matches("limit rate 10").count(), rules, "{listed}");

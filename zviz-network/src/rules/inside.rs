@@ -9,6 +9,7 @@
 //! names    port 53 of any address is the resolver's
 //! ```
 //!
+//! Of several policies, each has its chains `output` and `input`, one after the other: a packet must get through them all.
 //! What goes to `lo` passes `output` before everything but only after `names`. A raw socket's packets pass like all others;
 //! those of a packet socket pass no chain, so the planner refuses the capability for it. Fragments are put together before
 //! (connection tracking does), and one that keeps out of that is invalid.
@@ -54,11 +55,12 @@ pub mod report {
     }
 }
 
-/// The rules of a policy. The same policy gives the same rules.
+/// The rules of policies, all of which must let a packet through. The same policies give the same rules.
 #[must_use]
-pub fn inside(policy: &Policy, table: &str) -> Ruleset {
-    let mut chains = Vec::new();
-    if policy.resolver {
+pub fn inside(policies: &[Policy], table: &str) -> Ruleset {
+    let (mut chains, mut sets) = (Vec::new(), Vec::new());
+    let resolver = policies.iter().any(|policy| policy.resolver);
+    if resolver {
         chains.push(Chain {
             kind: Kind::Nat,
             priority: BEFORE_NAT,
@@ -66,14 +68,22 @@ pub fn inside(policy: &Policy, table: &str) -> Ruleset {
             ..chain("names", Hook::Output, names())
         });
     }
-    chains.push(chain("output", Hook::Output, output(policy)));
-    if let Some(rules) = input(policy) {
-        chains.push(chain("input", Hook::Input, rules));
+    for (policy, at) in policies.iter().zip(0u16..) {
+        let (named, priority) = (sets.len() / 2, FILTER + i32::from(at));
+        let of = |name: &str| if at == 0 { name.to_owned() } else { format!("{name}{at}") };
+        for i in 0..policy.named.len() {
+            let (four, six) = crate::names::sets(named + i);
+            sets.push(Set { name: four, family: Family::V4, size: MOST });
+            sets.push(Set { name: six, family: Family::V6, size: MOST });
+        }
+        let rules = output(policy, resolver, at == 0, named);
+        chains.push(Chain { priority, ..chain(&of("output"), Hook::Output, rules) });
+        if let Some(rules) = input(policy, at == 0) {
+            chains.push(Chain { priority, ..chain(&of("input"), Hook::Input, rules) });
+        }
     }
     chains.push(chain("forward", Hook::Forward, decided("forward", Vec::new(), Verdict::Drop, Log::default())));
-    let set = |name: String, family| Set { name, family, size: MOST };
-    let sets = policy.zones().into_iter().flat_map(|zone| [set(zone.sets.0, Family::V4), set(zone.sets.1, Family::V6)]);
-    Ruleset { table: table.to_owned(), sets: sets.collect(), chains }
+    Ruleset { table: table.to_owned(), sets, chains }
 }
 
 fn chain(name: &str, hook: Hook, rules: Vec<Rule>) -> Chain {
@@ -93,11 +103,14 @@ fn names() -> Vec<Rule> {
     rules
 }
 
-fn output(policy: &Policy) -> Vec<Rule> {
+/// What comes by several chains is counted in the first.
+fn output(policy: &Policy, resolver: bool, first: bool, named: usize) -> Vec<Rule> {
     let log = policy.log;
-    let plain = |comment: &str, matches| decided(comment, matches, Verdict::Accept, Log::default());
+    let plain = |comment: &str, matches| {
+        if first { decided(comment, matches, Verdict::Accept, Log::default()) } else { vec![quiet(comment, matches)] }
+    };
     let mut rules = vec![quiet("loopback", vec![Match::To(LOOPBACK.into())])];
-    if policy.resolver {
+    if resolver {
         // A packet that `names` has turned round still leaves by the device that it was for.
         for resolver in RESOLVER {
             for protocol in [UDP, TCP] {
@@ -120,8 +133,9 @@ fn output(policy: &Policy) -> Vec<Rule> {
     rules.extend(limits(policy));
     rules.extend(refused(policy));
     rules.extend(accepted(policy));
-    for (named, zone) in policy.named.iter().zip(policy.zones()) {
-        for (set, family) in [(zone.sets.0, Family::V4), (zone.sets.1, Family::V6)] {
+    for (i, named) in (named..).zip(&policy.named) {
+        let (four, six) = crate::names::sets(i);
+        for (set, family) in [(four, Family::V4), (six, Family::V6)] {
             let at = Some((Match::DestinationIn(set, family), family));
             for matches in places(at, None, &named.ports) {
                 rules.extend(decided(&named.key, matches, Verdict::Accept, log));
@@ -194,10 +208,13 @@ fn each(rule: &crate::policy::Rule) -> Vec<Option<Network>> {
     if rule.networks.is_empty() { vec![None] } else { rule.networks.iter().copied().map(Some).collect() }
 }
 
-fn input(policy: &Policy) -> Option<Vec<Rule>> {
+fn input(policy: &Policy, first: bool) -> Option<Vec<Rule>> {
     let ingress = policy.ingress.as_ref()?;
     let mut rules = vec![quiet("loopback", vec![Match::From(LOOPBACK.into())])];
-    rules.extend(decided("ingress established", vec![Match::Established], Verdict::Accept, Log::default()));
+    match first {
+        true => rules.extend(decided("ingress established", vec![Match::Established], Verdict::Accept, Log::default())),
+        false => rules.push(quiet("ingress established", vec![Match::Established])),
+    }
     let local = Network::try_from(LINK_LOCAL.to_owned()).ok().map(Match::Source);
     for kind in TOLD {
         // Neighbours ask from any address of theirs; routers and who asks for groups only from the link's.
