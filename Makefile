@@ -11,10 +11,10 @@ FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= ask audit config decide policy program resolver
 
 # To build; to run the tests; to compare with. Names of Debian packages.
-BUILD_PACKAGES := gcc g++ pkg-config libseccomp-dev
+BUILD_PACKAGES := gcc g++ pkg-config libseccomp-dev libnftnl-dev libmnl-dev
 TEST_PACKAGES := busybox-static uidmap git make perl python3 python3-venv nodejs postgresql redis-server nginx-light \
 	imagemagick sqlite3 gnupg openssh-client gdb apparmor \
-	docker.io containerd podman buildah runc crun bubblewrap firejail strace iproute2 util-linux
+	docker.io containerd podman buildah runc crun bubblewrap firejail strace iproute2 nftables util-linux
 BENCH_PACKAGES := busybox-static runc crun bubblewrap python3 strace gcc libc6-dev \
 	postgresql redis-server util-linux
 

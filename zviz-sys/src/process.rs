@@ -164,6 +164,18 @@ pub fn owner_of_namespace(namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
     owned(unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS as _) }.into())
 }
 
+/// Which kind of namespace a descriptor of nsfs is: one of `CLONE_NEW*`. ioctl_ns(2), NS_GET_NSTYPE.
+///
+/// # Errors
+/// ENOTTY for what is no namespace.
+pub fn namespace_kind(fd: BorrowedFd<'_>) -> Result<u64> {
+    /// linux/nsfs.h.
+    const NS_GET_NSTYPE: u32 = 0xb703;
+    // SAFETY: it takes no argument, so no pointer is passed.
+    let kind = ret(unsafe { libc::ioctl(fd.as_raw_fd(), NS_GET_NSTYPE as libc::Ioctl) }.into())?;
+    u64::try_from(kind).map_err(|_| Errno::EINVAL)
+}
+
 /// Leaves shared namespaces for new ones. unshare(2).
 pub fn unshare(namespaces: u64) -> Result<()> {
     let flags = i32::try_from(namespaces).map_err(|_| Errno::EINVAL)?;

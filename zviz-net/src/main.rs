@@ -1,0 +1,57 @@
+//! `zviz-net`: standard input is a socket on which it is asked, and answers.
+
+#![forbid(unsafe_code)]
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use zviz_net::asked::{self, Asked};
+use zviz_net::error::{Doing, Error, Result};
+use zviz_net::netfilter::Netfilter;
+use zviz_net::up::{self, Descriptors};
+use zviz_net::{counters, down};
+use zviz_network::wire::{self, Descriptor, Reply, Request};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("zviz-net: {}", error.whole());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let socket: UnixStream = std::io::stdin().as_fd().try_clone_to_owned().doing(|| "standard input")?.into();
+    let reply = match asked::read(&socket).and_then(answer) {
+        Ok(reply) => reply,
+        Err(error) => Reply::Fault { what: error.whole() },
+    };
+    wire::send(&socket, &reply).doing(|| "reply")
+}
+
+fn answer(asked: Asked) -> Result<Reply> {
+    let Asked { request, descriptors } = asked;
+    match request {
+        Request::Up(up) => {
+            up::make(&up, &Descriptors::sort(&up.descriptors, descriptors)?)?;
+            Ok(Reply::Done)
+        }
+        Request::Down(down) => {
+            down::take(&down, &one(descriptors)?)?;
+            Ok(Reply::Done)
+        }
+        Request::Counters { table } => {
+            one(descriptors)?.enter()?;
+            counters::read(&table, &Netfilter::open()?).map(Reply::Counters)
+        }
+        Request::Sweep => Err(Error::new("what is left over cannot be listed yet")),
+    }
+}
+
+/// The network namespace, and the user namespace that owns it where there is one.
+fn one(given: Vec<std::os::fd::OwnedFd>) -> Result<Descriptors> {
+    let kinds = [Descriptor::Network, Descriptor::User];
+    Descriptors::sort(kinds.get(..given.len()).unwrap_or(&kinds), given)
+}

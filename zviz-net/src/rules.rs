@@ -1,0 +1,180 @@
+//! A ruleset as one transaction of nftables. nft(8); what nft(8) itself makes of the same text is the same.
+
+mod action;
+mod condition;
+
+use crate::error::{Error, Result};
+use crate::netfilter::Netfilter;
+use crate::transaction::{Failure, Transaction};
+use nftnl::expr::Expression;
+use nftnl::set::Set;
+use nftnl::{MsgType, ProtoFamily, Table};
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use zviz_network::rules::{Chain, Family, Hook, Kind, Rule, Ruleset};
+use zviz_nftnl::set::timed;
+
+/// The most bytes of a comment, as the ruleset promises.
+const COMMENT: usize = 100;
+
+/// The most bytes of a report's prefix. linux/netfilter/nf_log.h: NF_LOG_PREFIXLEN, less its zero byte.
+const PREFIX: usize = 127;
+
+/// The most bytes of a name. linux/netfilter/nf_tables.h: NFT_NAME_MAXLEN, less than what file names have room for.
+const NAME: usize = 128;
+
+/// A part of a ruleset, by its places.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    Table,
+    Set(usize),
+    Chain(usize),
+    Rule(usize, usize),
+}
+
+/// Sets of a table that rules look into.
+enum Addresses<'a> {
+    V4(Set<'a, Ipv4Addr>),
+    V6(Set<'a, Ipv6Addr>),
+}
+
+/// The rule that is being made, and what its matches so far say of the packet.
+struct Draft<'a, 'r> {
+    rule: nftnl::Rule<'r>,
+    sets: &'a BTreeMap<&'a str, Addresses<'a>>,
+    family: Option<Family>,
+    protocol: Option<u8>,
+}
+
+impl Draft<'_, '_> {
+    fn add(&mut self, expression: &impl Expression) {
+        self.rule.add_expr(expression);
+    }
+}
+
+/// Puts a ruleset in force, instead of what its table held before.
+///
+/// # Errors
+/// What of it makes no sense, or what the kernel refuses: with the chain and the rule. Nothing is changed then.
+pub fn apply(ruleset: &Ruleset, socket: &Netfilter) -> Result<()> {
+    let name = text(&ruleset.table, NAME, "the name of a table")?;
+    let table = Table::new(&name, ProtoFamily::Inet);
+    let mut changes = Transaction::empty();
+    // To remove what is not there is an error, to add what is there is none.
+    changes.add(&table, MsgType::Add, Part::Table);
+    changes.add(&table, MsgType::Del, Part::Table);
+    changes.add(&table, MsgType::Add, Part::Table);
+
+    let mut sets = BTreeMap::new();
+    for ((at, set), id) in ruleset.sets.iter().enumerate().zip(1..) {
+        let name = text(&set.name, NAME, "the name of a set")?;
+        let made = match set.family {
+            Family::V4 => Addresses::V4(timed(&name, id, &table, set.size)),
+            Family::V6 => Addresses::V6(timed(&name, id, &table, set.size)),
+        };
+        match &made {
+            Addresses::V4(set) => changes.add(set, MsgType::Add, Part::Set(at)),
+            Addresses::V6(set) => changes.add(set, MsgType::Add, Part::Set(at)),
+        }
+        sets.insert(set.name.as_str(), made);
+    }
+    for (at, chain) in ruleset.chains.iter().enumerate() {
+        add_chain(&mut changes, &table, &sets, at, chain).map_err(|(rule, what)| {
+            let place = name_of(ruleset, rule.map_or(Part::Chain(at), |rule| Part::Rule(at, rule)));
+            Error::new(format!("table {}, {place}: {what}", ruleset.table))
+        })?;
+    }
+    changes.commit(socket).map_err(|failure| failure.of(&whole(ruleset), |part| name_of(ruleset, part)))
+}
+
+/// Removes a table, if it is there.
+///
+/// # Errors
+/// What the kernel refuses.
+pub fn remove(table: &str, socket: &Netfilter) -> Result<()> {
+    let name = text(table, NAME, "the name of a table")?;
+    let table = Table::new(&name, ProtoFamily::Inet);
+    let mut changes = Transaction::empty();
+    changes.add(&table, MsgType::Del, Part::Table);
+    match changes.commit(socket) {
+        Err(Failure::Refused(refused)) if refused.errno == nix::errno::Errno::ENOENT => Ok(()),
+        Err(failure) => Err(failure.of(&format!("remove table {}", name.to_string_lossy()), |_| String::new())),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Adds a chain and its rules; an error is of the chain, or of one of its rules.
+fn add_chain<'a>(
+    changes: &mut Transaction<Part>,
+    table: &'a Table,
+    sets: &'a BTreeMap<&'a str, Addresses<'a>>,
+    at: usize,
+    chain: &Chain,
+) -> std::result::Result<(), (Option<usize>, String)> {
+    let name = text(&chain.name, NAME, "the name of a chain").map_err(|error| (None, error.to_string()))?;
+    let mut made = nftnl::Chain::new(&name, table);
+    let hook = match chain.hook {
+        Hook::Prerouting => nftnl::Hook::PreRouting,
+        Hook::Input => nftnl::Hook::In,
+        Hook::Forward => nftnl::Hook::Forward,
+        Hook::Output => nftnl::Hook::Out,
+        Hook::Postrouting => nftnl::Hook::PostRouting,
+    };
+    made.set_hook(hook, chain.priority);
+    made.set_type(match chain.kind {
+        Kind::Filter => nftnl::ChainType::Filter,
+        Kind::Nat => nftnl::ChainType::Nat,
+    });
+    made.set_policy(if chain.drops { nftnl::Policy::Drop } else { nftnl::Policy::Accept });
+    changes.add(&made, MsgType::Add, Part::Chain(at));
+    for (place, rule) in chain.rules.iter().enumerate() {
+        let rule = add_rule(&made, sets, rule).map_err(|what| (Some(place), what))?;
+        changes.add(&rule, MsgType::Add, Part::Rule(at, place));
+    }
+    Ok(())
+}
+
+fn add_rule<'r>(
+    chain: &'r nftnl::Chain<'_>,
+    sets: &BTreeMap<&str, Addresses<'_>>,
+    rule: &Rule,
+) -> std::result::Result<nftnl::Rule<'r>, String> {
+    let mut draft = Draft { rule: nftnl::Rule::new(chain), sets, family: None, protocol: None };
+    if let Some(comment) = &rule.comment {
+        let comment = text(comment, COMMENT, "a comment").map_err(|error| error.to_string())?;
+        draft.rule.set_comment(&comment)?;
+    }
+    for fits in &rule.matches {
+        condition::add(&mut draft, fits)?;
+    }
+    for action in &rule.actions {
+        action::add(&mut draft, action)?;
+    }
+    Ok(draft.rule)
+}
+
+/// For the kernel. What is longer than its place has room for, or ends before its end, is refused.
+fn text(value: &str, most: usize, what: &str) -> Result<CString> {
+    let text = CString::new(value).ok().filter(|text| !text.is_empty() && text.count_bytes() <= most);
+    text.ok_or_else(|| Error::new(format!("{what} is empty, of more than {most} bytes, or has a zero byte")))
+}
+
+fn whole(ruleset: &Ruleset) -> String {
+    format!("table {}", ruleset.table)
+}
+
+/// What a part is called in an error.
+fn name_of(ruleset: &Ruleset, part: Part) -> String {
+    let chain = |at: usize| ruleset.chains.get(at).map_or("?", |chain| &chain.name);
+    match part {
+        Part::Table => "itself".to_owned(),
+        Part::Set(at) => format!("set {}", ruleset.sets.get(at).map_or("?", |set| &set.name)),
+        Part::Chain(at) => format!("chain {}", chain(at)),
+        Part::Rule(at, place) => {
+            let rule = ruleset.chains.get(at).and_then(|chain| chain.rules.get(place));
+            let comment = rule.and_then(|rule| rule.comment.as_ref()).map(|comment| format!(" ({comment})"));
+            format!("chain {}, rule {}{}", chain(at), place + 1, comment.unwrap_or_default())
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! What a rule is about, in expressions. Each loads a part of the packet to a register, and compares it.
+
+use super::{Addresses, Draft};
+use nftnl::expr::{
+    Bitwise, Cmp, CmpOp, Conntrack, ConntrackStatus, Lookup, Meta, NetworkHeaderField, Payload, States,
+    TransportHeaderField,
+};
+use nix::libc;
+use std::net::IpAddr;
+use zviz_network::address::{Network, Ports};
+use zviz_network::rules::{Family, Match};
+use zviz_nftnl::expression::{ConnectionsOver, DestinationKind, Limit};
+
+/// IP protocols with ports.
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// And those with types.
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+
+/// Bytes of a device's name, with the zero byte.
+const DEVICE: usize = 16;
+
+/// Which address of a packet.
+#[derive(Clone, Copy)]
+enum End {
+    Source,
+    Destination,
+}
+
+impl End {
+    /// Where it lies in the IP header, in bytes. RFC 791, RFC 8200.
+    fn offset(self, family: Family) -> u32 {
+        match (self, family) {
+            (End::Source, Family::V4) => 12,
+            (End::Destination, Family::V4) => 16,
+            (End::Source, Family::V6) => 8,
+            (End::Destination, Family::V6) => 24,
+        }
+    }
+}
+
+/// Adds the expressions of one match.
+pub fn add(draft: &mut Draft<'_, '_>, fits: &Match) -> Result<(), String> {
+    match fits {
+        Match::Established => state(draft, States::ESTABLISHED | States::RELATED),
+        Match::New => state(draft, States::NEW),
+        Match::Invalid => state(draft, States::INVALID),
+        Match::From(name) => return device(draft, &Meta::IifName, CmpOp::Eq, name),
+        Match::NotFrom(name) => return device(draft, &Meta::IifName, CmpOp::Neq, name),
+        Match::To(name) => return device(draft, &Meta::OifName, CmpOp::Eq, name),
+        Match::NotTo(name) => return device(draft, &Meta::OifName, CmpOp::Neq, name),
+        Match::Family(wanted) => return family(draft, *wanted),
+        Match::Destination(network) => return within(draft, End::Destination, network),
+        Match::Source(network) => return within(draft, End::Source, network),
+        Match::DestinationIn(set, of) => return in_set(draft, set, *of),
+        Match::Protocol(protocol) => {
+            draft.add(&Meta::L4Proto);
+            draft.add(&Cmp::new(CmpOp::Eq, *protocol));
+            draft.protocol = Some(*protocol);
+        }
+        Match::Port(range) => return ports(draft, range),
+        Match::IcmpType(kind) => {
+            if !matches!(draft.protocol, Some(ICMP | ICMPV6)) {
+                return Err("a type of ICMP without its protocol before it".to_owned());
+            }
+            transport(draft, 0, 1);
+            draft.add(&Cmp::new(CmpOp::Eq, *kind));
+        }
+        Match::Redirected => {
+            draft.add(&Conntrack::Status);
+            any_of(draft, ConntrackStatus::DST_NAT.bits());
+        }
+        Match::Local => {
+            draft.add(&DestinationKind);
+            draft.add(&Cmp::new(CmpOp::Eq, DestinationKind::LOCAL));
+        }
+        Match::ConnectionsOver(most) => draft.add(&ConnectionsOver(*most)),
+        Match::RateOver { per_second, burst } => return limit(draft, *per_second, *burst, true),
+        Match::RateWithin { per_second, burst } => return limit(draft, *per_second, *burst, false),
+    }
+    Ok(())
+}
+
+fn state(draft: &mut Draft<'_, '_>, states: States) {
+    draft.add(&Conntrack::State);
+    any_of(draft, states.bits());
+}
+
+/// Only where what was loaded has one of these bits.
+fn any_of(draft: &mut Draft<'_, '_>, bits: u32) {
+    draft.add(&Bitwise::new(bits, 0u32));
+    draft.add(&Cmp::new(CmpOp::Neq, 0u32));
+}
+
+fn device(draft: &mut Draft<'_, '_>, end: &Meta, op: CmpOp, name: &str) -> Result<(), String> {
+    let mut padded = [0; DEVICE];
+    let fits = !name.is_empty() && name.len() < DEVICE && !name.contains('\0');
+    let (head, _) = padded.split_at_mut_checked(name.len()).filter(|_| fits).ok_or(format!("no device is {name:?}"))?;
+    head.copy_from_slice(name.as_bytes());
+    draft.add(end);
+    draft.add(&Cmp::new(op, &padded[..]));
+    Ok(())
+}
+
+/// Only packets of this family, unless that was said already.
+fn family(draft: &mut Draft<'_, '_>, wanted: Family) -> Result<(), String> {
+    match draft.family {
+        Some(known) if known == wanted => return Ok(()),
+        Some(_) => return Err("IPv4 and IPv6 in one rule".to_owned()),
+        None => {}
+    }
+    let number = match wanted {
+        Family::V4 => libc::NFPROTO_IPV4,
+        Family::V6 => libc::NFPROTO_IPV6,
+    };
+    draft.add(&Meta::NfProto);
+    draft.add(&Cmp::new(CmpOp::Eq, u8::try_from(number).unwrap_or(0)));
+    draft.family = Some(wanted);
+    Ok(())
+}
+
+fn within(draft: &mut Draft<'_, '_>, end: End, network: &Network) -> Result<(), String> {
+    let of = if network.address().is_ipv4() { Family::V4 } else { Family::V6 };
+    family(draft, of)?;
+    let bytes = match network.address() {
+        IpAddr::V4(four) => four.octets().to_vec(),
+        IpAddr::V6(six) => six.octets().to_vec(),
+    };
+    let bits = usize::from(network.bits());
+    // What is of the first bytes only is compared by them alone.
+    let length = bits.div_ceil(8);
+    let mask: Vec<u8> = (0..bytes.len()).map(|at| prefix_byte(bits.saturating_sub(at * 8))).collect();
+    if bits.is_multiple_of(8) {
+        let Some(head) = bytes.get(..length).filter(|head| !head.is_empty()) else { return Ok(()) };
+        header(draft, end.offset(of), length)?;
+        draft.add(&Cmp::new(CmpOp::Eq, head));
+    } else {
+        header(draft, end.offset(of), bytes.len())?;
+        draft.add(&Bitwise::new(&mask[..], &vec![0u8; bytes.len()][..]));
+        draft.add(&Cmp::new(CmpOp::Eq, &bytes[..]));
+    }
+    Ok(())
+}
+
+/// So many bits of a byte, from its upper end; eight at most.
+fn prefix_byte(bits: usize) -> u8 {
+    match bits {
+        0 => 0,
+        1..8 => u8::MAX << (8 - bits),
+        _ => u8::MAX,
+    }
+}
+
+fn in_set(draft: &mut Draft<'_, '_>, name: &str, of: Family) -> Result<(), String> {
+    let sets = draft.sets;
+    let set = sets.get(name).ok_or(format!("there is no set {name:?}"))?;
+    let (held, length) = match set {
+        Addresses::V4(_) => (Family::V4, 4),
+        Addresses::V6(_) => (Family::V6, 16),
+    };
+    if held != of {
+        return Err(format!("set {name:?} is of the other family"));
+    }
+    family(draft, of)?;
+    header(draft, End::Destination.offset(of), length)?;
+    match set {
+        Addresses::V4(set) => draft.add(&Lookup::new(set)),
+        Addresses::V6(set) => draft.add(&Lookup::new(set)),
+    }
+    Ok(())
+}
+
+fn ports(draft: &mut Draft<'_, '_>, range: &Ports) -> Result<(), String> {
+    if !matches!(draft.protocol, Some(TCP | UDP)) {
+        return Err("a port without TCP or UDP before it".to_owned());
+    }
+    // The destination's, of both protocols.
+    transport(draft, 2, 2);
+    let (first, last) = (range.first().to_be_bytes(), range.last().to_be_bytes());
+    if first == last {
+        draft.add(&Cmp::new(CmpOp::Eq, &first[..]));
+    } else {
+        draft.add(&Cmp::new(CmpOp::Gte, &first[..]));
+        draft.add(&Cmp::new(CmpOp::Lte, &last[..]));
+    }
+    Ok(())
+}
+
+fn limit(draft: &mut Draft<'_, '_>, per_second: u32, burst: u32, over: bool) -> Result<(), String> {
+    if per_second == 0 || burst == 0 {
+        return Err("a limit of nothing in a second, or of nothing at once".to_owned());
+    }
+    draft.add(&Limit { per_second, burst, over });
+    Ok(())
+}
+
+/// Loads bytes of the IP header.
+fn header(draft: &mut Draft<'_, '_>, offset: u32, length: usize) -> Result<(), String> {
+    let length = u32::try_from(length).map_err(|_| "too many bytes of a header")?;
+    let field = NetworkHeaderField::Raw { offset_bits: offset, length_bits: length };
+    draft.add(&Payload::Network(field));
+    Ok(())
+}
+
+/// Loads bytes of what follows it.
+fn transport(draft: &mut Draft<'_, '_>, offset: u32, length: u32) {
+    draft.add(&Payload::Transport(TransportHeaderField::Raw { offset_bits: offset, length_bits: length }));
+}

@@ -1,0 +1,159 @@
+//! Network namespaces of a test's own, and the helper in one of them. No test touches the machine's own.
+
+#![allow(dead_code, clippy::unwrap_used, reason = "each test program uses a part, and a panic is how tests fail")]
+
+use nix::sched::{CloneFlags, unshare};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Output, Stdio};
+use zviz_network::wire::{self, Reply, Request};
+use zviz_sys::rights;
+
+/// Says that a test was not made, and why, as tests/all counts it.
+pub fn skip(test: &str, why: &str) {
+    println!("SKIP {test}: {why}");
+}
+
+/// Runs a test in a thread that is in a network namespace of its own: this test's host. Skipped where none can be made.
+pub fn in_a_host(name: &str, test: impl FnOnce() + Send + 'static) {
+    let name = name.to_owned();
+    let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
+        // As an ordinary user: this thread's user namespace stays as it is, for one with several threads cannot have its own.
+        if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
+            return skip(&name, &format!("no network namespace can be made: {error}"));
+        }
+        zviz_sys::net::bring_loopback_up().unwrap();
+        test();
+    });
+    if let Err(panic) = thread.unwrap().join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// A container's network namespace. It goes when this is dropped.
+pub struct Container {
+    child: Child,
+    owned: bool,
+}
+
+impl Container {
+    /// In a network namespace of its own, below the calling thread's user namespace.
+    pub fn new() -> Container {
+        Container::unshared(&["--net"])
+    }
+
+    /// And in a user namespace of its own, which owns it.
+    pub fn with_users() -> Container {
+        Container::unshared(&["--user", "--map-root-user", "--net"])
+    }
+
+    fn unshared(flags: &[&str]) -> Container {
+        let script = "echo; exec sleep 600";
+        let mut child =
+            Command::new("unshare").args(flags).args(["sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        let read = child.stdout.take().unwrap().read_exact(&mut [0]);
+        read.expect("unshare ends early");
+        Container { child, owned: flags.contains(&"--user") }
+    }
+
+    fn file(&self, kind: &str) -> File {
+        File::open(format!("/proc/{}/ns/{kind}", self.child.id())).unwrap()
+    }
+
+    pub fn network(&self) -> File {
+        self.file("net")
+    }
+
+    pub fn users(&self) -> File {
+        self.file("user")
+    }
+
+    /// Runs a program inside.
+    pub fn run(&self, args: &[&str]) -> Output {
+        let pid = self.child.id().to_string();
+        let users: &[&str] = if self.owned { &["--user", "--preserve-credentials"] } else { &[] };
+        Command::new("nsenter").args(["--target", &pid, "--net"]).args(users).args(args).output().unwrap()
+    }
+
+    /// What nft prints of its rules, without their handles.
+    pub fn rules(&self) -> String {
+        said(&self.run(&["nft", "list", "ruleset"]))
+    }
+}
+
+impl Container {
+    /// The expressions of its rules, as the kernel has them.
+    pub fn expressions(&self) -> String {
+        let text = said(&self.run(&["nft", "--debug=netlink", "list", "ruleset"]));
+        text.lines()
+            .filter(|line| line.trim_start().starts_with('['))
+            .fold(String::new(), |all, line| all + line + "\n")
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a program printed, which must have succeeded.
+pub fn said(output: &Output) -> String {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// A running helper.
+pub struct Helper {
+    pub child: Child,
+    pub socket: UnixStream,
+}
+
+impl Helper {
+    pub fn start() -> Helper {
+        let (ours, its) = UnixStream::pair().unwrap();
+        let its: std::os::fd::OwnedFd = its.into();
+        let child = Command::new(env!("CARGO_BIN_EXE_zviz-net")).stdin(its).spawn().unwrap();
+        Helper { child, socket: ours }
+    }
+
+    pub fn send(&self, request: &Request, descriptors: &[BorrowedFd<'_>]) {
+        let mut bytes = Vec::new();
+        wire::send(&mut bytes, request).unwrap();
+        self.send_bytes(&bytes, descriptors);
+    }
+
+    pub fn send_bytes(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) {
+        let sent = rights::send_with(self.socket.as_fd(), bytes, descriptors).unwrap();
+        std::io::Write::write_all(&mut &self.socket, &bytes[sent..]).unwrap();
+    }
+
+    pub fn reply(&self) -> Reply {
+        wire::receive(&self.socket).unwrap()
+    }
+
+    pub fn end(mut self) {
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+/// Asks a helper of its own.
+pub fn ask(request: &Request, descriptors: &[BorrowedFd<'_>]) -> Reply {
+    let helper = Helper::start();
+    helper.send(request, descriptors);
+    let reply = helper.reply();
+    helper.end();
+    reply
+}
+
+/// Why it was not done.
+pub fn fault(reply: Reply) -> String {
+    match reply {
+        Reply::Fault { what } => what,
+        other => panic!("{other:?}"),
+    }
+}
