@@ -16,5 +16,6 @@ pub mod error;
 pub mod namespace;
 pub mod netfilter;
 pub mod rules;
+pub mod serve;
 pub mod transaction;
 pub mod up;

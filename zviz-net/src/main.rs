@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use zviz_net::asked::{self, Asked};
 use zviz_net::error::{Doing, Error, Result};
 use zviz_net::netfilter::Netfilter;
+use zviz_net::serve::Resident;
 use zviz_net::up::{self, Descriptors};
 use zviz_net::{counters, down};
 use zviz_network::wire::{self, Descriptor, Reply, Request};
@@ -24,27 +25,30 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let socket: UnixStream = std::io::stdin().as_fd().try_clone_to_owned().doing(|| "standard input")?.into();
-    let reply = match asked::read(&socket).and_then(answer) {
-        Ok(reply) => reply,
-        Err(error) => Reply::Fault { what: error.whole() },
+    let (reply, resident) = match asked::read(&socket).and_then(answer) {
+        Ok(answered) => answered,
+        Err(error) => (Reply::Fault { what: error.whole() }, None),
     };
-    wire::send(&socket, &reply).doing(|| "reply")
+    wire::send(&socket, &reply).doing(|| "reply")?;
+    drop(socket);
+    resident.map_or(Ok(()), Resident::run)
 }
 
-fn answer(asked: Asked) -> Result<Reply> {
+/// What is answered, and what stays after that.
+fn answer(asked: Asked) -> Result<(Reply, Option<Resident>)> {
     let Asked { request, descriptors } = asked;
     match request {
         Request::Up(up) => {
-            up::make(&up, &Descriptors::sort(&up.descriptors, descriptors)?)?;
-            Ok(Reply::Done)
+            let resident = up::make(&up, Descriptors::sort(&up.descriptors, descriptors)?)?;
+            Ok((Reply::Done, resident))
         }
         Request::Down(down) => {
             down::take(&down, &one(descriptors)?)?;
-            Ok(Reply::Done)
+            Ok((Reply::Done, None))
         }
         Request::Counters { table } => {
             one(descriptors)?.enter()?;
-            counters::read(&table, &Netfilter::open()?).map(Reply::Counters)
+            counters::read(&table, &Netfilter::open()?).map(|counters| (Reply::Counters(counters), None))
         }
         Request::Sweep => Err(Error::new("what is left over cannot be listed yet")),
     }

@@ -1,9 +1,10 @@
 //! A container's network is made.
 
-use crate::error::{Error, Result};
+use crate::error::{Doing, Error, Result};
 use crate::namespace::{self, Kind};
 use crate::netfilter::Netfilter;
 use crate::rules;
+use crate::serve::{Asker, Resident};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use zviz_network::wire::{Descriptor, Up};
 
@@ -66,18 +67,25 @@ impl Descriptors {
     }
 }
 
-/// Makes it, or nothing of it.
+/// Makes it, or nothing of it. What it gives has to stay.
 ///
 /// # Errors
 /// What could not be done; what was made before has been taken away.
-pub fn make(up: &Up, descriptors: &Descriptors) -> Result<()> {
+pub fn make(up: &Up, descriptors: Descriptors) -> Result<Option<Resident>> {
     namespace::differs(descriptors.network()?)?;
-    if up.bridge.is_some() || up.resolver.is_some() || up.events {
-        return Err(Error::new("links, the resolver and events cannot be had yet"));
+    if up.bridge.is_some() || up.events && up.resolver.is_none() {
+        return Err(Error::new("links and events without names cannot be had yet"));
     }
+    // In the namespace of the host, to which there is no way back.
+    let asker = up.resolver.as_ref().map(|resolver| Asker::start(&resolver.upstream)).transpose();
+    let asker = asker.doing(|| "start the process that asks outside")?;
     descriptors.enter()?;
+    let socket = Netfilter::open()?;
     if let Some(inside) = &up.inside {
-        rules::apply(inside, &Netfilter::open()?)?;
+        rules::apply(inside, &socket)?;
     }
-    Ok(())
+    Resident::prepare(up, asker, descriptors.process, descriptors.events).inspect_err(|_| {
+        // The error that counts is the first.
+        let _ = up.inside.as_ref().is_some_and(|inside| rules::remove(&inside.table, &socket).is_ok());
+    })
 }

@@ -66,6 +66,14 @@ impl Container {
         self.file("net")
     }
 
+    pub fn pid(&self) -> i32 {
+        self.child.id().try_into().unwrap()
+    }
+
+    pub fn has_users(&self) -> bool {
+        self.owned
+    }
+
     pub fn users(&self) -> File {
         self.file("user")
     }

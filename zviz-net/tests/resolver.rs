@@ -1,0 +1,257 @@
+//! The resolver of a container, asked from within, with a resolver outside that is the test's own and does what it wants.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how tests fail")]
+
+mod names;
+mod support;
+
+use names::{answer, ask, ask_at, ask_by_tcp, inside, outside};
+use simple_dns::{RCODE, TYPE};
+use std::io::{BufRead, BufReader};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+use support::{Container, Helper, in_a_host};
+use zviz_network::names::zones;
+use zviz_network::policy::{Named, Policy, Verdict};
+use zviz_network::wire::{Descriptor, Reply, Request, Resolver, Up};
+use zviz_network::{rules, wire};
+
+/// A container with a resolver, which ends with it.
+struct Sandbox {
+    container: Container,
+    helper: Helper,
+    events: std::io::PipeReader,
+}
+
+fn policy(names: &[&str]) -> Policy {
+    let mut policy = Policy::new(Verdict::Refuse);
+    policy.resolver = true;
+    policy.named = names
+        .iter()
+        .enumerate()
+        .map(|(index, text)| Named {
+            key: format!("network.allow_domains[{index}]"),
+            name: text.trim_start_matches("*.").into(),
+            below: text.starts_with("*."),
+            ports: Vec::new(),
+        })
+        .collect();
+    policy
+}
+
+impl Sandbox {
+    fn new(container: Container, names: &[&str]) -> Sandbox {
+        let policies = [policy(names)];
+        let (events, writer) = std::io::pipe().unwrap();
+        let process = zviz_sys::process::pidfd_open(container.pid()).unwrap();
+        let mut kinds = vec![Descriptor::Network, Descriptor::Process, Descriptor::Events];
+        let mut descriptors: Vec<OwnedFd> = vec![container.network().into(), process, writer.into()];
+        if container.has_users() {
+            kinds.push(Descriptor::User);
+            descriptors.push(container.users().into());
+        }
+        let up = Up {
+            container: "c1".into(),
+            descriptors: kinds,
+            bridge: None,
+            inside: Some(rules::inside(&policies, "zviz-test")),
+            resolver: Some(Resolver {
+                upstream: vec![names::OUTSIDE.parse().unwrap()],
+                names: zones(&policies),
+                guarded: ["10.0.0.0/8", "169.254.0.0/16", "fc00::/7"]
+                    .map(|n| n.to_owned().try_into().unwrap())
+                    .to_vec(),
+            }),
+            events: true,
+        };
+        let helper = Helper::start();
+        let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+        helper.send(&Request::Up(Box::new(up)), &descriptors);
+        assert_eq!(wire::receive::<Reply>(&helper.socket).unwrap(), Reply::Done);
+        Sandbox { container, helper, events }
+    }
+
+    fn inside<T: Send + 'static>(&self, act: impl FnOnce() -> T + Send + 'static) -> T {
+        inside(self.container.network(), act)
+    }
+
+    /// The elements of a set, as nft prints them.
+    fn elements(&self, set: &str) -> String {
+        support::said(&self.container.run(&["nft", "list", "set", "inet", "zviz-test", set]))
+    }
+
+    /// Ends the container; the helper must end by itself, and whoever it started. Gives the lines that it wrote.
+    fn end(self) -> Vec<String> {
+        let Sandbox { container, mut helper, events } = self;
+        drop(container);
+        let start = Instant::now();
+        assert!(helper.child.wait().unwrap().success());
+        assert!(start.elapsed() < Duration::from_secs(5));
+        // The asker has the pipe no more than the helper.
+        BufReader::new(events).lines().map(Result::unwrap).collect()
+    }
+}
+
+fn internet(name: &str, packet: &[u8], stream: bool) -> Vec<Vec<u8>> {
+    let say = |records: &[(&str, u32, &str)]| vec![answer(packet, records)];
+    match name {
+        "good.test" => say(&[("good.test", 0, "93.184.216.34"), ("good.test", 300, "2606:4700::1")]),
+        "www.wild.test" => say(&[
+            ("www.wild.test", 60, "cdn.other.test"),
+            ("cdn.other.test", 40, "93.184.216.35"),
+            ("unasked.test", 40, "93.184.216.99"),
+        ]),
+        "rebind.wild.test" => say(&[("rebind.wild.test", 60, "93.184.216.36"), ("rebind.wild.test", 60, "10.0.0.1")]),
+        "alias.wild.test" => say(&[("alias.wild.test", 60, "metadata.corp"), ("metadata.corp", 60, "169.254.169.254")]),
+        "big.wild.test" if !stream => {
+            let mut packet = answer(packet, &[]);
+            packet[2] |= 2;
+            vec![packet]
+        }
+        "big.wild.test" => {
+            let all: Vec<String> = (0..3000).map(|i| format!("93.185.{}.{}", i / 250, i % 250 + 1)).collect();
+            let records: Vec<_> = all.iter().map(|address| ("big.wild.test", 60, address.as_str())).collect();
+            say(&records)
+        }
+        "spoof.wild.test" => {
+            let mut wrong_id = answer(packet, &[("spoof.wild.test", 60, "6.6.6.6")]);
+            wrong_id[1] ^= 1;
+            let mut wrong_name = answer(packet, &[("spoof.wild.test", 60, "6.6.6.6")]);
+            wrong_name[13] ^= 1;
+            vec![wrong_id, wrong_name, vec![1, 2, 3], answer(packet, &[("spoof.wild.test", 60, "93.184.216.37")])]
+        }
+        "broken.wild.test" => {
+            let mut broken = packet.to_vec();
+            broken[2] |= 0x80;
+            broken[7] = 9;
+            vec![broken]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn addresses(list: &[&str]) -> Vec<std::net::IpAddr> {
+    list.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+#[test]
+fn names_are_answered_and_pinned() {
+    in_a_host("names_are_answered_and_pinned", || {
+        let asked = outside(internet);
+        let sandbox = Sandbox::new(Container::new(), &["good.test", "*.wild.test"]);
+        // An answer of no seconds can be used for some.
+        let told = sandbox.inside(|| ask("Good.TEST", TYPE::A));
+        assert_eq!((told.code, &told.addresses, told.ttl), (RCODE::NoError, &addresses(&["93.184.216.34"]), Some(0)));
+        let pinned = sandbox.elements("names0_ipv4");
+        assert!(pinned.contains("93.184.216.34") && pinned.contains("timeout 31s"), "{pinned}");
+        // Twice with an answer of some seconds, of which the second is from memory.
+        for _ in 0..2 {
+            let told = sandbox.inside(|| ask("good.test.", TYPE::AAAA));
+            assert_eq!(told.addresses, addresses(&["2606:4700::1"]));
+        }
+        assert!(sandbox.elements("names0_ipv6").contains("2606:4700::1"));
+        let told = sandbox.inside(|| ask("www.wild.test", TYPE::A));
+        assert_eq!((&told.addresses, told.ttl), (&addresses(&["93.184.216.35"]), Some(40)));
+        let pinned = sandbox.elements("names1_ipv4");
+        assert!(pinned.contains("93.184.216.35") && !pinned.contains("93.184.216.99"), "{pinned}");
+        // An address that is asked for again stays longer.
+        sandbox.inside(|| ask("good.test", TYPE::A));
+        assert_eq!(
+            *asked.lock().unwrap(),
+            ["good.test 1", "good.test 28", "www.wild.test 1", "good.test 1"],
+            "what has left"
+        );
+        let lines = sandbox.end();
+        assert_eq!(lines.len(), 4, "{lines:?}");
+        assert!(lines[2].contains("\"container\":\"c1\",\"event\":\"name\",\"verdict\":\"allow\""), "{}", lines[2]);
+        assert!(lines[2].contains("\"rule\":\"network.allow_domains[1]\",\"name\":\"www.wild.test\",\"kind\":1}"));
+    });
+}
+
+#[test]
+fn what_is_not_allowed_does_not_leave() {
+    in_a_host("what_is_not_allowed_does_not_leave", || {
+        let asked = outside(internet);
+        let sandbox = Sandbox::new(Container::new(), &["good.test", "*.wild.test"]);
+        let secret = "mzxw6ytboi4dsnzqgq2tmnbvgiydambqgaydambrgizdgnbvgy3tqojqmfrgg.wild.test";
+        for (name, kind, code) in [
+            ("evil.test", TYPE::A, RCODE::NameError),
+            ("good.test.evil.test", TYPE::A, RCODE::NameError),
+            ("wild.test", TYPE::A, RCODE::NameError),
+            ("1.0.0.10.in-addr.arpa", TYPE::PTR, RCODE::NameError),
+            (secret, TYPE::A, RCODE::NameError),
+            ("good.test", TYPE::TXT, RCODE::NoError),
+        ] {
+            let told = sandbox.inside(move || ask(name, kind));
+            assert_eq!((told.code, told.addresses), (code, vec![]), "{name}");
+        }
+        assert_eq!(*asked.lock().unwrap(), [""; 0]);
+        let lines = sandbox.end();
+        assert_eq!(lines.len(), 6, "{lines:?}");
+        assert!(lines[0].contains("\"verdict\":\"deny\",\"rule\":\"network.allow_domains\",\"name\":\"evil.test\""));
+    });
+}
+
+#[test]
+fn answers_of_strangers() {
+    in_a_host("answers_of_strangers", || {
+        outside(internet);
+        let sandbox = Sandbox::new(Container::new(), &["good.test", "*.wild.test"]);
+        for name in ["rebind.wild.test", "alias.wild.test"] {
+            let told = sandbox.inside(move || ask(name, TYPE::A));
+            assert_eq!((told.code, told.addresses), (RCODE::NoError, vec![]), "{name}");
+        }
+        let told = sandbox.inside(|| ask("spoof.wild.test", TYPE::A));
+        assert_eq!(told.addresses, addresses(&["93.184.216.37"]));
+        for name in ["broken.wild.test", "silent.wild.test"] {
+            let told = sandbox.inside(move || ask(name, TYPE::A));
+            assert_eq!((told.code, told.addresses), (RCODE::ServerFailure, vec![]), "{name}");
+        }
+        // Three thousand addresses: on a stream outside, and 64 of them inside, where they need one as well.
+        let told = sandbox.inside(|| ask("big.wild.test", TYPE::A));
+        assert!(told.truncated && told.addresses.is_empty());
+        let told = sandbox.inside(|| ask_by_tcp(&["big.wild.test", "evil.test", "www.wild.test"]));
+        assert_eq!(told.iter().map(|told| told.addresses.len()).collect::<Vec<_>>(), [64, 0, 1]);
+        let pinned = sandbox.elements("names1_ipv4");
+        assert!(pinned.contains("93.185.0.64") && !pinned.contains("93.185.0.65"), "{pinned}");
+        assert!(!pinned.contains("10.0.0.1") && !pinned.contains("93.184.216.36"), "{pinned}");
+        let lines = sandbox.end();
+        assert!(lines.iter().any(|line| line.contains("\"why\":\"it leads to 169.254.169.254\"")), "{lines:?}");
+    });
+}
+
+#[test]
+fn packets_that_are_no_questions_are_survived() {
+    in_a_host("packets_that_are_no_questions_are_survived", || {
+        outside(internet);
+        let sandbox = Sandbox::new(Container::new(), &["good.test"]);
+        let told = sandbox.inside(|| {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            for length in 0..600 {
+                let packet: Vec<u8> = (0..length).map(|i: u32| (i.wrapping_mul(length + 7) >> 3) as u8).collect();
+                let _ = socket.send_to(&packet, names::RESOLV_CONF);
+            }
+            let mut streams: Vec<_> =
+                (0..80).map(|_| std::net::TcpStream::connect(names::RESOLV_CONF).unwrap()).collect();
+            for stream in &mut streams {
+                let _ = std::io::Write::write_all(stream, &[0xff; 64]);
+            }
+            (ask("good.test", TYPE::A), ask_by_tcp(&["good.test"]), ask_at("127.9.9.9:53", "good.test", TYPE::A))
+        });
+        assert_eq!(told.0.addresses, addresses(&["93.184.216.34"]));
+        assert_eq!((&told.1[0].addresses, &told.2.addresses), (&told.0.addresses, &told.0.addresses));
+        sandbox.end();
+    });
+}
+
+#[test]
+fn in_a_user_namespace() {
+    in_a_host("in_a_user_namespace", || {
+        outside(internet);
+        let sandbox = Sandbox::new(Container::with_users(), &["good.test"]);
+        let told = sandbox.inside(|| ask("good.test", TYPE::A));
+        assert_eq!(told.addresses, addresses(&["93.184.216.34"]));
+        assert!(sandbox.elements("names0_ipv4").contains("93.184.216.34"));
+        sandbox.end();
+    });
+}
