@@ -8,7 +8,7 @@ TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 ZVIZ := target/$(TARGET)/release/zviz
 VM ?= ../shared/vm/run
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS ?= ask audit config decide policy program resolver
+FUZZ_TARGETS ?= ask audit config decide policy program reports resolver
 
 # To build; to run the tests; to compare with. Names of Debian packages.
 BUILD_PACKAGES := gcc g++ pkg-config libseccomp-dev libnftnl-dev libmnl-dev

@@ -32,7 +32,9 @@ const GENERAL: usize = 4;
 pub fn read(table: &str, socket: &Netfilter) -> Result<Vec<Counter>> {
     let request = Writing::netfilter(GET_RULE, libc::NLM_F_DUMP, 1, INET, 0).text(RULE_TABLE, table).bytes();
     let mut counters: Vec<Counter> = Vec::new();
+    let mut rules = 0;
     let listed = socket.list(&request, |message| {
+        rules += 1;
         let Some(found) = rule(&message, table) else { return };
         match counters.iter_mut().find(|counter| counter.rule == found.rule) {
             Some(counter) => {
@@ -43,6 +45,8 @@ pub fn read(table: &str, socket: &Netfilter) -> Result<Vec<Counter>> {
         }
     });
     match listed {
+        // The kernel lists the rules of no table without a word.
+        Ok(()) if rules == 0 => Err(Error::new(format!("there is no table {table}"))),
         Ok(()) => Ok(counters),
         Err(Listing::Other(error)) => Err(error),
         Err(Listing::Kernel(errno)) => Err(Error::new(format!("rules of table {table}: {}", errno.desc()))),

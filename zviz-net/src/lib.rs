@@ -15,6 +15,7 @@ pub mod down;
 pub mod error;
 pub mod namespace;
 pub mod netfilter;
+pub mod report;
 pub mod rules;
 pub mod serve;
 pub mod transaction;

@@ -5,23 +5,12 @@
 mod support;
 
 use std::os::fd::AsFd;
-use support::{Container, ask, in_a_host, said};
+use support::{Container, ask, in_a_host, said, up};
 use zviz_network::policy::{self, Policy, Protocol, Verdict};
 use zviz_network::rules::{
     Action, Chain, Family, GROUP, Hook, Kind, Match, Rule, Ruleset, Set, bridge, inside, published,
 };
-use zviz_network::wire::{Descriptor, Down, Reply, Request, Up};
-
-fn up(inside: Ruleset) -> Request {
-    Request::Up(Box::new(Up {
-        container: "c1".into(),
-        descriptors: vec![Descriptor::Network],
-        bridge: None,
-        inside: Some(inside),
-        resolver: None,
-        events: false,
-    }))
-}
+use zviz_network::wire::{Down, Reply, Request};
 
 fn rule(comment: &str, matches: Vec<Match>, actions: Vec<Action>) -> Rule {
     Rule { comment: Some(comment.into()), matches, actions }

@@ -8,7 +8,8 @@ use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Output, Stdio};
-use zviz_network::wire::{self, Reply, Request};
+use zviz_network::rules::Ruleset;
+use zviz_network::wire::{self, Descriptor, Reply, Request, Up};
 use zviz_sys::rights;
 
 /// Says that a test was not made, and why, as tests/all counts it.
@@ -164,4 +165,16 @@ pub fn fault(reply: Reply) -> String {
         Reply::Fault { what } => what,
         other => panic!("{other:?}"),
     }
+}
+
+/// To put rules in force, and nothing else.
+pub fn up(inside: Ruleset) -> Request {
+    Request::Up(Box::new(Up {
+        container: "c1".into(),
+        descriptors: vec![Descriptor::Network],
+        bridge: None,
+        inside: Some(inside),
+        resolver: None,
+        events: false,
+    }))
 }
