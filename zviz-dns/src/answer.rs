@@ -102,7 +102,7 @@ pub(crate) fn read(packet: &[u8], expected: &Expected<'_>, allowed: impl Fn(&Nam
                 other => other,
             }
         }
-        RCODE::FormatError | RCODE::NotImplemented | RCODE::BADVERS => Answer::Format,
+        RCODE::FormatError | RCODE::NotImplemented => Answer::Format,
         _ => Answer::Failure,
     }
 }

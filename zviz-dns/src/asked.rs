@@ -1,7 +1,6 @@
 //! A question as a program in the sandbox puts it.
 
 use crate::name::{LONGEST, Name};
-use simple_dns::{Packet, PacketFlag, rdata::RData};
 
 /// The header of a packet. RFC 1035, section 4.1.1.
 pub(crate) const HEADER: usize = 12;
@@ -71,29 +70,49 @@ pub(crate) fn hear(packet: &[u8]) -> Heard {
         class: u16::from_be_bytes([c0, c1]),
         edns: None,
     };
-    match Packet::parse(packet) {
-        Ok(parsed) => {
-            if parsed.has_flags(PacketFlag::RESPONSE) || parsed.additional_records.iter().any(is_options) {
-                return wrong(FORMAT);
-            }
-            asked.edns = parsed.opt().map(|opt| opt.udp_packet_size.clamp(SIZES.0, SIZES.1));
-            if parsed.opt().is_some_and(|opt| opt.version != 0) {
-                Heard::Version(asked)
-            } else {
-                Heard::Question(asked)
-            }
-        }
-        // A type or a class that the parser does not know is still a question, and is not passed on anyway.
-        Err(simple_dns::SimpleDnsError::InvalidQType(_) | simple_dns::SimpleDnsError::InvalidClass(_)) => {
-            Heard::Question(asked)
-        }
-        Err(_) => wrong(FORMAT),
-    }
+    let Some(besides) = options(packet, HEADER + asked.question.len(), besides) else { return wrong(FORMAT) };
+    asked.edns = besides.map(|options| options.size.clamp(SIZES.0, SIZES.1));
+    if besides.is_some_and(|options| options.version != 0) { Heard::Version(asked) } else { Heard::Question(asked) }
 }
 
-/// A second one: the first was taken out.
-fn is_options(record: &simple_dns::ResourceRecord<'_>) -> bool {
-    matches!(record.rdata, RData::OPT(_))
+/// What is looked at of a record of type OPT. RFC 6891, section 6.1.
+#[derive(Debug, Clone, Copy)]
+struct Options {
+    size: u16,
+    version: u8,
+}
+
+/// The options among so many records from a place on: at most one. The library reads the version out of the flags beside it,
+/// and takes everyone who asks for DNSSEC for one of version 128.
+fn options(packet: &[u8], mut at: usize, records: u16) -> Option<Option<Options>> {
+    const OPT: [u8; 2] = [0, 41];
+    let mut found = None;
+    for _ in 0..records {
+        let root = packet.get(at) == Some(&0);
+        at = after_name(packet, at)?;
+        let [t0, t1, s0, s1, _, version, _, _, l0, l1] = *packet.get(at..)?.first_chunk::<10>()?;
+        at += 10 + usize::from(u16::from_be_bytes([l0, l1]));
+        if at > packet.len() {
+            return None;
+        }
+        let options = Options { size: u16::from_be_bytes([s0, s1]), version };
+        if [t0, t1] == OPT && (!root || found.replace(options).is_some()) {
+            return None;
+        }
+    }
+    Some(found)
+}
+
+/// Where a name ends that begins at a place: with a zero, or with a pointer to the rest of it.
+fn after_name(packet: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match *packet.get(at)? {
+            0 => return Some(at + 1),
+            length @ 1..=63 => at += 1 + usize::from(length),
+            192.. => return Some(at + 2),
+            _ => return None,
+        }
+    }
 }
 
 /// The name, and the bytes of the whole question. No name before it could be pointed to.
