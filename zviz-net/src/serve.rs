@@ -21,24 +21,23 @@ mod listen;
 mod pins;
 mod random;
 mod streams;
+mod told;
 
 pub use asker::Asker;
 pub use events::{Connection, Line};
 
 use crate::error::{Doing, Error, Result};
-use events::Events;
 use frame::{Come, Frame};
-use known::Known;
 use listen::{Listeners, Who};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pins::Pins;
 use random::Random;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::time::Instant;
 use streams::Streams;
-use zviz_dns::{Event, Reply, Step};
+use told::Told;
+use zviz_dns::{Reply, Step};
 use zviz_network::wire::{self, Up};
 
 /// Everything that a resident holds.
@@ -61,13 +60,6 @@ struct Names {
     buffer: Vec<u8>,
 }
 
-/// What is told, and what for that is known.
-#[derive(Debug)]
-struct Told {
-    events: Option<Events>,
-    known: Known,
-}
-
 impl Resident {
     /// Prepares it: in the container's namespace, before anything of the container runs, so that no other can listen where it
     /// does. `asker` was started in the host's. None is: nothing has to stay.
@@ -85,10 +77,10 @@ impl Resident {
             return Ok(None);
         }
         let process = process.ok_or_else(|| Error::new("no process came with the request, with which to end"))?;
-        let events = events.map(|to| Events::new(to, &up.container, now));
+        let told = Told::open(up, events, now)?;
         let table = up.inside.as_ref().map(|inside| inside.table.as_str());
         let names = up.resolver.as_ref().map(|policy| Names::prepare(policy, table, asker, now)).transpose()?;
-        Ok(Some(Resident { process, names, told: Told { events, known: Known::default() } }))
+        Ok(Some(Resident { process, names, told }))
     }
 
     /// Stays until the container has ended, with no more rights than that takes.
@@ -106,11 +98,15 @@ impl Resident {
             if let Some(names) = &mut self.names {
                 names.serve(&ready, &mut self.told);
             }
+            if ready.reports {
+                self.told.reports(Instant::now());
+            }
         }
     }
 
     fn wait(&self, due: Option<Instant>) -> Result<Ready> {
         let mut fds: Vec<(BorrowedFd<'_>, PollFlags)> = vec![(self.process.as_fd(), PollFlags::POLLIN)];
+        fds.extend(self.told.fd().map(|fd| (fd, PollFlags::POLLIN)));
         if let Some(names) = &self.names {
             fds.extend(names.asker.iter().map(|asker| (asker.as_fd(), PollFlags::POLLIN)));
             fds.extend(names.listeners.fds().map(|fd| (fd, PollFlags::POLLIN)));
@@ -128,7 +124,7 @@ impl Resident {
         }
         let mut happened = fds.iter().map(|fd| fd.any().unwrap_or(false));
         let mut next = || happened.next().unwrap_or(false);
-        let mut ready = Ready { process: next(), ..Ready::default() };
+        let mut ready = Ready { process: next(), reports: self.told.fd().is_some() && next(), ..Ready::default() };
         if let Some(names) = &self.names {
             ready.asker = names.asker.is_some() && next();
             ready.listeners = names.listeners.fds().map(|_| next()).collect();
@@ -142,6 +138,7 @@ impl Resident {
 #[derive(Debug, Default)]
 struct Ready {
     process: bool,
+    reports: bool,
     asker: bool,
     listeners: Vec<bool>,
     streams: Vec<u64>,
@@ -244,22 +241,5 @@ impl Names {
             Who::Datagram { at, from } => self.listeners.send(at, from, &reply.packet),
             Who::Stream(key) => self.streams.send(now, key, &reply.packet),
         }
-    }
-}
-
-impl Told {
-    fn name(&mut self, now: Instant, event: &Event) {
-        let name = event.name.to_string();
-        if let Some(events) = &mut self.events {
-            let line = Line::Name {
-                verdict: events::verdict(event.verdict),
-                rule: &event.rule,
-                name: &name,
-                kind: event.kind,
-                why: event.why.map(|why| why.to_string()),
-            };
-            events.write(now, &line);
-        }
-        self.known.learn(&Arc::from(name), &event.addresses);
     }
 }

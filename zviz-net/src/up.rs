@@ -73,8 +73,8 @@ impl Descriptors {
 /// What could not be done; what was made before has been taken away.
 pub fn make(up: &Up, descriptors: Descriptors) -> Result<Option<Resident>> {
     namespace::differs(descriptors.network()?)?;
-    if up.bridge.is_some() || up.events && up.resolver.is_none() {
-        return Err(Error::new("links and events without names cannot be had yet"));
+    if up.bridge.is_some() {
+        return Err(Error::new("links cannot be had yet"));
     }
     // In the namespace of the host, to which there is no way back.
     let asker = up.resolver.as_ref().map(|resolver| Asker::start(&resolver.upstream)).transpose();

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 use support::{Container, Helper, in_a_host};
 use zviz_network::names::zones;
-use zviz_network::policy::{Named, Policy, Verdict};
+use zviz_network::policy::{Log, Named, Policy, Verdict};
 use zviz_network::wire::{Descriptor, Reply, Request, Resolver, Up};
 use zviz_network::{rules, wire};
 
@@ -26,6 +26,7 @@ struct Sandbox {
 fn policy(names: &[&str]) -> Policy {
     let mut policy = Policy::new(Verdict::Refuse);
     policy.resolver = true;
+    policy.log = Log { denied: true, allowed: true };
     policy.named = names
         .iter()
         .enumerate()
@@ -253,5 +254,49 @@ fn in_a_user_namespace() {
         assert_eq!(told.addresses, addresses(&["93.184.216.34"]));
         assert!(sandbox.elements("names0_ipv4").contains("93.184.216.34"));
         sandbox.end();
+    });
+}
+
+#[test]
+fn connections_are_told_with_the_name_that_was_asked_for() {
+    in_a_host("connections_are_told_with_the_name_that_was_asked_for", || {
+        outside(internet);
+        let sandbox = Sandbox::new(Container::new(), &["good.test"]);
+        for line in [
+            "ip link add out type dummy",
+            "ip addr add 192.0.2.2/24 dev out",
+            "ip link set out up",
+            "ip route add default via 192.0.2.1",
+        ] {
+            let output = sandbox.container.run(&line.split(' ').collect::<Vec<_>>());
+            if !output.status.success() {
+                return support::skip("connections_are_told", "no device that leads nowhere can be made");
+            }
+        }
+        sandbox.inside(|| {
+            let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+            let send = |to: &str| socket.send_to(b"x", to);
+            assert!(send("93.184.216.34:443").is_err(), "before its name was asked for");
+            ask("good.test", TYPE::A);
+            send("93.184.216.34:443").unwrap();
+            assert!(send("93.184.216.35:443").is_err());
+        });
+        // Reports come within hundredths of a second.
+        std::thread::sleep(Duration::from_millis(300));
+        let lines = sandbox.end();
+        let connections: Vec<serde_json::Value> = lines
+            .iter()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .filter(|line: &serde_json::Value| line["event"] == "connection" && line["protocol"] == "udp")
+            .collect();
+        let told = |line: &serde_json::Value| {
+            format!("{} {} {} {} {}", line["verdict"], line["rule"], line["to"], line["port"], line["name"])
+                .replace('"', "")
+        };
+        let told: Vec<String> = connections.iter().map(told).collect();
+        assert_eq!(told.len(), 3, "{lines:?}");
+        assert!(told[0].starts_with("deny ") && told[0].ends_with(" 93.184.216.34 443 null"), "{told:?}");
+        assert_eq!(told[1], "allow network.allow_domains[0] 93.184.216.34 443 good.test");
+        assert!(told[2].starts_with("deny ") && told[2].ends_with(" 93.184.216.35 443 null"), "{told:?}");
     });
 }

@@ -72,6 +72,11 @@ impl Events {
         }
     }
 
+    /// So many lines are missing that never came here.
+    pub(super) fn drop(&mut self, lines: u64) {
+        self.dropped = self.dropped.saturating_add(lines);
+    }
+
     fn refill(&mut self, now: Instant) {
         let every = Duration::from_secs(1) / PER_SECOND;
         let more = now.saturating_duration_since(self.as_of).as_nanos() / every.as_nanos();

@@ -26,7 +26,6 @@ impl Known {
         }
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "reports of connections ask for it"))]
     pub(super) fn name(&self, address: IpAddr) -> Option<&str> {
         self.names.get(&address.to_canonical()).map(|(name, _)| &**name)
     }

@@ -44,6 +44,9 @@ pub struct Connection<'a> {
     pub rule: &'a str,
     /// `tcp`, `udp`, `icmp`, `icmpv6`, or a number.
     pub protocol: &'a str,
+    /// Who began it, if it came in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<IpAddr>,
     /// The address.
     pub to: IpAddr,
     /// The port, of TCP and UDP.
@@ -132,6 +135,7 @@ mod tests {
             verdict: "allow",
             rule: "network.allow_domains[0]",
             protocol: "tcp",
+            from: None,
             to: "1.2.3.4".parse().unwrap(),
             port: Some(443),
             name: Some("crates.io"),

@@ -1,0 +1,92 @@
+//! What is told of names and of connections, and what for that is known.
+
+use super::events::{self, Connection, Events, Line};
+use super::known::Known;
+use crate::error::{Error, Result};
+use crate::report::Reports;
+use nix::libc;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Instant;
+use zviz_dns::Event;
+use zviz_network::rules::report;
+use zviz_network::wire::Up;
+
+/// Keys of rules about what comes in begin so.
+const INGRESS: &str = "network.ingress";
+
+/// Who is told; none is nobody.
+#[derive(Debug)]
+pub(super) struct Told {
+    events: Option<(Events, Reports)>,
+    known: Known,
+}
+
+impl Told {
+    /// Listens for reports of the namespace that this process is in, where events are wanted.
+    ///
+    /// # Errors
+    /// Nowhere to write them, and of the socket.
+    pub(super) fn open(up: &Up, to: Option<OwnedFd>, now: Instant) -> Result<Told> {
+        let events = if up.events {
+            let to = to.ok_or_else(|| Error::new("events, and nothing came with the request where they would go"))?;
+            Some((Events::new(to, &up.container, now), Reports::open()?))
+        } else {
+            None
+        };
+        Ok(Told { events, known: Known::default() })
+    }
+
+    /// Where reports come.
+    pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.events.as_ref().map(|(_, reports)| reports.as_fd())
+    }
+
+    /// Something was decided about a name.
+    pub(super) fn name(&mut self, now: Instant, event: &Event) {
+        let Some((events, _)) = &mut self.events else { return };
+        let name = event.name.to_string();
+        let line = Line::Name {
+            verdict: events::verdict(event.verdict),
+            rule: &event.rule,
+            name: &name,
+            kind: event.kind,
+            why: event.why.map(|why| why.to_string()),
+        };
+        events.write(now, &line);
+        self.known.learn(&Arc::from(name), &event.addresses);
+    }
+
+    /// Rules have reported packets.
+    pub(super) fn reports(&mut self, now: Instant) {
+        let Some((events, reports)) = &mut self.events else { return };
+        // An error is of the next time as well, and none that the container would have to end for.
+        for reported in reports.read().unwrap_or_default() {
+            let Some((accepted, rule)) = report::read(&reported.prefix) else { continue };
+            let packet = reported.packet;
+            let connection = Connection {
+                verdict: if accepted { "allow" } else { "deny" },
+                rule,
+                protocol: &protocol(packet.protocol),
+                from: rule.starts_with(INGRESS).then_some(packet.source),
+                to: packet.destination,
+                port: packet.ports.map(|(_, port)| port),
+                name: self.known.name(packet.destination),
+            };
+            events.write(now, &Line::Connection(connection));
+        }
+        events.drop(reports.lost());
+    }
+}
+
+/// The name of an IP protocol, or its number.
+fn protocol(number: u8) -> String {
+    let name = match i32::from(number) {
+        libc::IPPROTO_TCP => "tcp",
+        libc::IPPROTO_UDP => "udp",
+        libc::IPPROTO_ICMP => "icmp",
+        libc::IPPROTO_ICMPV6 => "icmpv6",
+        _ => return number.to_string(),
+    };
+    name.to_owned()
+}
