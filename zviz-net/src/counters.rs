@@ -2,7 +2,8 @@
 
 use crate::attributes::{Attributes, Message, Writing};
 use crate::error::{Error, Result};
-use crate::netfilter::{INET, Listing, Netfilter, TABLES};
+use crate::netfilter::{GENERAL, INET, Netfilter, TABLES};
+use crate::netlink::Listing;
 use nix::libc;
 use zviz_network::wire::Counter;
 
@@ -20,9 +21,6 @@ const COUNTER_PACKETS: u16 = 2;
 
 /// libnftnl/udata.h: a rule's comment, among what programs keep beside it.
 const COMMENT: u8 = 0;
-
-/// Bytes of struct nfgenmsg, before the attributes.
-const GENERAL: usize = 4;
 
 /// The counters of all rules of a table that have a comment and count, in their order. Those of one comment are added up:
 /// one key of a profile may be several rules.
@@ -74,7 +72,7 @@ fn rule(message: &Message<'_>, table: &str) -> Option<Counter> {
 }
 
 /// The comment among what is kept beside a rule: each a byte of kind, one of length, and so many bytes.
-fn comment(mut kept: &[u8]) -> Option<String> {
+pub(crate) fn comment(mut kept: &[u8]) -> Option<String> {
     while let Some((&[kind, length], rest)) = kept.split_first_chunk::<2>() {
         let (value, rest) = rest.split_at_checked(length.into())?;
         if kind == COMMENT {

@@ -6,11 +6,11 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use zviz_net::asked::{self, Asked};
-use zviz_net::error::{Doing, Error, Result};
+use zviz_net::error::{Doing, Result};
 use zviz_net::netfilter::Netfilter;
 use zviz_net::serve::Resident;
 use zviz_net::up::{self, Descriptors};
-use zviz_net::{counters, down};
+use zviz_net::{counters, down, sweep};
 use zviz_network::wire::{self, Descriptor, Reply, Request};
 
 fn main() -> ExitCode {
@@ -50,7 +50,7 @@ fn answer(asked: Asked) -> Result<(Reply, Option<Resident>)> {
             one(descriptors)?.enter()?;
             counters::read(&table, &Netfilter::open()?).map(|counters| (Reply::Counters(counters), None))
         }
-        Request::Sweep => Err(Error::new("what is left over cannot be listed yet")),
+        Request::Sweep => sweep::list().map(|(tables, links)| (Reply::Swept { tables, links }, None)),
     }
 }
 

@@ -4,7 +4,8 @@ pub mod packet;
 
 use crate::attributes::{Attributes, Messages, Writing};
 use crate::error::{Error, Result};
-use crate::netfilter::{Netfilter, said};
+use crate::netfilter::{GENERAL, Netfilter};
+use crate::netlink::said;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -37,9 +38,6 @@ const WAITING: usize = 512 << 10;
 
 /// The most messages that one read takes.
 const AT_ONCE: usize = 64;
-
-/// Bytes of struct nfgenmsg, before the attributes.
-const GENERAL: usize = 4;
 
 /// What one rule has reported.
 #[derive(Debug, Clone, PartialEq, Eq)]

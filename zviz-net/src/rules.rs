@@ -2,6 +2,7 @@
 
 mod action;
 mod condition;
+mod shared;
 
 use crate::error::{Error, Result};
 use crate::netfilter::Netfilter;
@@ -58,13 +59,33 @@ impl Draft<'_, '_> {
 /// # Errors
 /// What of it makes no sense, or what the kernel refuses: with the chain and the rule. Nothing is changed then.
 pub fn apply(ruleset: &Ruleset, socket: &Netfilter) -> Result<()> {
+    replace(ruleset, None, socket)
+}
+
+/// As [`apply`], unless these very rules are in force: two hundred containers that start at once would otherwise replace them
+/// two hundred times, each at the cost of everybody's counters.
+///
+/// # Errors
+/// As [`apply`].
+pub fn share(ruleset: &Ruleset, socket: &Netfilter) -> Result<()> {
+    let mark = shared::mark(ruleset)?;
+    if shared::marked(&ruleset.table, socket)?.as_ref() == Some(&mark) {
+        return Ok(());
+    }
+    replace(ruleset, Some(&mark), socket)
+}
+
+fn replace(ruleset: &Ruleset, mark: Option<&str>, socket: &Netfilter) -> Result<()> {
     let name = text(&ruleset.table, NAME, "the name of a table")?;
     let table = Table::new(&name, ProtoFamily::Inet);
     let mut changes = Transaction::empty();
     // To remove what is not there is an error, to add what is there is none.
     changes.add(&table, MsgType::Add, Part::Table);
     changes.add(&table, MsgType::Del, Part::Table);
-    changes.add(&table, MsgType::Add, Part::Table);
+    match mark {
+        Some(mark) => changes.add(&shared::table(&ruleset.table, mark)?, MsgType::Add, Part::Table),
+        None => changes.add(&table, MsgType::Add, Part::Table),
+    }
 
     let mut sets = BTreeMap::new();
     for ((at, set), id) in ruleset.sets.iter().enumerate().zip(1..) {

@@ -2,7 +2,8 @@
 
 use crate::attributes::{HEADER, Messages};
 use crate::error::{Doing, Error, Result};
-use crate::netfilter::{Netfilter, Said, TABLES, said};
+use crate::netfilter::{Netfilter, TABLES};
+use crate::netlink::{Said, said};
 use nftnl::{Batch, MsgType, NlMsg};
 use nix::errno::Errno;
 use nix::libc;

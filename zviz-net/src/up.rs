@@ -1,6 +1,7 @@
 //! A container's network is made.
 
 use crate::error::{Doing, Error, Result};
+use crate::links::Outside;
 use crate::namespace::{self, Kind};
 use crate::netfilter::Netfilter;
 use crate::rules;
@@ -71,20 +72,39 @@ impl Descriptors {
 ///
 /// # Errors
 /// What could not be done; what was made before has been taken away.
-pub fn make(up: &Up, descriptors: Descriptors) -> Result<Option<Resident>> {
+pub fn make(up: &Up, mut descriptors: Descriptors) -> Result<Option<Resident>> {
     namespace::differs(descriptors.network()?)?;
     if up.bridge.is_some() {
-        return Err(Error::new("links cannot be had yet"));
+        // Whoever has rights over the host enters the container as it is; by way of that one's user namespace it could not
+        // undo anything of the host's.
+        descriptors.user = None;
     }
     // In the namespace of the host, to which there is no way back.
+    let outside = up.bridge.as_ref().map(|bridge| Outside::make(bridge, descriptors.network()?)).transpose()?;
+    let made = inside(up, descriptors, outside.as_ref());
+    if let (Err(_), Some(outside)) = (&made, &outside) {
+        outside.undo();
+    }
+    made
+}
+
+/// What is made in the container's namespace; what was made there is taken away again if something fails.
+fn inside(up: &Up, descriptors: Descriptors, outside: Option<&Outside<'_>>) -> Result<Option<Resident>> {
     let asker = up.resolver.as_ref().map(|resolver| Asker::start(&resolver.upstream)).transpose();
     let asker = asker.doing(|| "start the process that asks outside")?;
     descriptors.enter()?;
     let socket = Netfilter::open()?;
+    // Before there is a link that a packet could pass.
     if let Some(inside) = &up.inside {
         rules::apply(inside, &socket)?;
     }
-    Resident::prepare(up, asker, descriptors.process, descriptors.events).inspect_err(|_| {
+    let rest = || {
+        outside.map_or(Ok(()), Outside::inside)?;
+        let resident = Resident::prepare(up, asker, descriptors.process, descriptors.events)?;
+        outside.map_or(Ok(()), Outside::open)?;
+        Ok(resident)
+    };
+    rest().inspect_err(|_| {
         // The error that counts is the first.
         let _ = up.inside.as_ref().is_some_and(|inside| rules::remove(&inside.table, &socket).is_ok());
     })
