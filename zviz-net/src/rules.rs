@@ -10,7 +10,7 @@ use crate::transaction::{Failure, Transaction};
 use nftnl::expr::Expression;
 use nftnl::set::Set;
 use nftnl::{MsgType, ProtoFamily, Table};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use zviz_network::rules::{Chain, Family, Hook, Kind, Rule, Ruleset};
@@ -77,6 +77,13 @@ pub fn share(ruleset: &Ruleset, socket: &Netfilter) -> Result<()> {
 
 fn replace(ruleset: &Ruleset, mark: Option<&str>, socket: &Netfilter) -> Result<()> {
     let name = text(&ruleset.table, NAME, "the name of a table")?;
+    // Of two chains of one name the kernel makes one.
+    let (mut chains, mut names) = (BTreeSet::new(), BTreeSet::new());
+    let twice = ruleset.chains.iter().map(|chain| &chain.name).find(|name| !chains.insert(*name));
+    let twice = twice.or_else(|| ruleset.sets.iter().map(|set| &set.name).find(|name| !names.insert(*name)));
+    if let Some(name) = twice {
+        return Err(Error::new(format!("table {}: {name} is there twice", ruleset.table)));
+    }
     let table = Table::new(&name, ProtoFamily::Inet);
     let mut changes = Transaction::empty();
     // To remove what is not there is an error, to add what is there is none.

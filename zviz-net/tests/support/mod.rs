@@ -3,10 +3,13 @@
 #![allow(dead_code, clippy::unwrap_used, reason = "each test program uses a part, and a panic is how tests fail")]
 
 use nix::sched::{CloneFlags, unshare};
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use zviz_network::rules::Ruleset;
 use zviz_network::wire::{self, Descriptor, Reply, Request, Up};
@@ -37,26 +40,36 @@ pub fn in_a_host(name: &str, test: impl FnOnce() + Send + 'static) {
 pub struct Container {
     child: Child,
     owned: bool,
+    user: Option<u32>,
 }
 
 impl Container {
     /// In a network namespace of its own, below the calling thread's user namespace.
     pub fn new() -> Container {
-        Container::unshared(&["--net"])
+        Container::unshared(&["--net"], None).expect("unshare ends early")
     }
 
-    /// And in a user namespace of its own, which owns it.
+    /// In a user namespace of its own as well, which owns it.
     pub fn with_users() -> Container {
-        Container::unshared(&["--user", "--map-root-user", "--net"])
+        Container::of_user(None).expect("unshare ends early")
     }
 
-    fn unshared(flags: &[&str]) -> Container {
-        let script = "echo; exec sleep 600";
-        let mut child =
-            Command::new("unshare").args(flags).args(["sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+    /// As [`Container::with_users`], as another user if one is named. None where that user can
+    /// make none.
+    pub fn of_user(user: Option<u32>) -> Option<Container> {
+        Container::unshared(&["--user", "--map-root-user", "--net"], user)
+    }
+
+    fn unshared(flags: &[&str], user: Option<u32>) -> Option<Container> {
+        let mut command = Command::new("unshare");
+        command.args(flags).args(["sh", "-c", "echo; exec sleep 600"]).stdout(Stdio::piped());
+        if let Some(user) = user {
+            command.uid(user).gid(user);
+        }
+        let mut child = command.spawn().unwrap();
         let read = child.stdout.take().unwrap().read_exact(&mut [0]);
-        read.expect("unshare ends early");
-        Container { child, owned: flags.contains(&"--user") }
+        let container = Container { child, owned: flags.contains(&"--user"), user };
+        read.is_ok().then_some(container)
     }
 
     fn file(&self, kind: &str) -> File {
@@ -83,7 +96,11 @@ impl Container {
     pub fn run(&self, args: &[&str]) -> Output {
         let pid = self.child.id().to_string();
         let users: &[&str] = if self.owned { &["--user", "--preserve-credentials"] } else { &[] };
-        Command::new("nsenter").args(["--target", &pid, "--net"]).args(users).args(args).output().unwrap()
+        let mut command = Command::new("nsenter");
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
+        command.args(["--target", &pid, "--net"]).args(users).args(args).output().unwrap()
     }
 
     /// What nft prints of its rules, without their handles.
@@ -122,11 +139,27 @@ pub struct Helper {
     pub socket: UnixStream,
 }
 
+/// A copy of the helper that everybody may execute, wherever this was built.
+pub fn readable_helper(folder: &tempfile::TempDir) -> PathBuf {
+    let path = folder.path().join("zviz-net");
+    std::fs::copy(env!("CARGO_BIN_EXE_zviz-net"), &path).unwrap();
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
 impl Helper {
     pub fn start() -> Helper {
+        Helper::start_as(env!("CARGO_BIN_EXE_zviz-net").as_ref(), None)
+    }
+
+    pub fn start_as(program: &Path, user: Option<u32>) -> Helper {
         let (ours, its) = UnixStream::pair().unwrap();
         let its: std::os::fd::OwnedFd = its.into();
-        let child = Command::new(env!("CARGO_BIN_EXE_zviz-net")).stdin(its).spawn().unwrap();
+        let mut command = Command::new(program);
+        if let Some(user) = user {
+            command.uid(user).gid(user);
+        }
+        let child = command.stdin(its).spawn().unwrap();
         Helper { child, socket: ours }
     }
 
