@@ -1,6 +1,10 @@
 //! Ranges of internet addresses and of ports, as a profile writes them. What is wrong with one is said where the profile is
 //! read, so that none that is wrong exists.
 
+mod peers;
+
+pub use peers::Peers;
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -124,6 +128,12 @@ impl Ports {
     #[must_use]
     pub fn one(port: u16) -> Ports {
         Ports { first: port, last: port }
+    }
+
+    /// From the first to the last; none if the first is above it.
+    #[must_use]
+    pub fn between(first: u16, last: u16) -> Option<Ports> {
+        (first <= last).then_some(Ports { first, last })
     }
 
     /// The first of them.

@@ -105,8 +105,8 @@ mod tests {
     #[test]
     fn every_fault_is_told_with_its_line() {
         let text = "name: x/y\nfilesytem: {}\nfilesystem:\n  writeable: [/tmp]\n  readonly: /usr\n  hidden: [etc/../x]\n\
-                    resources: {memory_max: 12Q, pids_max: 0}\nsyscalls: {allow: [raed, \"@file\"]}\n\
-                    network: {allow_domains: [crates.io], dns: {proxy: {enabled: false}}}\n";
+                    resources: {memory_max: 12Q, pids_max: 0, disk_max: 1G}\nsyscalls: {allow: [raed, \"@file\"]}\n\
+                    network: {allow_domains: [10.0.0.1], dns: {proxy: {enabled: false}}}\n";
         let said = read(text).unwrap_err();
         for expected in [
             "a.yaml:1: name: ",
@@ -118,10 +118,11 @@ mod tests {
             "a.yaml:7: resources.pids_max: ",
             "a.yaml:8: syscalls.allow[0]: there is no system call \"raed\" (did you mean read?)",
             "a.yaml:8: syscalls.allow[1]: there is no group \"@file\" (did you mean @files?)",
-            "a.yaml:9: network.allow_domains: cannot be had: ",
+            "a.yaml:7: resources.disk_max: cannot be had: ",
+            "a.yaml:9: network.allow_domains[0]: must be a host name",
         ] {
             assert!(said.contains(expected), "{expected}\nin\n{said}");
         }
-        assert_eq!(said.lines().count(), 10, "{said}");
+        assert_eq!(said.lines().count(), 11, "{said}");
     }
 }

@@ -1,7 +1,8 @@
-//! One network policy on top of another: what both allow.
+//! One network policy on top of another: what both allow of what a program is held to without a packet filter. Where there is
+//! one, the rules of both are in force, and nothing has to be worked out.
 
 use crate::document::{Dns, Egress, Ingress, Network, NetworkMode, Ports, SocketKind, Sockets};
-use std::net::IpAddr;
+use zviz_network::address::Peers;
 
 /// What the default profile has where no list says otherwise.
 const SOCKETS: &[SocketKind] = &[SocketKind::Tcp, SocketKind::Udp, SocketKind::Unix, SocketKind::Netlink];
@@ -17,11 +18,11 @@ impl Network {
             (one, None) | (None, one) => one.clone(),
         };
         Network {
-            mode: [self.mode, other.mode].into_iter().flatten().min_by_key(|mode| *mode != NetworkMode::None),
+            mode: mode(self.mode, other.mode),
             allow_cidrs: None,
             allow_domains: Vec::new(),
             egress: Egress { allow: allowed, deny: joined(&self.egress.deny, &other.egress.deny) },
-            ingress: Ingress { deny_all: self.ingress.deny_all.max(other.ingress.deny_all), allow: Vec::new() },
+            ingress: Ingress { deny_all: self.ingress.deny_all.max(other.ingress.deny_all), allow: None },
             dns: Dns { allow: dns, proxy: Default::default() },
             sockets: sockets(&self.sockets, &other.sockets),
             ports: Ports {
@@ -29,6 +30,7 @@ impl Network {
                 allow_connect: ports(&self.ports.allow_connect, &other.ports.allow_connect),
                 deny_connect: joined(&self.ports.deny_connect, &other.ports.deny_connect),
             },
+            ..Network::default()
         }
     }
 
@@ -86,39 +88,28 @@ fn ports(one: &Option<Vec<Range>>, other: &Option<Vec<Range>>) -> Option<Vec<Ran
     Some(common)
 }
 
-/// Two prefixes have nothing in common, or the longer one.
 fn common(one: &[String], other: &[String]) -> Vec<String> {
+    let read =
+        |list: &[String]| -> Vec<Peers> { list.iter().filter_map(|text| text.clone().try_into().ok()).collect() };
+    let (one, other) = (read(one), read(other));
+    let both = one.iter().flat_map(|one| other.iter().filter_map(|other| one.common(other)));
     let mut found: Vec<String> = Vec::new();
-    for a in one {
-        for b in other {
-            let (Some(first), Some(second)) = (prefix(a), prefix(b)) else { continue };
-            let narrow = if first.1 >= second.1 { (a, first, second) } else { (b, second, first) };
-            let (text, inner, outer) = narrow;
-            if holds(outer, inner.0) && !found.contains(text) {
-                found.push(text.clone());
-            }
+    for text in both.map(String::from) {
+        if !found.contains(&text) {
+            found.push(text);
         }
     }
     found
 }
 
-fn prefix(text: &str) -> Option<(IpAddr, u32)> {
-    let (address, length) = text.split_once('/')?;
-    Some((address.parse().ok()?, length.parse().ok()?))
-}
-
-fn holds((network, length): (IpAddr, u32), address: IpAddr) -> bool {
-    match (network, address) {
-        (IpAddr::V4(network), IpAddr::V4(address)) => {
-            let mask = u32::MAX.checked_shl(32u32.saturating_sub(length)).unwrap_or(0);
-            network.to_bits() & mask == address.to_bits() & mask
-        }
-        (IpAddr::V6(network), IpAddr::V6(address)) => {
-            let mask = u128::MAX.checked_shl(128u32.saturating_sub(length)).unwrap_or(0);
-            network.to_bits() & mask == address.to_bits() & mask
-        }
-        _ => false,
-    }
+/// Who has a network of its own is held by more than who has the host's, and who has none by more than either.
+fn mode(one: Option<NetworkMode>, other: Option<NetworkMode>) -> Option<NetworkMode> {
+    let order = |mode: &NetworkMode| match mode {
+        NetworkMode::None => 0,
+        NetworkMode::Private | NetworkMode::Bridge | NetworkMode::Pasta => 1,
+        NetworkMode::Host | NetworkMode::AllowCidr => 2,
+    };
+    [one, other].into_iter().flatten().min_by_key(order)
 }
 
 #[cfg(test)]

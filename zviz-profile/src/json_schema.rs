@@ -39,7 +39,7 @@ fn kind(of: Kind) -> Map<String, Json> {
             json!({"type": ["string", "number"], "examples": [of.words()]})
         }
         Kind::Path => json!({"type": "string", "pattern": "^(/|~)"}),
-        Kind::Glob | Kind::Network | Kind::Host | Kind::Server | Kind::Device | Kind::Capability => {
+        Kind::Glob | Kind::Peers | Kind::Host | Kind::Server | Kind::Device | Kind::Capability => {
             json!({"type": "string", "examples": [of.words()]})
         }
         Kind::List(one) => json!({"type": ["array", "null"], "items": kind(*one)}),

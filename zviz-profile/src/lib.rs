@@ -31,4 +31,4 @@ pub use inherit::{Source, Text, read};
 pub use json_schema::json_schema;
 pub use nearest::nearest;
 pub use place::{Fault, Faults, Place};
-pub use sense::static_only;
+pub use sense::{filtered, static_only};

@@ -4,7 +4,8 @@ use crate::nearest::nearest;
 use crate::schema::Kind;
 use crate::{calls, ioctls, quantity};
 use serde_json::{Value as Json, json};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use zviz_network::address::Peers;
 
 /// Why a word cannot stand where it does.
 pub(crate) struct Wrong {
@@ -53,7 +54,10 @@ pub(crate) fn read(kind: Kind, text: &str) -> Result<Json, Wrong> {
         Kind::Cpu => cpu(text),
         Kind::Path => path(text).map(Json::from).map_err(Wrong::from),
         Kind::Glob => glob(text).map(Json::from).map_err(Wrong::from),
-        Kind::Network => network(text).map(Json::from).ok_or_else(must),
+        Kind::Peers => match Peers::try_from(text.to_owned()) {
+            Ok(peers) => Ok(json!(peers.to_string())),
+            Err(what) => Err(format!("must be {}: {what}", kind.words()).into()),
+        },
         Kind::Host => host(text).map(Json::from).ok_or_else(must),
         Kind::Server => text.parse::<SocketAddr>().map(|server| json!(server.to_string())).map_err(|_| must()),
         Kind::Port => ports(text).map(|(from, to)| json!([from, to])).ok_or_else(must),
@@ -125,17 +129,10 @@ fn glob(text: &str) -> Result<String, String> {
     }
 }
 
-fn network(text: &str) -> Option<String> {
-    let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
-    let address: IpAddr = address.parse().ok()?;
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    let length: u32 = length.map_or(Some(most), |length| length.parse().ok()).filter(|length| *length <= most)?;
-    Some(format!("{address}/{length}"))
-}
-
-fn host(text: &str) -> Option<&str> {
+/// In lower case. What ends in digits is an address, or nearly.
+fn host(text: &str) -> Option<String> {
     let (name, port) = text.rsplit_once(':').map_or((text, None), |(name, port)| (name, Some(port)));
-    if port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0)) {
+    if port.is_some_and(|port| ports(port).is_none()) {
         return None;
     }
     let name = name.strip_prefix("*.").unwrap_or(name);
@@ -143,7 +140,9 @@ fn host(text: &str) -> Option<&str> {
         (1..=63).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
-    (name.len() <= 253 && name.split('.').all(label)).then_some(text)
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let number = last.bytes().all(|byte| byte.is_ascii_digit());
+    (name.len() <= 253 && name.split('.').all(label) && !number).then(|| text.to_ascii_lowercase())
 }
 
 fn ports(text: &str) -> Option<(u16, u16)> {
@@ -189,11 +188,20 @@ mod tests {
             (Kind::Glob, "a/b", None),
             (Kind::Path, "~/.cargo", Some("\"~/.cargo\"")),
             (Kind::Path, "/a/../b", None),
-            (Kind::Network, "10.0.0.0/8", Some("\"10.0.0.0/8\"")),
-            (Kind::Network, "::1", Some("\"::1/128\"")),
-            (Kind::Network, "10.0.0.0/33", None),
+            (Kind::Peers, "10.0.0.0/8", Some("\"10.0.0.0/8\"")),
+            (Kind::Peers, "::1", Some("\"::1/128\"")),
+            (Kind::Peers, "10.0.0.0/33", None),
+            (Kind::Peers, "10.0.0.1/8", None),
+            (Kind::Peers, "tcp/10.0.0.1:5432", Some("\"tcp/10.0.0.1/32:5432\"")),
+            (Kind::Peers, "[fd00::/8]:8000-8099", Some("\"[fd00::/8]:8000-8099\"")),
+            (Kind::Peers, "icmp/10.0.0.0/8:80", None),
             (Kind::Host, "*.crates.io:443", Some("\"*.crates.io:443\"")),
+            (Kind::Host, "Crates.IO:8000-8099", Some("\"crates.io:8000-8099\"")),
             (Kind::Host, "a..b", None),
+            (Kind::Host, "10.0.0.1", None),
+            (Kind::Host, "crates.io.", None),
+            (Kind::Host, "*", None),
+            (Kind::Host, "a.*.b", None),
             (Kind::Port, "8000-8099", Some("[8000,8099]")),
             (Kind::Port, "0", None),
             (Kind::Device, "8:0", Some("[8,0]")),

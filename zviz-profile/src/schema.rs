@@ -56,8 +56,8 @@ pub enum Kind {
     Path,
     /// An absolute path in which `*` and `**` stand for others; without a slash, a name in any folder.
     Glob,
-    /// A network address with its prefix's length.
-    Network,
+    /// A network address with its prefix's length, with a protocol before it or not, with ports behind it or not.
+    Peers,
     /// The name of a host, with `*.` before it or not, with a port or not.
     Host,
     /// An address and a port.
@@ -95,7 +95,7 @@ impl Kind {
             Kind::Cpu => "processors such as 0.5, or quota and period in microseconds such as \"50000 100000\"".into(),
             Kind::Path => "an absolute path, or one that begins with ~/".into(),
             Kind::Glob => "a pattern of paths such as /work/**, or of names such as *.conf".into(),
-            Kind::Network => "a network such as 10.0.0.0/8".into(),
+            Kind::Peers => "a network such as 10.0.0.0/8, 10.0.0.0/8:443, [fd00::/8]:8000-8099, tcp/10.0.0.1:5432 or icmp/10.0.0.0/8".into(),
             Kind::Host => "a host name such as crates.io, *.example.org or example.org:443".into(),
             Kind::Server => "an address with a port such as 10.0.0.53:53".into(),
             Kind::Port => "a port such as 8080, or ports such as 8000-8099".into(),

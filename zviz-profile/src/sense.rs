@@ -1,11 +1,13 @@
 //! What is well written and cannot be meant: contradictions, and rules that can never matter.
 
+mod network;
 mod vital;
 
+pub use network::filtered;
 pub use vital::static_only;
 
 use crate::calls::expand;
-use crate::document::{Document, LsmKind, Need, NetworkMode, SocketKind};
+use crate::document::{Document, LsmKind, Need};
 use crate::place::Faults;
 
 pub(crate) fn faults(document: &Document) -> Faults {
@@ -13,7 +15,7 @@ pub(crate) fn faults(document: &Document) -> Faults {
     check.calls();
     check.faults.0.extend(vital::faults(document).0);
     check.files();
-    check.network();
+    check.faults.0.extend(network::faults(document).0);
     check.limits();
     check.rest();
     check.faults
@@ -119,50 +121,6 @@ impl Check<'_> {
                         format!("{path} is made by the runtime and cannot be shared"),
                     );
                 }
-            }
-        }
-    }
-
-    fn network(&mut self) {
-        let network = self.document.network.clone();
-        let none = network.mode.is_none_or(|mode| mode == NetworkMode::None);
-        let ways_out = [
-            ("network.allow_cidrs", network.allow_cidrs.is_some()),
-            ("network.egress.allow", network.egress.allow.is_some()),
-        ];
-        for (key, given) in ways_out {
-            if given && network.mode == Some(NetworkMode::None) {
-                self.fault(key, "nothing can be reached with network.mode none");
-            }
-        }
-        if network.mode == Some(NetworkMode::AllowCidr)
-            && network.allow_cidrs.is_none()
-            && network.egress.allow.is_none()
-        {
-            self.fault("network.mode", "allow-cidr needs network.allow_cidrs");
-        }
-        if none && network.dns.allow == Some(true) && network.mode.is_some() {
-            self.fault("network.dns.allow", "nobody can be asked with network.mode none");
-        }
-        for (i, kind) in network.sockets.allow.iter().flatten().enumerate() {
-            let key = format!("network.sockets.allow[{i}]");
-            if network.sockets.deny.contains(kind) {
-                self.fault(&key, "is denied by network.sockets.deny");
-            }
-            if matches!(kind, SocketKind::Raw | SocketKind::Packet | SocketKind::Vsock) {
-                self.fault(&key, "is not for the inside: what programs get is tcp, udp, unix, icmp and netlink");
-            }
-        }
-        if network.ingress.deny_all == Some(true) && network.ports.allow_bind.is_some() {
-            self.fault("network.ports.allow_bind", "nobody could connect: network.ingress.deny_all");
-        }
-        let overlap = |(from, to): (u16, u16)| {
-            let whole = |other: &(u16, u16)| other.0 <= from && to <= other.1;
-            network.ports.deny_connect.iter().any(whole)
-        };
-        for (i, ports) in network.ports.allow_connect.iter().flatten().enumerate() {
-            if overlap(*ports) {
-                self.fault(&format!("network.ports.allow_connect[{i}]"), "is denied by network.ports.deny_connect");
             }
         }
     }

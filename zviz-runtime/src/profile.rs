@@ -9,11 +9,13 @@ pub mod files;
 pub mod find;
 pub mod limits;
 pub mod lower;
+pub mod packets;
 
 pub use built_in::BUILT_IN;
 pub use bundle::Rules;
 pub use files::{Files as FileRules, Ports};
 pub use limits::Limits;
+pub use packets::Packets;
 
 use crate::plan::{Backend, Note};
 use serde::{Deserialize, Serialize};
@@ -56,6 +58,9 @@ pub struct Profile {
     /// The network; none where the spec, or a flag, decides alone.
     #[serde(default)]
     pub network: Option<Network>,
+    /// What packets may go out and come in, where it is a network of the container's own.
+    #[serde(default)]
+    pub packets: Option<Packets>,
     /// What the host must have.
     #[serde(default)]
     pub requirements: Requirements,
@@ -110,6 +115,12 @@ pub enum Network {
     None,
     /// The host's.
     Host,
+    /// One of its own, at a bridge of the host.
+    Bridge,
+    /// One of its own, by pasta(1).
+    Pasta,
+    /// Whichever of the two the caller can have.
+    Private,
 }
 
 impl Profile {
@@ -128,6 +139,7 @@ impl Profile {
             ports: Ports::default(),
             limits: Limits::default(),
             network: None,
+            packets: None,
             requirements: Requirements::default(),
             apparmor: None,
             selinux: None,

@@ -49,6 +49,7 @@ const VALUES: &[(&str, &str)] = &[
     ("lsm.profile", "lsm: {type: apparmor, profile: a}"),
     ("lsm.profile", "lsm: {type: selinux, profile: a}"),
     ("network.mode", "network: {mode: none}"),
+    ("network.mode", "network: {mode: private}"),
     ("network.allow_cidrs", "network: {allow_cidrs: [10.0.0.0/8]}"),
     ("network.egress.allow", "network: {egress: {allow: [10.0.0.0/8]}}"),
     ("network.egress.deny", "network: {egress: {deny: [10.0.0.0/8]}}"),
@@ -61,8 +62,11 @@ const VALUES: &[(&str, &str)] = &[
     ("network.ports.deny_connect", "network: {ports: {deny_connect: [80]}}"),
     ("network.allow_domains", "network: {allow_domains: [a.example]}"),
     ("network.ingress.allow", "network: {ingress: {allow: [10.0.0.0/8]}}"),
+    ("network.connections_max", "network: {connections_max: 7}"),
+    ("network.connections_rate", "network: {connections_rate: 7}"),
+    ("network.log", "network: {log: denied}"),
     ("network.dns.proxy.enabled", "network: {dns: {proxy: {enabled: true}}}"),
-    ("network.dns.proxy.upstream", "network: {dns: {proxy: {upstream: \"10.0.0.53:53\"}}}"),
+    ("network.dns.proxy.upstream", "network: {dns: {proxy: {enabled: true, upstream: \"10.0.0.53:53\"}}}"),
     ("resources.memory_max", "resources: {memory_max: 1G}"),
     ("resources.memory_swap_max", "resources: {memory_max: 1G, memory_swap_max: 2G}"),
     ("resources.memory_high", "resources: {memory_high: 1G}"),
@@ -112,6 +116,7 @@ fn profile(text: &str) -> Result<Profile, String> {
     let mut profile = lower(&document, &Context::default()).map_err(|faults| faults.to_string())?;
     // Where a limit is written is said, and limits nothing.
     profile.limits.places.clear();
+    profile.packets.iter_mut().for_each(|packets| packets.origins.clear());
     Ok(profile)
 }
 

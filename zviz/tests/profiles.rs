@@ -216,8 +216,14 @@ fn what_is_wrong_with_a_profile_is_told_and_leaves_nothing() {
             ("resources: {memory_max: 5Q}\n", "own.yaml:1: resources.memory_max: unknown unit"),
             ("syscalls: {broker: [getpid]}\n", "own.yaml:1: syscalls.broker[0]: the broker cannot answer getpid"),
             ("syscalls: {broker: [mount]}\n", "own.yaml:1: syscalls.broker: mounts are for sandboxes inside"),
-            ("network: {ingress: {deny_all: true}}\n", "own.yaml:1: network.ingress.deny_all: who listens"),
-            ("network: {allow_domains: [crates.io]}\n", "own.yaml:1: network.allow_domains: cannot be had"),
+            (
+                "network: {mode: host, ingress: {deny_all: true}}\n",
+                "own.yaml:1: network.ingress.deny_all: only the packet",
+            ),
+            (
+                "network: {mode: host, allow_domains: [a.b]}\n",
+                "own.yaml:1: network.allow_domains: only the packet filter",
+            ),
             ("lsm: {type: apparmor, profile: nobody}\n", "no AppArmor"),
             ("lsm: {type: apparmor}\n", "no AppArmor"),
             ("requirements: {lsm: required}\n", "requirements.lsm: neither an AppArmor profile"),

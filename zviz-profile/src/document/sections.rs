@@ -138,6 +138,9 @@ pub struct Network {
     pub dns: Dns,
     pub sockets: Sockets,
     pub ports: Ports,
+    pub connections_max: Option<u32>,
+    pub connections_rate: Option<u32>,
+    pub log: Option<ConnectionLog>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,6 +149,17 @@ pub enum NetworkMode {
     None,
     Host,
     AllowCidr,
+    Bridge,
+    Pasta,
+    Private,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConnectionLog {
+    None,
+    Denied,
+    All,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,7 +173,7 @@ pub struct Egress {
 #[serde(deny_unknown_fields, default)]
 pub struct Ingress {
     pub deny_all: Option<bool>,
-    pub allow: Vec<String>,
+    pub allow: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -23,7 +23,7 @@ const PATHS: Kind = Kind::List(&Kind::Path);
 const GLOBS: Kind = Kind::List(&Kind::Glob);
 const CALLS: Kind = Kind::List(&Kind::Call);
 const CAPABILITIES: Kind = Kind::List(&Kind::Capability);
-const NETWORKS: Kind = Kind::List(&Kind::Network);
+const NETWORKS: Kind = Kind::List(&Kind::Peers);
 const PORTS: Kind = Kind::List(&Kind::Port);
 /// What is written in a file of ten years ago is still read then.
 pub(crate) const VERSIONS: Kind = Kind::Word(&["1.0", "1", "0.1"]);
@@ -111,38 +111,41 @@ const LSM: &[Key] = &[
 
 #[rustfmt::skip]
 const NETWORK: &[Key] = &[
-    key("mode", Kind::Word(&["none", "host", "allow-cidr"]), "namespaces", "no network but a loopback device, or the host's; allow-cidr is the host's within allow_cidrs"),
-    key("allow_cidrs", NETWORKS, "broker", "networks that may be reached, and no others"),
-    refused("allow_domains", Kind::List(&Kind::Host), "there is no resolver that could hold a program to names; allow_cidrs names networks", "hosts that may be reached by name"),
+    key("mode", Kind::Word(&["none", "host", "allow-cidr", "bridge", "pasta", "private"]), "namespaces", "no network but a loopback device; the host's; allow-cidr is the host's within allow_cidrs; one of its own at a bridge of the host (root's) or by pasta (ordinary users'); private is whichever of the two the caller can have"),
+    key("allow_cidrs", NETWORKS, "nftables, broker", "networks that may be reached, and no others"),
+    key("allow_domains", Kind::List(&Kind::Host), "nftables, resolver", "hosts that may be reached by name, and no others"),
     holds("egress", Kind::Map(EGRESS), "connections to the outside; what is denied is denied whatever is allowed"),
     holds("ingress", Kind::Map(INGRESS), "connections from the outside"),
     holds("dns", Kind::Map(DNS), "names"),
     holds("sockets", Kind::Map(SOCKETS), "kinds of sockets"),
     holds("ports", Kind::Map(PORT), "TCP ports"),
+    key("connections_max", Kind::Count(1, 1 << 24), "nftables", "connections to the outside at a time"),
+    key("connections_rate", Kind::Count(1, 1_000_000), "nftables", "new connections to the outside in a second"),
+    key("log", Kind::Word(&["none", "denied", "all"]), "nftables", "which connections are reported: none, those that are refused, or those that are let through as well"),
 ];
 
 #[rustfmt::skip]
 const EGRESS: &[Key] = &[
-    key("allow", NETWORKS, "broker", "networks that may be reached, and no others"),
-    key("deny", NETWORKS, "broker", "networks that may not; 0.0.0.0/0 beside `allow` says what holds anyway"),
+    key("allow", NETWORKS, "nftables, broker", "networks that may be reached, and no others"),
+    key("deny", NETWORKS, "nftables, broker", "networks that may not; 0.0.0.0/0 beside `allow` says what holds anyway"),
 ];
 
 #[rustfmt::skip]
 const INGRESS: &[Key] = &[
-    key("deny_all", Kind::Flag, "namespaces", "nobody connects: there is no network, as mode: none says"),
-    refused("allow", NETWORKS, "who connects can only be told apart by a packet filter of the container's own network", "networks that may connect"),
+    key("deny_all", Kind::Flag, "namespaces, nftables", "nobody connects, but to published ports"),
+    key("allow", NETWORKS, "nftables", "networks that may connect, and no others; ports are the container's"),
 ];
 
 #[rustfmt::skip]
 const DNS: &[Key] = &[
-    key("allow", Kind::Flag, "broker", "whether port 53 may be reached"),
-    holds("proxy", Kind::Map(PROXY), "a resolver of zviz's own"),
+    key("allow", Kind::Flag, "nftables, broker", "whether port 53 may be reached"),
+    holds("proxy", Kind::Map(PROXY), "a resolver of zviz's own, in the container's network; there is one with allow_domains, too"),
 ];
 
 #[rustfmt::skip]
 const PROXY: &[Key] = &[
-    refused("enabled", Kind::Flag, "there is no resolver of zviz's own yet", "whether there is one"),
-    refused("upstream", Kind::Server, "there is no resolver of zviz's own yet", "whom it asks"),
+    key("enabled", Kind::Flag, "resolver", "whether there is one"),
+    key("upstream", Kind::Server, "resolver", "whom it asks, from outside; without it whom the host asks"),
 ];
 
 const SOCKET: Kind = Kind::List(&Kind::Word(&["tcp", "udp", "unix", "netlink", "icmp", "raw", "packet", "vsock"]));
@@ -157,7 +160,7 @@ const SOCKETS: &[Key] = &[
 const PORT: &[Key] = &[
     key("allow_bind", PORTS, "landlock", "TCP ports that may be listened at, and no others"),
     key("allow_connect", PORTS, "landlock", "TCP ports that may be connected to, and no others"),
-    key("deny_connect", PORTS, "broker", "TCP and UDP ports that may not be reached"),
+    key("deny_connect", PORTS, "nftables, broker", "TCP and UDP ports that may not be reached"),
 ];
 
 #[rustfmt::skip]

@@ -41,4 +41,14 @@ pub(super) fn check(input: Input, plan: &Plan, problems: &mut Problems) {
         let what = "none is required, and the container is given one: linux.namespaces needs one of type network without a path";
         problems.add(at("network.mode"), what);
     }
+    if matches!(plan.namespaces.net, Net::Host) && !without {
+        let own = matches!(profile.network, Some(Network::Bridge | Network::Pasta | Network::Private));
+        let mode = own.then_some("network.mode").into_iter();
+        let keys = mode.chain(profile.packets.iter().flat_map(|packets| packets.only.iter().map(String::as_str)));
+        for key in keys {
+            let what = "needs a network of the container's own (--net private; linux.namespaces with one of type network), \
+                        and it is given the host's";
+            problems.add(at(key), what);
+        }
+    }
 }

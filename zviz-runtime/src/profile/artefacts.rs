@@ -3,6 +3,8 @@
 //! ```text
 //! NAME.bpf            the seccomp program, as seccomp(2) takes it
 //! NAME.broker.json    what the broker is told
+//! NAME.nft            rules for packets, as nft(8) takes them, where the network is one of the container's own. Who runs it adds
+//!                     what only a host knows: its own addresses, nameservers, published ports
 //! NAME.apparmor       the AppArmor profile, as apparmor_parser(8) takes it
 //! NAME.manifest.json  the texts it was made of and what each file is, by hash; the whole profile; each rule with its line, what
 //!                     enforces it, and where that is
@@ -18,12 +20,13 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use zviz_network::rules::{TABLE_PREFIX, inside};
 use zviz_profile::Text;
 use zviz_profile::schema::{Does, leaves};
 use zviz_seccomp::{Arch, Policy, Program, compile, policy_with};
 
 /// The form of the manifest that this version writes and reads.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// The longest file that is read back.
 const LONGEST: u64 = 8 << 20;
 /// The end of a manifest's name.
@@ -137,6 +140,10 @@ pub fn make(search: &Search, name: &str, context: &Context) -> Result<Compiled, 
     if profile.apparmor == Some(Wanted::Generated) {
         files.push((format!("{name}.apparmor"), generate(&profile).text.into_bytes()));
     }
+    if let Some(packets) = &profile.packets {
+        let rules = inside(&packets.policies, &format!("{TABLE_PREFIX}{name}"));
+        files.push((format!("{name}.nft"), rules.to_string().into_bytes()));
+    }
     let artefacts: Vec<Hashed> = files.iter().map(|(file, bytes)| hashed(file, bytes)).collect();
     let known = leaves();
     let rule = |(key, value, place): (String, &str, &zviz_profile::Place)| {
@@ -151,7 +158,12 @@ pub fn make(search: &Search, name: &str, context: &Context) -> Result<Compiled, 
         let own = |key: &str| APPARMOR.iter().any(|of| key.starts_with(of));
         let file = format!("{name}.apparmor");
         let apparmor = (own(&key) && files.iter().any(|(known, _)| *known == file)).then_some(file);
-        let artefacts = of("seccomp", "bpf").into_iter().chain(of("broker", "broker.json")).chain(apparmor).collect();
+        let artefacts = of("seccomp", "bpf")
+            .into_iter()
+            .chain(of("broker", "broker.json"))
+            .chain(of("nftables", "nft"))
+            .chain(apparmor)
+            .collect();
         let place = format!("{}:{}", base_name(&place.file), place.line);
         Rule { place, value: value.to_owned(), by: by.to_owned(), artefacts, key }
     };
@@ -365,7 +377,7 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
         assert!(load(folder.path(), None).is_err());
         let manifest = folder.path().join("virtualised.manifest.json");
-        let text = fs::read_to_string(&manifest).unwrap().replace("\"format\": 2", "\"format\": 3");
+        let text = fs::read_to_string(&manifest).unwrap().replace("\"format\": 3", "\"format\": 2");
         fs::write(&manifest, text).unwrap();
         assert!(load(folder.path(), None).unwrap_err().contains("compile it again"));
     }

@@ -5,7 +5,7 @@ use super::annotations::{Annotations, NO_NETWORK, PREFIX};
 use super::artefacts::Hashed;
 use super::find::{HOST, Search, read};
 use super::lower::{Context, lower};
-use super::{Ports, Profile};
+use super::{Network, Packets, Ports, Profile};
 use crate::plan::Problems;
 use crate::spec::Spec;
 use std::collections::BTreeMap;
@@ -107,17 +107,22 @@ impl Rules {
             (Some(name), Some(network)) => {
                 let (mut document, mut texts) = search.document_of(name).map_err(wrong)?;
                 let (on_top, more) = self.network(network, &search).map_err(of_network)?;
+                let of =
+                    |document: &Document| lower(document, context).map_err(|faults| of_network(faults.to_string()));
+                let packets = both(of(&document)?.packets, of(&on_top)?.packets);
                 document.network = document.network.within(&on_top.network);
                 texts.extend(more);
-                let lowered = lower(&document, context).map_err(|faults| of_network(faults.to_string()))?;
-                Profile { texts, ..lowered }
+                let lowered = of(&document)?;
+                // Without a network there are no packets.
+                let packets = packets.filter(|_| lowered.network != Some(Network::None));
+                Profile { texts, packets, ..lowered }
             }
             (None, Some(network)) => {
                 let (only, texts) = self.network(network, &search).map_err(of_network)?;
                 let lowered = lower(&only, context).map_err(|faults| of_network(faults.to_string()))?;
-                let Profile { name, broker, calls, ports, network, notes, .. } = lowered;
+                let Profile { name, broker, calls, ports, network, packets, notes, .. } = lowered;
                 let landlock = ports != Ports::default();
-                let taken = Profile { name, broker, calls, ports, network, notes, texts, ..Profile::none() };
+                let taken = Profile { name, broker, calls, ports, network, packets, notes, texts, ..Profile::none() };
                 Profile { landlock, seccomp: true, ..taken }
             }
         };
@@ -196,6 +201,14 @@ impl Rules {
             None => problems
                 .add("annotations[zviz.io/audit]", format!("the host does not say where ({CONFIG}: audit.file)")),
         }
+    }
+}
+
+/// What both let through, where both say something.
+fn both(one: Option<Packets>, other: Option<Packets>) -> Option<Packets> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.and(other)),
+        (one, other) => one.or(other),
     }
 }
 

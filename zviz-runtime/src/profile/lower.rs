@@ -2,6 +2,7 @@
 
 mod broker;
 mod network;
+mod packets;
 
 use super::apparmor::Wanted;
 use super::{Limits, Network, Profile, Requirements, files, limits};
@@ -29,6 +30,7 @@ pub fn lower(document: &Document, context: &Context) -> Result<Profile, Faults> 
     let files = lowering.files();
     let calls = lowering.calls();
     let broker = lowering.broker();
+    let packets = lowering.packets();
     let keep = lowering.mask("capabilities.keep", &document.capabilities.keep);
     let dropped = lowering.mask("capabilities.bounding.drop", &document.capabilities.bounding.drop);
     let all = if document.capabilities.drop_all == Some(false) { u64::MAX } else { keep };
@@ -52,7 +54,11 @@ pub fn lower(document: &Document, context: &Context) -> Result<Profile, Faults> 
         network: document.network.mode.map(|mode| match mode {
             NetworkMode::None => Network::None,
             NetworkMode::Host | NetworkMode::AllowCidr => Network::Host,
+            NetworkMode::Bridge => Network::Bridge,
+            NetworkMode::Pasta => Network::Pasta,
+            NetworkMode::Private => Network::Private,
         }),
+        packets,
         requirements: lowering.requirements(),
         apparmor: apparmor(&document.lsm),
         selinux: document.lsm.profile.clone().filter(|_| document.lsm.kind == Some(LsmKind::Selinux)),

@@ -26,6 +26,10 @@ const MOUNTED: &str = "zviz/tests/broker/keys.rs::mounts_are_of_the_listed_types
 const CALLED: &str = "zviz/tests/broker/keys.rs::the_kernel_is_called_what_the_profile_says";
 const OUTPUT: &str = "zviz/tests/ledger.rs::output_ends_where_it_is_to";
 const GENERATED: &str = "zviz/tests/apparmor.rs::ways_out_are_denied_and_the_kernel_says_so";
+const NAMED: &str = "zviz-runtime/src/profile/lower/packets/tests.rs::names_open_their_addresses_at_their_ports";
+const INGRESS: &str = "zviz-runtime/src/profile/lower/packets/tests.rs::who_comes_in";
+const RESOLVER: &str = "zviz-runtime/src/profile/lower/packets/tests.rs::who_may_be_asked_for_names";
+const RATES: &str = "zviz-runtime/src/profile/lower/packets/tests.rs::so_many_at_a_time_and_in_a_second";
 const LABELLED: &str = "zviz/tests/selinux.rs::a_label_of_a_profile_is_in_force";
 
 #[rustfmt::skip]
@@ -61,14 +65,17 @@ const TESTED: &[(&str, &[&str])] = &[
     ("lsm.profile", &[LABELLED, WRONG]),
     ("network.mode", &[TAKES]),
     ("network.allow_cidrs", &[TAKES]),
-    ("network.allow_domains", &[REFUSED, WRONG]),
+    ("network.allow_domains", &[NAMED, WRONG]),
     ("network.egress.allow", &[TAKES]),
     ("network.egress.deny", &[TAKES]),
-    ("network.ingress.deny_all", &["zviz/tests/profiles.rs::nobody_connects_where_there_is_no_network", WRONG]),
-    ("network.ingress.allow", &[REFUSED]),
+    ("network.ingress.deny_all", &["zviz/tests/profiles.rs::nobody_connects_where_there_is_no_network", INGRESS]),
+    ("network.ingress.allow", &[INGRESS]),
     ("network.dns.allow", &[TAKES]),
-    ("network.dns.proxy.enabled", &[REFUSED]),
-    ("network.dns.proxy.upstream", &[REFUSED]),
+    ("network.dns.proxy.enabled", &[RESOLVER]),
+    ("network.dns.proxy.upstream", &[RESOLVER]),
+    ("network.connections_max", &[RATES]),
+    ("network.connections_rate", &[RATES]),
+    ("network.log", &["zviz-runtime/src/profile/lower/packets/tests.rs::reports_are_of_what_log_says"]),
     ("network.sockets.allow", &[TAKES]),
     ("network.sockets.deny", &[TAKES]),
     ("network.ports.allow_bind", &[TAKES, LEAVES]),

@@ -25,6 +25,9 @@ const KERNEL: &[(&[&str], &str)] = &[
     ),
 ];
 
+/// Calls that rules about sockets answer.
+const SOCKETS: &[&str] = &["connect", "bind", "sendto", "sendmsg", "sendmmsg"];
+
 /// Seven weeks at most, which nobody waits for.
 fn milliseconds(time: u64) -> u32 {
     u32::try_from(time).unwrap_or(u32::MAX)
@@ -35,7 +38,7 @@ type Origins = BTreeMap<String, String>;
 
 impl Lowering<'_> {
     /// A key with its file and line.
-    fn origin(&self, key: &str) -> String {
+    pub(super) fn origin(&self, key: &str) -> String {
         let place = self.document.place(key).map(ToString::to_string).unwrap_or_default();
         format!("{place}: {key}")
     }
@@ -57,7 +60,7 @@ impl Lowering<'_> {
             ..Policy::default()
         };
         policy.files = self.rules(has(&["open", "openat", "openat2", "creat"]), &mut policy.origins);
-        policy.sockets = self.ways(has(&["connect", "bind", "sendto", "sendmsg", "sendmmsg"]), &mut policy.origins);
+        policy.sockets = self.ways(has(SOCKETS), &mut policy.origins);
         if has(&["uname"]) {
             let plain = Uname::plain();
             let (release, version) = (given.uname.release, given.uname.version);
@@ -138,6 +141,17 @@ impl Lowering<'_> {
         let default = if full { Verdict::Audit } else { Verdict::Allow };
         let only_allows = rules.iter().all(|rule| rule.verdict == Verdict::Allow);
         (asked || !only_allows).then_some(Files { rules, default, ..Files::default() })
+    }
+
+    /// The broker's rules about sockets where a packet filter holds the program to what is said of the network.
+    pub(super) fn sockets_beside(&mut self) -> Option<Sockets> {
+        let named = self.paths("broker.unix_sockets", &self.document.broker.unix_sockets.clone());
+        (self.asks_about_sockets() || !named.is_empty()).then(|| super::network::open(&named))
+    }
+
+    fn asks_about_sockets(&self) -> bool {
+        let calls = self.document.syscalls.broker.iter().flat_map(|name| expand(name));
+        calls.into_iter().any(|call| SOCKETS.contains(&call))
     }
 
     fn pace(&self) -> Pace {

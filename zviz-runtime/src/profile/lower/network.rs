@@ -1,6 +1,7 @@
 //! Where may be connected to: `network` as rules for the broker.
 
-use zviz_broker::policy::network::{Network as Range, Ports};
+use super::packets::{own, packets_only};
+use zviz_broker::policy::network::{Network as Range, Peers, Ports};
 use zviz_broker::policy::sockets::{Internet, Place, Rule, Sockets, Verdict};
 use zviz_profile::{Network, NetworkMode};
 
@@ -13,13 +14,9 @@ const DNS: &str = "53";
 
 /// The rules, if the profile has any that matter.
 pub(super) fn ways(given: &Network, named: &[String]) -> Result<Option<(Sockets, Vec<&'static str>)>, Fault> {
-    if given.mode == Some(NetworkMode::None) {
-        // There is nowhere to go.
+    if given.mode == Some(NetworkMode::None) || own(given.mode) || packets_only(given) {
+        // There is nowhere to go, or a packet filter holds the program to it.
         return Ok(None);
-    }
-    if given.ingress.deny_all == Some(true) {
-        let what = "who listens can only be kept from being reached where there is no network: network.mode none";
-        return Err(("network.ingress.deny_all", what.into()));
     }
     let lists = [&given.allow_cidrs, &given.egress.allow];
     let allowed: Option<Vec<String>> =
@@ -35,9 +32,13 @@ pub(super) fn ways(given: &Network, named: &[String]) -> Result<Option<(Sockets,
     };
     // Beside a list of what is allowed, that all else is denied goes without saying.
     let denied = given.egress.deny.iter().filter(|range| allowed.is_none() || !ALL.contains(&range.as_str()));
-    let denied: Vec<String> = denied.cloned().collect();
+    let (denied, narrow) = apart(denied, "network.egress.deny")?;
     if !denied.is_empty() {
         connect.push(Rule::Deny(net(&denied, Vec::new(), "network.egress.deny")?));
+        keys.push("network.egress.deny");
+    }
+    for place in narrow {
+        connect.push(Rule::Deny(place));
         keys.push("network.egress.deny");
     }
     let ports =
@@ -58,8 +59,15 @@ pub(super) fn ways(given: &Network, named: &[String]) -> Result<Option<(Sockets,
         // No range is any: an empty list allows nothing.
         Some(ranges) if ranges.is_empty() => {}
         Some(ranges) => {
-            connect.push(Rule::Allow(net(ranges, Vec::new(), key)?));
-            keys.push(key);
+            let (ranges, narrow) = apart(ranges.iter(), key)?;
+            if !ranges.is_empty() {
+                connect.push(Rule::Allow(net(&ranges, Vec::new(), key)?));
+                keys.push(key);
+            }
+            for place in narrow {
+                connect.push(Rule::Allow(place));
+                keys.push(key);
+            }
         }
         None => connect.push(Rule::Allow(Place::Net(Internet::default()))),
     }
@@ -67,6 +75,19 @@ pub(super) fn ways(given: &Network, named: &[String]) -> Result<Option<(Sockets,
     let unix = open.connect.into_iter().filter(|rule| !matches!(rule.place(), Place::Net(_)));
     connect.extend(unix);
     Ok(Some((Sockets { connect, bind: open.bind, otherwise: Verdict::Deny }, keys)))
+}
+
+/// Networks alone, and those with ports, which need a rule each.
+fn apart<'t>(texts: impl Iterator<Item = &'t String>, key: &'static str) -> Result<(Vec<String>, Vec<Place>), Fault> {
+    let (mut plain, mut narrow) = (Vec::new(), Vec::new());
+    for text in texts {
+        let peers = Peers::try_from(text.clone()).map_err(|what| (key, what))?;
+        match peers.ports {
+            None => plain.push(text.clone()),
+            Some(ports) => narrow.push(Place::Net(Internet { within: vec![peers.network], ports: vec![ports] })),
+        }
+    }
+    Ok((plain, narrow))
 }
 
 /// The key of the list beside which all else is denied.
@@ -126,6 +147,39 @@ mod tests {
             r#"{"allow":{"below":"/"}}"#,
         ];
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn networks_with_ports_have_a_rule_each() {
+        let network = given(|network| {
+            network.allow_cidrs = Some(vec!["10.0.0.0/8".into(), "192.0.2.0/24:443".into(), "[fd00::/8]:1-9".into()]);
+            network.egress.deny = vec!["10.0.0.1/32:22".into()];
+        });
+        let (sockets, keys) = ways(&network, &[]).unwrap().unwrap();
+        let [deny, allow] = ["network.egress.deny", "network.allow_cidrs"];
+        assert_eq!(keys, [deny, allow, allow, allow]);
+        let text: Vec<String> = sockets.connect.iter().map(|rule| serde_json::to_string(rule).unwrap()).collect();
+        let expected = [
+            r#"{"deny":{"net":{"in":["10.0.0.1/32"],"ports":["22"]}}}"#,
+            r#"{"allow":{"net":{"in":["10.0.0.0/8"],"ports":[]}}}"#,
+            r#"{"allow":{"net":{"in":["192.0.2.0/24"],"ports":["443"]}}}"#,
+            r#"{"allow":{"net":{"in":["fd00::/8"],"ports":["1-9"]}}}"#,
+            r#"{"allow":{"below":"/"}}"#,
+        ];
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_a_packet_filter_holds_needs_no_rules() {
+        let names = given(|network| {
+            (network.mode, network.allow_cidrs) = (None, Some(vec!["10.0.0.0/8".into()]));
+            network.allow_domains = vec!["crates.io".into()];
+        });
+        assert_eq!(ways(&names, &[]), Ok(None));
+        let private = given(|network| {
+            (network.mode, network.allow_cidrs) = (Some(NetworkMode::Private), Some(vec!["10.0.0.0/8".into()]));
+        });
+        assert_eq!(ways(&private, &[]), Ok(None));
     }
 
     #[test]
