@@ -179,6 +179,7 @@ fn the_table_of_keys_is_the_programs() {
     let table = Command::new(ZVIZ).args(["profile", "keys"]).output().unwrap().stdout;
     let table = String::from_utf8(table).unwrap();
     assert!(document.ends_with(&table), "docs/profiles.md ends with this table:\n{table}");
+    let document = document + &fs::read_to_string(root().join("docs/network.md")).unwrap();
     let examples = document.split("```yaml\n").skip(1).filter_map(|rest| rest.split("\n```").next());
     let folder = tempfile::tempdir().unwrap();
     for (i, example) in examples.enumerate() {

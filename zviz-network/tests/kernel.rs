@@ -1,0 +1,287 @@
+//! The kernel does to packets what the interpreter says it does. As root: a test runs itself again in a network namespace of its
+//! own, whose device leads to a namespace where nobody answers, or where one server does.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod policies;
+
+use policies::{network, packet, policy, world};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use zviz_network::policy::{Named, Policy, Verdict};
+use zviz_network::rules::decide::{Packet, State, World, decide};
+use zviz_network::rules::{Action, Hook, Ruleset, inside};
+
+const ROLE: &str = "ZVIZ_TEST_NAMESPACE";
+const ECHO: &str = "ZVIZ_TEST_ECHO";
+const OWN: [&str; 2] = ["10.213.4.2", "fd00::2"];
+const SERVER: &str = "192.0.2.7:80";
+/// No answer comes from where there is nobody.
+const PATIENCE: Duration = Duration::from_millis(60);
+
+/// The same test in a namespace of its own.
+fn apart(test: &str, inside: impl FnOnce()) {
+    if std::env::var_os(ROLE).is_some() {
+        return inside();
+    }
+    let has = |program: &str| {
+        Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+    };
+    let able =
+        Command::new("unshare").args(["--net", "nft", "add", "table", "inet", "probe"]).stderr(Stdio::null()).status();
+    if !able.is_ok_and(|status| status.success()) || !has("ip") || !has("nsenter") {
+        eprintln!("skipped: needs root, unshare(1), nsenter(1), ip(8), nft(8) and nf_tables in the kernel");
+        return;
+    }
+    let own = std::env::current_exe().unwrap();
+    let again =
+        Command::new("unshare").arg("--net").arg(own).args(["--exact", test, "--nocapture"]).env(ROLE, test).output();
+    let again = again.unwrap();
+    let said = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    assert!(again.status.success(), "{}{}", said(&again.stdout), said(&again.stderr));
+}
+
+fn run(words: &str) -> String {
+    let words: Vec<&str> = words.split(' ').collect();
+    let output = Command::new(words[0]).args(&words[1..]).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The namespace at the other end, as long as this lives.
+struct Far(Child);
+
+impl Far {
+    fn new(role: Option<&str>) -> Far {
+        let own = std::env::current_exe().unwrap();
+        let mut command = Command::new("unshare");
+        command.arg("--net").env_remove(ROLE).stdin(Stdio::null());
+        match role {
+            None => command.args(["sleep", "600"]),
+            Some(role) => command
+                .arg(own)
+                .args(["--exact", role, "--ignored", "--nocapture"])
+                .env(ECHO, "1")
+                .stdout(Stdio::null()),
+        };
+        let far = Far(command.spawn().unwrap());
+        let space = || std::fs::read_link(format!("/proc/{}/ns/net", far.0.id())).unwrap();
+        let ours = std::fs::read_link("/proc/self/ns/net").unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        while space() == ours {
+            assert!(Instant::now() < until, "no namespace");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        run("ip link set lo up");
+        run(&format!("ip link add eth0 type veth peer name far0 netns {}", far.0.id()));
+        run("ip link set eth0 up");
+        run(&far.there("ip link set far0 up"));
+        run(&format!("ip addr add {}/32 dev eth0", OWN[0]));
+        run(&format!("ip -6 addr add {}/128 dev eth0 nodad", OWN[1]));
+        run("ip route add default dev eth0");
+        run("ip -6 route add default dev eth0");
+        far
+    }
+
+    fn there(&self, words: &str) -> String {
+        format!("nsenter --net=/proc/{}/ns/net {words}", self.0.id())
+    }
+}
+
+impl Drop for Far {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn load(ruleset: &Ruleset) {
+    let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    nft.stdin.take().unwrap().write_all(ruleset.to_string().as_bytes()).unwrap();
+    assert!(nft.wait().unwrap().success());
+}
+
+/// The counters of what goes out: a rule's place, its comment, its packets.
+fn counters() -> BTreeMap<usize, (String, u64)> {
+    let mut counters = BTreeMap::new();
+    let mut chain = String::new();
+    for (at, line) in run("nft list table inet zviz-test").lines().enumerate() {
+        if let Some(name) = line.trim().strip_prefix("chain ") {
+            chain = name.trim_end_matches(" {").to_owned();
+        }
+        let count = line.split("counter packets ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+        let comment = line.split("comment \"").nth(1).map(|rest| rest.trim_end_matches('"').to_owned());
+        if let (Some(count), Some(comment), "output" | "names") = (count, comment, chain.as_str()) {
+            counters.insert(at, (comment, count));
+        }
+    }
+    counters
+}
+
+/// Sends the beginning of something, and gives the rules that have counted it.
+fn sent(packet: &Packet) -> BTreeSet<String> {
+    let before = counters();
+    let to = SocketAddr::new(packet.destination, packet.port.unwrap_or(0));
+    match packet.protocol {
+        6 => drop(TcpStream::connect_timeout(&to, PATIENCE)),
+        17 => {
+            let any: SocketAddr = if to.is_ipv4() { "0.0.0.0:0".parse().unwrap() } else { "[::]:0".parse().unwrap() };
+            let socket = UdpSocket::bind(any).unwrap();
+            socket.set_broadcast(true).unwrap();
+            // In several fragments: rules see it whole.
+            let _ = socket.send_to(&[0; 4000], to);
+        }
+        _ => {
+            let family = if to.is_ipv4() { "-4" } else { "-6" };
+            let ping = Command::new("ping").args([family, "-c", "1", "-W", "0.1", &to.ip().to_string()]).output();
+            drop(ping.unwrap());
+        }
+    }
+    let after = counters().into_iter().filter(|(at, (_, count))| before[at].1 < *count);
+    after.map(|(_, (comment, _))| comment).collect()
+}
+
+/// What the interpreter says has counted it.
+fn decided(ruleset: &Ruleset, packet: &Packet, world: &World) -> BTreeSet<String> {
+    let decision = decide(ruleset, Hook::Output, packet, world);
+    let counts = |comment: &String| {
+        let rules = ruleset.chains.iter().flat_map(|chain| &chain.rules);
+        rules.into_iter().any(|rule| rule.comment.as_ref() == Some(comment) && rule.actions.contains(&Action::Count))
+    };
+    let turned = (decision.packet != *packet).then(|| "names".to_owned());
+    decision.rule.into_iter().filter(counts).chain(turned).collect()
+}
+
+/// What a program can send to without naming a device.
+fn sendable(packet: &Packet, ping: bool) -> bool {
+    let fits = match packet.destination {
+        std::net::IpAddr::V4(four) => packet.protocol == 17 || !four.is_multicast() && !four.is_broadcast(),
+        std::net::IpAddr::V6(six) => {
+            six.to_ipv4_mapped().is_none()
+                && !six.is_multicast()
+                && six.segments()[0] != 0xfe80
+                && six != Ipv6Addr::UNSPECIFIED
+        }
+    };
+    packet.state == State::New && fits && (packet.port.is_some() || packet.icmp.is_some() && ping)
+}
+
+#[test]
+fn the_kernel_decides_as_the_interpreter_does() {
+    apart("the_kernel_decides_as_the_interpreter_does", || {
+        let _far = Far::new(None);
+        let ping = Command::new("ping").arg("-V").output().is_ok();
+        let mut runner = TestRunner::deterministic();
+        let mut told = BTreeSet::new();
+        for _ in 0..12 {
+            let mut policy = policy().new_tree(&mut runner).unwrap().current();
+            policy.limits = Default::default();
+            for (i, rule) in policy.egress.iter_mut().enumerate() {
+                rule.key = format!("network.egress[{i}]");
+            }
+            let mut world = world().new_tree(&mut runner).unwrap().current();
+            world.own = OWN.iter().map(|own| own.parse().unwrap()).collect();
+            (world.connections, world.begun) = (1, 1);
+            let ruleset = inside(&[policy.clone()], "zviz-test");
+            load(&ruleset);
+            for set in &ruleset.sets {
+                let four = set.name.ends_with("ipv4");
+                let fits = world.sets[&set.name].iter().filter(|address| address.is_ipv4() == four);
+                for address in fits {
+                    run(&format!("nft add element inet zviz-test {} {{ {address} timeout 1h }}", set.name));
+                }
+            }
+            let mut tries = 0;
+            while tries < 16 {
+                let packet = packet().new_tree(&mut runner).unwrap().current();
+                if !sendable(&packet, ping) {
+                    continue;
+                }
+                tries += 1;
+                let expected = decided(&ruleset, &packet, &world);
+                let mut found = sent(&packet);
+                // Whether a connection to the resolver goes on is not this packet's matter.
+                found.remove("established");
+                assert_eq!(found, expected, "{packet:?}\n{policy:#?}\n{}", run("nft list ruleset"));
+                told.extend(found);
+            }
+        }
+        let kinds = ["guarded", "network.egress", "network.allow_domains", "otherwise", "names"];
+        for kind in kinds {
+            assert!(told.iter().any(|comment| comment.starts_with(kind)), "no packet came to {kind}: {told:?}");
+        }
+    });
+}
+
+fn said(stream: &mut TcpStream, word: &str) -> std::io::Result<String> {
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(word.as_bytes())?;
+    let mut back = vec![0; word.len()];
+    stream.read_exact(&mut back)?;
+    Ok(String::from_utf8(back).unwrap())
+}
+
+#[test]
+fn what_a_name_has_opened_goes_on_when_its_time_is_over_and_nothing_new_begins() {
+    apart("what_a_name_has_opened_goes_on_when_its_time_is_over_and_nothing_new_begins", || {
+        let far = Far::new(Some("an_echo"));
+        run(&far.there("ip addr add 192.0.2.7/32 dev far0"));
+        run(&far.there("ip route add default dev far0"));
+        let mut policy = Policy::new(Verdict::Refuse);
+        let named =
+            Named { key: "network.allow_domains[0]".into(), name: "a.example".into(), below: false, ports: Vec::new() };
+        policy.named = vec![named];
+        policy.limits.connections = Some(2);
+        policy.links = vec![network("fd00::/64")];
+        load(&inside(&[policy], "zviz-test"));
+        let server: SocketAddr = SERVER.parse().unwrap();
+        let connect = || TcpStream::connect_timeout(&server, Duration::from_secs(5));
+        let refused = connect().unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused, "{refused}: and at once");
+        run("nft add element inet zviz-test names0_ipv4 { 192.0.2.7 timeout 2s }");
+        let until = Instant::now() + Duration::from_secs(20);
+        let mut open = loop {
+            match connect() {
+                Ok(open) => break open,
+                Err(error) => assert!(Instant::now() < until, "{error}"),
+            }
+            run("nft delete element inet zviz-test names0_ipv4 { 192.0.2.7 }");
+            run("nft add element inet zviz-test names0_ipv4 { 192.0.2.7 timeout 2s }");
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        assert_eq!(said(&mut open, "before").unwrap(), "before");
+        let until = Instant::now() + Duration::from_secs(20);
+        while run("nft list set inet zviz-test names0_ipv4").contains("192.0.2.7") {
+            assert!(Instant::now() < until, "it does not run out");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        assert_eq!(said(&mut open, "after").unwrap(), "after");
+        assert_eq!(connect().unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+        // No more than two at a time, and the third when one of them is over.
+        run("nft add element inet zviz-test names0_ipv4 { 192.0.2.7 timeout 1h }");
+        let mut second = connect().unwrap();
+        assert_eq!(said(&mut second, "second").unwrap(), "second");
+        let third = connect().unwrap_err();
+        assert_eq!(third.raw_os_error(), Some(113), "{third}: no route, by an ICMP message");
+        assert!(counters().values().any(|(comment, count)| comment == "network.connections_max" && *count > 0));
+    });
+}
+
+/// At the other end, as long as it is let live.
+#[test]
+#[ignore = "is what a test of rules speaks to"]
+fn an_echo() {
+    if std::env::var_os(ECHO).is_none() {
+        return;
+    }
+    run("ip link set lo up");
+    let server = TcpListener::bind("0.0.0.0:80").unwrap();
+    for stream in server.incoming() {
+        let mut stream = stream.unwrap();
+        std::thread::spawn(move || std::io::copy(&mut stream.try_clone().unwrap(), &mut stream));
+    }
+}
