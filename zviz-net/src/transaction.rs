@@ -63,7 +63,7 @@ impl<P: Copy> Transaction<P> {
     /// What the kernel refuses, and of the socket. Nothing has been changed then.
     pub fn commit(self, socket: &Netfilter) -> std::result::Result<(), Failure<P>> {
         let Transaction { batch, parts } = self;
-        let mut bytes: Vec<u8> = batch.finalize().iter().flatten().copied().collect();
+        let mut bytes: Vec<u8> = batch.finalize().iter().collect::<Vec<_>>().concat();
         let first = number(&mut bytes, parts.len()).map_err(Failure::Other)?;
         socket.send(&bytes).map_err(Failure::Other)?;
         // Everything has been answered by now. The kernel asks for the end's acknowledgement last, so it is the last.

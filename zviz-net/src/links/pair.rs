@@ -49,8 +49,11 @@ pub fn make(route: &Route, wanted: &Bridge, bridge: &Found, container: BorrowedF
     ];
     let what = || format!("make {} with {} in the container", wanted.outside, wanted.inside);
     route.ask(Request::NewLink(message), How::New, what)?;
-    let made = route.link(&wanted.outside)?;
-    made.map(|link| link.index).ok_or_else(|| Error::new(format!("{} has gone", wanted.outside)))
+    let made = route
+        .link(&wanted.outside)
+        .and_then(|made| made.map(|link| link.index).ok_or_else(|| Error::new(format!("{} has gone", wanted.outside))));
+    // The error that counts is the first.
+    made.inspect_err(|_| drop(route.remove(&wanted.outside)))
 }
 
 /// Holds the port to one container: see the parent's three decisions.
