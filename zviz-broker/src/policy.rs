@@ -184,6 +184,10 @@ pub enum Death {
 #[serde(deny_unknown_fields, default)]
 pub struct Pace {
     /// Calls a second over a longer time. Above it they are delayed, never refused.
+    ///
+    /// A million by default, which no broker serves: nobody is slowed unless a profile says so. A program that opens files is
+    /// faster than any number that would keep another from anything, and there is nothing to keep it from: the time
+    /// that its broker takes is charged to the container's own cgroup, and the thread that calls does not run meanwhile.
     pub calls_per_second: u32,
     /// How many may come at once before that counts.
     pub burst: u32,
@@ -193,7 +197,7 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Pace { calls_per_second: 20_000, burst: 2_000, deadline_ms: 2_000 }
+        Pace { calls_per_second: 1_000_000, burst: 2_000, deadline_ms: 2_000 }
     }
 }
 

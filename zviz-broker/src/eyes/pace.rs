@@ -73,4 +73,14 @@ mod tests {
             .count();
         assert_eq!(passed, 10);
     }
+    /// Four microseconds are the least that a call takes on fast machines: a switch to the broker and back.
+    #[test]
+    fn nobody_is_slowed_by_default() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(Pace::default(), start);
+        for call in 0..1_000_000 {
+            assert_eq!(bucket.wait(start + call * Duration::from_micros(4)), None, "call {call}");
+            bucket.take();
+        }
+    }
 }
