@@ -42,14 +42,19 @@ pub fn openat2(dir: BorrowedFd<'_>, path: &CStr, flags: i32, mode: u32, resolve:
     }
 }
 
+/// As `openat2`, once: EAGAIN may also be that somebody has a lease on the file, whom O_NONBLOCK does not wait for.
+pub fn openat2_once(dir: BorrowedFd<'_>, path: &CStr, flags: i32, resolve: u64) -> Result<OwnedFd> {
+    let how = OpenHow { flags: (flags | libc::O_CLOEXEC) as u64, mode: 0, resolve };
+    // SAFETY: as in `openat2`.
+    owned(unsafe { libc::syscall(libc::SYS_openat2, dir.as_raw_fd(), path.as_ptr(), &how, size_of::<OpenHow>()) })
+}
+
 /// As `openat2`, of what the kernel knows without asking a file system: it never waits for anybody.
 ///
 /// # Errors
 /// EAGAIN where it does not know; EINVAL before Linux 5.12.
 pub fn openat2_cached(dir: BorrowedFd<'_>, path: &CStr, flags: i32, resolve: u64) -> Result<OwnedFd> {
-    let how = OpenHow { flags: (flags | libc::O_CLOEXEC) as u64, mode: 0, resolve: resolve | resolve::CACHED };
-    // SAFETY: as in `openat2`.
-    owned(unsafe { libc::syscall(libc::SYS_openat2, dir.as_raw_fd(), path.as_ptr(), &how, size_of::<OpenHow>()) })
+    openat2_once(dir, path, flags, resolve | resolve::CACHED)
 }
 
 /// An O_PATH descriptor of a path of this process's own root and working directory.
@@ -134,6 +139,11 @@ pub fn may_execute(path: &CStr) -> Result<()> {
 /// What a path is, links followed. stat(2).
 pub fn stat(path: &CStr) -> Result<libc::stat> {
     nix::sys::stat::stat(path)
+}
+
+/// As `stat`, of a link itself. lstat(2).
+pub fn stat_link(path: &CStr) -> Result<libc::stat> {
+    nix::sys::stat::lstat(path)
 }
 
 /// Makes an open directory the working directory. fchdir(2).

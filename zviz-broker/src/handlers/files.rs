@@ -24,7 +24,7 @@ const RESOLVE_WITHIN: u64 = 0x18;
 /// Two bits; some libcs count O_PATH in.
 pub(crate) const O_ACCMODE: i32 = 3;
 /// Libc says 0, as it is nothing to a kernel of 64 bits: asm/fcntl.h.
-const O_LARGEFILE: i32 = if cfg!(target_arch = "x86_64") { 0o100_000 } else { 0o400_000 };
+pub(crate) const O_LARGEFILE: i32 = if cfg!(target_arch = "x86_64") { 0o100_000 } else { 0o400_000 };
 
 /// What a hand is told of it in `numbers`: flags, mode, resolve, and the calling thread, which the eyes fill in.
 pub(crate) const FLAGS: usize = 0;

@@ -200,6 +200,11 @@ impl Alone<'_> {
         if let Some(place) = work.numbers.get_mut(THREAD) {
             *place = u64::from(call.pid);
         }
+        // Whether its caller still waits need not be asked first: if somebody else had its number when the path was read, what was
+        // opened to be read is closed again, since the answer goes to nobody.
+        if let Some(opened) = self.opener.open_plain(&work) {
+            return self.give(call, &work, opened.result);
+        }
         let place = match work.descriptor.map(|number| target.descriptor(number)).transpose() {
             Ok(Some(_)) if !self.threads => return Came::Other,
             Ok(place) => place,
@@ -210,10 +215,15 @@ impl Alone<'_> {
         if !notify::is_waiting(self.listener.as_fd(), call.id) {
             return Came::Done;
         }
-        match self.opener.open(&work, place.as_ref().map(AsFd::as_fd), None, &Report::Nobody).result {
+        let opened = self.opener.open_any(&work, place.as_ref().map(AsFd::as_fd), None, &Report::Nobody);
+        self.give(call, &work, opened.result)
+    }
+
+    fn give(&self, call: &Notification, work: &Work, opened: Result<OwnedFd, Errno>) -> Came {
+        match opened {
             Err(NOT_SEEN) => Came::Other,
             Err(errno) => self.refuse(call, errno),
-            Ok(file) => match give_file(self.listener.as_fd(), call.id, &work, file, opens_to_write(&work)) {
+            Ok(file) => match give_file(self.listener.as_fd(), call.id, work, file, opens_to_write(work)) {
                 Ok(()) => Came::Done,
                 Err(errno) => self.refuse(call, errno),
             },

@@ -163,6 +163,19 @@ fn what_is_opened_is_as_natively(test: &str) {
         let flags = |file: &fs::File| nix::fcntl::fcntl(file, nix::fcntl::F_GETFL).unwrap() & !0o100_000;
         let of = |flags: i32| at(HERE, "file", flags, 0);
         assert_eq!(flags(&of(libc::O_RDWR | libc::O_APPEND).unwrap()), libc::O_RDWR | libc::O_APPEND);
+        // The same by a path that is the file's name.
+        let name = scene.path("open/file");
+        let by_name = |flags: i32| at(HERE, name.to_str().unwrap(), flags, 0);
+        for asked in [0, libc::O_NONBLOCK, libc::O_NOFOLLOW, libc::O_NOFOLLOW | libc::O_NONBLOCK] {
+            assert_eq!(by_name(asked).map(|file| flags(&file)), Ok(asked), "{asked:#o}");
+        }
+        assert_eq!(by_name(libc::O_DIRECTORY).err(), Some(Errno::ENOTDIR));
+        assert_eq!(at(HERE, scene.path("open").to_str().unwrap(), libc::O_DIRECTORY, 0).err(), None);
+        for (missing, errno) in
+            [("open/none", Errno::ENOENT), ("open/none/none", Errno::ENOENT), ("open/file/x", Errno::ENOTDIR)]
+        {
+            assert_eq!(at(HERE, scene.path(missing).to_str().unwrap(), 0, 0).err(), Some(errno), "{missing}");
+        }
         assert_eq!(of(libc::O_DIRECTORY).err(), Some(Errno::ENOTDIR));
         assert_eq!(of(libc::O_CREAT | libc::O_EXCL).err(), Some(Errno::EEXIST));
         assert_eq!(at(HERE, "link-to-link", libc::O_NOFOLLOW, 0).err(), Some(Errno::ELOOP));

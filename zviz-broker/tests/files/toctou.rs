@@ -81,7 +81,27 @@ fn attacks(base: &Path, report: &File) {
         |hidden| zviz_sys::fd::dup_onto_stdio(if hidden { secret.as_fd() } else { open.as_fd() }, 0).unwrap(),
         || opened(std::io::stdin(), c"file"),
     );
-    for (i, got) in [by_memory, by_link, by_descriptor].iter().enumerate() {
+    // A directory on the way is a link, and is not.
+    let [way, other] = ["open/way", "open/other-way"].map(|name| base.join(name));
+    for place in [&way, &other] {
+        let _ = (fs::remove_dir_all(place), fs::remove_file(place));
+    }
+    fs::create_dir(&way).unwrap();
+    fs::write(way.join("file"), "open/file").unwrap();
+    symlink("../secret", &other).unwrap();
+    let swap = || {
+        use nix::fcntl::{RenameFlags, renameat2};
+        renameat2(HERE, &way, HERE, &other, RenameFlags::RENAME_EXCHANGE).unwrap();
+    };
+    let by_way = attack(
+        |hidden| {
+            if fs::symlink_metadata(&way).unwrap().is_symlink() != hidden {
+                swap();
+            }
+        },
+        || opened(HERE, &name_of(base, "open/way/file")),
+    );
+    for (i, got) in [by_memory, by_link, by_descriptor, by_way].iter().enumerate() {
         let line = format!("{:10}{:10}", got.open, got.secret);
         report.write_all_at(line.as_bytes(), i as u64 * 20).unwrap();
     }
@@ -97,7 +117,7 @@ fn name_of(base: &Path, name: &str) -> CString {
 
 /// (what was opened that may be, what may not be), by attack.
 fn reported(report: &File) -> Vec<(u32, u32)> {
-    let mut text = [0u8; 60];
+    let mut text = [0u8; 80];
     report.read_exact_at(&mut text, 0).unwrap();
     let numbers: Vec<u32> =
         text.chunks(10).map(|field| std::str::from_utf8(field).unwrap().trim().parse().unwrap()).collect();
