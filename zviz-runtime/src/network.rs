@@ -11,9 +11,12 @@
 pub mod helper;
 mod inside;
 mod made;
+pub mod names;
 
 pub use made::{Joined, Made};
+pub use zviz_network::wire::Counter;
 
+use self::helper::Helper;
 use crate::container::{Id, State};
 use crate::plan::network::Link;
 use crate::plan::{Net, Plan};
@@ -21,7 +24,7 @@ use nix::errno::Errno;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use zviz_network::wire::{self, Counter, Descriptor, Reply, Request};
+use zviz_network::wire::{self, Descriptor, Reply, Request};
 use zviz_sys::{fd, path, process};
 
 /// Why there is no network as it was planned, or why it is still there.
@@ -41,6 +44,14 @@ pub enum Error {
     /// What this host is called by on its networks.
     #[error("network: read this host's addresses: {}", .0.desc())]
     Addresses(Errno),
+    /// Who is asked for names.
+    #[error("network: read /etc/resolv.conf")]
+    Names(#[source] std::io::Error),
+    /// Nobody is asked for names.
+    #[error(
+        "network: names are to be asked for, and /etc/resolv.conf names no server (network.dns.proxy.upstream does)"
+    )]
+    NoServers,
     /// The container has no rules to count by, or does not run.
     #[error("container {0}: {1}")]
     Uncounted(Id, &'static str),
@@ -77,8 +88,8 @@ pub(crate) fn intend(owner: &Owner<'_>, store: &Path) -> Result<Option<Made>, Er
     Ok(Some(Made { table: made::table(store, owner.id), joined, tables: Vec::new(), links: Vec::new() }))
 }
 
-/// Makes it.
-pub(crate) fn up(owner: &Owner<'_>, made: &Made, rootless: bool) -> Result<Up, Error> {
+/// Makes it, by a helper that was found before anything is remembered: without one there is nothing to undo, and nobody to do it.
+pub(crate) fn up(owner: &Owner<'_>, made: &Made, helper: &Helper, rootless: bool) -> Result<Up, Error> {
     let Some(network) = &owner.plan.network else { return Ok(Up::default()) };
     let namespace = network_namespace(owner.proc, owner.pid)?;
     let user = rootless.then(|| process::owner_of_namespace(namespace.as_fd())).transpose();
@@ -92,7 +103,7 @@ pub(crate) fn up(owner: &Owner<'_>, made: &Made, rootless: bool) -> Result<Up, E
     }
     descriptors.extend(reports.as_ref().map(|reports| (Descriptor::Events, reports.as_fd())));
     let (kinds, fds): (Vec<Descriptor>, Vec<BorrowedFd<'_>>) = descriptors.into_iter().unzip();
-    let inside = inside::of(network, &made.table)?;
+    let inside = inside::of(owner.plan, network, &made.table)?;
     let request = wire::Up {
         container: owner.id.to_string(),
         descriptors: kinds,
@@ -101,7 +112,7 @@ pub(crate) fn up(owner: &Owner<'_>, made: &Made, rootless: bool) -> Result<Up, E
         inside: inside.rules,
         events: network.events,
     };
-    helper::find()?.ask(&Request::Up(Box::new(request)), &fds, network.is_tended())?;
+    helper.ask(&Request::Up(Box::new(request)), &fds, network.is_tended())?;
     Ok(Up { events })
 }
 

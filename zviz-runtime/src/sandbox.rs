@@ -18,6 +18,7 @@ mod in_place;
 pub mod limits;
 pub mod lower;
 pub mod masks;
+mod network;
 pub mod paths;
 pub mod probe;
 mod profiled;
@@ -73,6 +74,7 @@ pub struct Sandbox {
     timeout: Option<Duration>,
     network: Network,
     network_given: bool,
+    network_log: bool,
     userns: Userns,
     id: Option<String>,
     rootfs: Option<String>,
@@ -108,6 +110,35 @@ pub enum Network {
     None,
     /// The host's: all of it, and the abstract Unix sockets of the host's programs with it.
     Host,
+    /// One of its own, at a bridge of the host's; root's.
+    Bridge,
+    /// One of its own, by pasta(1).
+    Pasta,
+    /// Whichever of the two the caller can have.
+    Private,
+}
+
+/// Each with its name.
+const NETWORKS: &[(Network, &str)] = &[
+    (Network::None, "none"),
+    (Network::Host, "host"),
+    (Network::Bridge, "bridge"),
+    (Network::Pasta, "pasta"),
+    (Network::Private, "private"),
+];
+
+impl Network {
+    /// As `--net` names it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        NETWORKS.iter().find(|(known, _)| *known == self).map_or("", |(_, name)| name)
+    }
+
+    /// The one of a name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Network> {
+        NETWORKS.iter().find(|(_, known)| *known == name).map(|(network, _)| *network)
+    }
 }
 
 /// How ids inside relate to ids of the host, where the caller is root.
@@ -207,6 +238,12 @@ impl Sandbox {
     pub fn network(&mut self, network: Network) -> &mut Self {
         self.network_given = true;
         self.network = network;
+        self
+    }
+
+    /// Whether its connections are told of on standard error.
+    pub fn network_log(&mut self, log: bool) -> &mut Self {
+        self.network_log = log;
         self
     }
 

@@ -122,6 +122,11 @@ pub enum Command {
     List(List),
     /// Show the processes of a container
     Ps(Ps),
+    /// Show what the rules of a container's network have let through and what they have not
+    ///
+    /// One line for each key of the profile's network section, in the order in which they decide. Rules about connections count
+    /// the packets that begin one; all that follow are `established`.
+    Stats(Stats),
     /// Freeze the processes of a container
     Pause(One),
     /// Let a frozen container go on
@@ -239,6 +244,17 @@ pub struct Ps {
     /// The container, and arguments for ps(1) [default: -ef]
     #[arg(value_name = "ID", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub id_and_arguments: Vec<String>,
+}
+
+/// `stats`
+#[derive(Debug, Args)]
+pub struct Stats {
+    /// As one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// The container
+    #[arg(value_name = "ID")]
+    pub id: String,
 }
 
 /// `events`

@@ -27,6 +27,7 @@ mod spec;
 mod stage;
 mod start;
 mod state;
+mod stats;
 mod update;
 mod why;
 
@@ -76,6 +77,7 @@ pub fn run(cli: Cli, log: &Log) -> Result<u8, Failure> {
         Command::Kill(kill) => kill::run(&context, &kill)?,
         Command::Delete(delete) => delete::run(&context, &delete)?,
         Command::Ps(ps) => ps::run(&context, &ps)?,
+        Command::Stats(stats) => stats::run(&context, &stats)?,
         Command::Pause(one) => pause::pause(&context, &one)?,
         Command::Resume(one) => pause::resume(&context, &one)?,
         Command::Compile(flags) => compile::run(&context, &flags)?,

@@ -3,7 +3,7 @@
 use super::input::{Findings, Input, Request};
 use super::{
     Backend, Namespace, Plan, Problems, apparmor, brokered, devices, filter, group, in_place, landlock, mounts,
-    namespaces, narrow, paths, payload, programs, required, sysctl, unsupported,
+    namespaces, narrow, network, paths, payload, programs, required, sysctl, unsupported,
 };
 use crate::host::Host;
 use crate::profile::Profile;
@@ -29,6 +29,9 @@ impl Plan {
         let input = Input { spec, ..input };
         unsupported::check(input, &mut found);
         let namespaces = namespaces::plan(input, &mut found);
+        let filtered = network::filtered(input, &namespaces);
+        let profile = filtered.as_ref().unwrap_or(profile);
+        let input = Input { profile, ..input };
         let rootfs = paths::rootfs(input, &mut found);
         if profile.broker.files.is_some() && namespaces.pid != Namespace::New {
             // A hand would be seen in the container's proc, and could be asked to open its own memory there.
@@ -50,6 +53,7 @@ impl Plan {
         }
         let seccomp = filter::plan(input, process.no_new_privs, &mut found);
         let landlock = landlock::plan(input, rootfs.as_ref(), &mounts, &mut found);
+        let network = network::plan(input, &namespaces, &process, seccomp.as_ref(), &mut found);
         let hooks = programs::plan(input, &mut found);
         let plan = Plan {
             backend: Backend::Namespaces,
@@ -67,7 +71,7 @@ impl Plan {
             apparmor,
             seccomp,
             landlock,
-            network: None,
+            network,
             hooks,
             annotations: spec.oci.annotations().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
             notes: found.notes,

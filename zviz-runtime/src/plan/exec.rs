@@ -8,6 +8,7 @@ use super::filter;
 use super::input::Findings;
 use super::namespaces::{Names, Namespace, Namespaces, Net, Time, User, Uts};
 use super::narrow;
+use super::network;
 use super::payload;
 use super::process::Process;
 use super::{Backend, Hooks, Plan, Problems};
@@ -63,6 +64,10 @@ impl Plan {
         };
         if let Some(seccomp) = &container.seccomp {
             filter::lets_init_finish(&seccomp.policy, process.no_new_privs, &mut found);
+        }
+        if container.network.is_some() {
+            let (capabilities, seccomp) = (process.capabilities, container.seccomp.as_ref());
+            network::check_rights("exec", capabilities, &container.namespaces, seccomp, &mut found);
         }
         if container.backend == Backend::Landlock {
             // Nor would it end with the sandbox: it is no descendant of the first process.

@@ -1,5 +1,6 @@
 //! What the deciders read and what they leave beside the plan.
 
+use super::network::Link;
 use super::{InPlace, Note, Problems};
 use crate::host::Host;
 use crate::profile::Profile;
@@ -23,6 +24,10 @@ pub struct Request {
     pub sandbox: bool,
     /// The sandbox is to be without namespaces.
     pub in_place: Option<InPlace>,
+    /// The way out of its network namespace that zviz makes.
+    pub link: Link,
+    /// Connections are told of while it runs (`--net-log`).
+    pub events: bool,
 }
 
 impl From<&str> for Request {
@@ -36,6 +41,8 @@ impl From<&str> for Request {
             rootless_cgroup: None,
             sandbox: false,
             in_place: None,
+            link: Link::None,
+            events: false,
         }
     }
 }

@@ -1,8 +1,16 @@
 //! The network of a container, decided: its link, the rules for its packets, who answers for names.
 
+mod rights;
+
+pub(super) use rights::check as check_rights;
+
+use super::input::{Findings, Input};
+use super::{Namespaces, Net, Process, Seccomp};
+use crate::profile::{Packets, Profile};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
-use zviz_network::policy::Policy;
+use zviz_network::address::Network as Range;
+use zviz_network::policy::{Log, Policy, Verdict};
 
 /// What is made in a network namespace beside a loopback device.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -16,6 +24,9 @@ pub struct Network {
     /// Who answers for names inside; none: whoever the container asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolver: Option<Resolver>,
+    /// Whether the container's nameservers are let through although no rule names them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nameservers: bool,
     /// Whether connections are reported while it runs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub events: bool,
@@ -50,16 +61,91 @@ pub struct Resolver {
     pub upstream: Vec<SocketAddr>,
 }
 
-impl Network {
-    /// Whether there is nothing to be made.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Network::default()
-    }
+/// CAP_NET_RAW, linux/capability.h.
+const NET_RAW: u64 = 1 << 13;
 
+impl Network {
     /// Whether the helper stays as long as the container does.
     #[must_use]
     pub fn is_tended(&self) -> bool {
         self.resolver.is_some() || self.events
     }
+}
+
+/// The profile of a container with a network of its own: what it says of addresses is for rules about packets, and nobody asks
+/// the broker. None where the profile stays as it is.
+pub(super) fn filtered(input: Input, namespaces: &Namespaces) -> Option<Profile> {
+    packets(input, namespaces)?;
+    let profile = input.profile.clone().by_packets();
+    // A filter that was compiled for another broker asks it other things.
+    let program = input.profile.program.clone().filter(|_| profile.variant() == input.profile.variant());
+    Some(Profile { program, ..profile })
+}
+
+/// What the profile says of packets, where there can be any that it would say it of.
+fn packets<'a>(input: Input<'a>, namespaces: &Namespaces) -> Option<&'a Packets> {
+    let packets = input.profile.packets.as_ref()?;
+    match &namespaces.net {
+        Net::Host => None,
+        // Nobody will make a device in it.
+        Net::New { .. } if input.request.sandbox && input.request.link == Link::None => None,
+        Net::New { .. } | Net::Join { .. } => Some(packets),
+    }
+}
+
+/// Decides what is made in it.
+pub(super) fn plan(
+    input: Input,
+    namespaces: &Namespaces,
+    process: &Process,
+    seccomp: Option<&Seccomp>,
+    found: &mut Findings,
+) -> Option<Network> {
+    let (link, events) = (&input.request.link, input.request.events);
+    let packets = packets(input, namespaces);
+    if events && (namespaces.net == Net::Host || *link == Link::None && input.request.sandbox) {
+        let which = if namespaces.net == Net::Host { "the network is the host's" } else { "there is no network" };
+        found.problem("--net-log", format!("{which}: --net private has connections of its own to tell of"));
+        return None;
+    }
+    // Without a word of a profile, all but what is guarded.
+    let plain = || vec![Policy::new(Verdict::Accept)];
+    let mut policies = match (packets, link) {
+        (Some(packets), _) => packets.policies.clone(),
+        (None, Link::None) => Vec::new(),
+        (None, Link::Bridge(_) | Link::Pasta(_)) => plain(),
+    };
+    if !policies.is_empty() {
+        rights::check("process.capabilities", process.capabilities, namespaces, seccomp, found);
+    }
+    if events && policies.is_empty() {
+        // Only to be told of.
+        policies.push(Policy { guarded: Vec::new(), ..Policy::new(Verdict::Accept) });
+    }
+    if policies.is_empty() {
+        return None;
+    }
+    for policy in &mut policies {
+        if events {
+            policy.log = Log { denied: true, allowed: true };
+        }
+        policy.links.extend(neighbours(process, link));
+    }
+    let resolver = packets.filter(|packets| packets.resolver);
+    Some(Network {
+        link: link.clone(),
+        policies,
+        resolver: resolver.map(|packets| Resolver { upstream: packets.upstream.clone() }),
+        nameservers: packets.is_none_or(|packets| packets.names && !packets.resolver),
+        events,
+    })
+}
+
+/// Where neighbours may be asked for. Which networks there will be at the devices that others make is not known; who has no raw
+/// socket can ask for nobody by himself.
+fn neighbours(process: &Process, link: &Link) -> Option<Range> {
+    let capabilities = process.capabilities;
+    let held = capabilities.bounding | capabilities.permitted | capabilities.inheritable | capabilities.ambient;
+    let anywhere = *link == Link::None && (held | capabilities.effective) & NET_RAW == 0;
+    anywhere.then(|| Range::try_from("::/0".to_owned()).ok())?
 }

@@ -1,6 +1,7 @@
 //! What a profile requires of the host and of the spec, held against the plan.
 
 use super::input::Input;
+use super::network::Link;
 use super::{Backend, Net, Plan, Problems, User};
 use crate::profile::Network;
 
@@ -36,9 +37,10 @@ pub(super) fn check(input: Input, plan: &Plan, problems: &mut Problems) {
     }
     // Without sockets there is no network either.
     let without = input.request.in_place.is_some_and(|in_place| !in_place.network);
-    let alone = matches!(plan.namespaces.net, Net::New { .. }) || without;
+    let unlinked = input.request.link == Link::None;
+    let alone = matches!(plan.namespaces.net, Net::New { .. }) && unlinked || without;
     if profile.network == Some(Network::None) && !alone {
-        let what = "none is required, and the container is given one: linux.namespaces needs one of type network without a path";
+        let what = "none is required, and the container is given one: --net none, or in linux.namespaces one of type network without a path";
         problems.add(at("network.mode"), what);
     }
     if matches!(plan.namespaces.net, Net::Host) && !without {

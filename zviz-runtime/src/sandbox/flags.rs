@@ -36,8 +36,10 @@ pub struct Flags {
     pub cpus: Option<String>,
     /// `--timeout TIME`.
     pub timeout: Option<String>,
-    /// `--net none|host`.
+    /// `--net none|host|bridge|pasta|private`.
     pub net: Option<String>,
+    /// `--net-log`.
+    pub net_log: bool,
     /// `--userns auto|identity`.
     pub userns: Option<String>,
     /// `--id ID`.
@@ -88,6 +90,7 @@ impl Flags {
         if let Some(network) = parsed("--net", &self.net, network, &mut problems) {
             sandbox.network(network);
         }
+        sandbox.network_log = self.net_log;
         sandbox.userns = parsed("--userns", &self.userns, userns, &mut problems).unwrap_or_default();
         sandbox.backend = parsed("--backend", &self.backend, backend, &mut problems);
         sandbox.hostname = parsed("--hostname", &self.hostname, hostname, &mut problems);
@@ -187,11 +190,7 @@ pub fn trail(text: &str) -> Result<Trail, String> {
 }
 
 fn network(text: &str) -> Result<Network, String> {
-    match text {
-        "none" => Ok(Network::None),
-        "host" => Ok(Network::Host),
-        _ => Err("is neither none nor host".into()),
-    }
+    Network::of(text).ok_or_else(|| "is none of none, host, bridge, pasta, private".into())
 }
 
 fn userns(text: &str) -> Result<Userns, String> {
@@ -262,7 +261,7 @@ mod tests {
             tmpfs: vec!["scratch".into(), "/a:12Q".into(), "/a:1M:x".into()],
             memory: Some("12Q".into()),
             pids: Some("many".into()),
-            net: Some("bridge".into()),
+            net: Some("bridges".into()),
             hostname: Some("a b".into()),
             ..Flags::default()
         };
@@ -276,7 +275,7 @@ mod tests {
             --tmpfs /a:1M:x: has more than one colon (write a colon of a path as \\:); \
             --memory 12Q: unknown unit \"Q\": K, M, G or T, or none for bytes; \
             --pids many: is not a number; \
-            --net bridge: is neither none nor host; \
+            --net bridges: is none of none, host, bridge, pasta, private; \
             --hostname a b: is no host name: letters, digits and hyphens, in parts between dots";
         assert_eq!(lines, want);
     }

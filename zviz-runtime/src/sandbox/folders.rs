@@ -104,7 +104,7 @@ pub(super) fn base(facts: &Facts, nested: Option<Network>, has_system: &dyn Fn(&
     }
     if let Some(network) = nested {
         let sys = match network {
-            Network::None => What::Kernel(Kernel::Sys),
+            Network::None | Network::Bridge | Network::Pasta | Network::Private => What::Kernel(Kernel::Sys),
             // Of another's network namespace there is none to be had.
             Network::Host => What::Bind { source: "/sys".to_owned(), writable: false, own: false },
         };

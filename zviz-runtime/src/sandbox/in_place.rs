@@ -4,6 +4,7 @@ use super::facts::{Facts, RootEntry};
 use super::folders::{self, Entry, What};
 use super::lower::Lowered;
 use super::{Network, Sandbox, environment, limits, paths, profiled, shares};
+use crate::plan::network::Link;
 use crate::plan::{InPlace, Note, Problems};
 use crate::profile::Profile;
 use oci_spec::runtime as oci;
@@ -70,6 +71,8 @@ pub(super) fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problem
         translated: false,
         stage: None,
         in_place: Some(InPlace { network: sandbox.network == Network::Host }),
+        link: Link::None,
+        events: false,
     })
 }
 
@@ -85,6 +88,12 @@ fn refuse(sandbox: &Sandbox, facts: &Facts, problems: &mut Problems) {
     }
     for tmpfs in &sandbox.tmpfs {
         refuse(&format!("--tmpfs {}", tmpfs.inside), "needs a mount");
+    }
+    if !matches!(sandbox.network, Network::None | Network::Host) {
+        refuse(&format!("--net {}", sandbox.network.name()), "needs a network namespace");
+    }
+    if sandbox.network_log {
+        refuse("--net-log", "needs a network namespace");
     }
     for (given, flag) in [(sandbox.rootfs.is_some(), "--rootfs"), (sandbox.stage.is_some(), "--stage")] {
         if given {

@@ -3,6 +3,7 @@
 use super::facts::Facts;
 use super::folders::{self, Entry, What, Workspace};
 use super::{Network, Sandbox, environment, ids, in_place, limits, masks, paths, profiled, shares, staged, words};
+use crate::plan::network::Link;
 use crate::plan::{Backend, InPlace, Note, Problems};
 use crate::profile::files;
 use oci_spec::runtime as oci;
@@ -21,6 +22,8 @@ pub struct Lowered {
     pub(super) translated: bool,
     pub(super) stage: Option<String>,
     pub(super) in_place: Option<InPlace>,
+    pub(super) link: Link,
+    pub(super) events: bool,
 }
 
 /// Decides what the sandbox is made of. Nothing is read but the arguments.
@@ -93,6 +96,7 @@ pub fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problems> {
     if sandbox.network == Network::Host {
         notes.push(Note("the network is the host's (--net host): its local services can be reached".into()));
     }
+    let link = super::network::link(sandbox, facts, &mut notes, &mut problems);
     let resources = limits::resources(sandbox, &facts.limits, &mut notes, &mut problems);
     if let Some(Err(why)) = &facts.rootfs {
         problems.add(format!("--rootfs {}", sandbox.rootfs.as_deref().unwrap_or_default()), why.as_str());
@@ -107,6 +111,8 @@ pub fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problems> {
         translated: ids.translated,
         stage: sandbox.stage.clone(),
         in_place: None,
+        link,
+        events: sandbox.network_log,
     })
 }
 

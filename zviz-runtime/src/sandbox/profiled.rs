@@ -23,9 +23,14 @@ impl Sandbox {
         sandbox.cpus = lower(self.cpus, cpus.filter(|_| !limits.optional));
         let wall = limits.wall_time.map(Duration::from_millis);
         sandbox.timeout = self.timeout.into_iter().chain(wall).min();
-        if self.network == Network::None && !self.network_given && self.profile.network == Some(profile::Network::Host)
-        {
-            sandbox.network = Network::Host;
+        if let Some(network) = self.profile.network.filter(|_| !self.network_given && self.network == Network::None) {
+            sandbox.network = match network {
+                profile::Network::None => Network::None,
+                profile::Network::Host => Network::Host,
+                profile::Network::Bridge => Network::Bridge,
+                profile::Network::Pasta => Network::Pasta,
+                profile::Network::Private => Network::Private,
+            };
         }
         for path in self.profile.files.tmpfs.iter().filter(|path| !is_private(path)) {
             if !sandbox.tmpfs.iter().any(|own| own.inside == *path) {

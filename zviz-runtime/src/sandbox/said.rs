@@ -1,7 +1,7 @@
 //! What a sandbox was asked for with, in the words of the flags, for its receipt. Values of the environment are secrets often
 //! enough to be left out, and so is a command of `--ask`.
 
-use super::{Network, Sandbox, Userns, Variable};
+use super::{Sandbox, Userns, Variable};
 use crate::receipt::Asked;
 use zviz_broker::policy::Trail;
 
@@ -28,6 +28,7 @@ impl Sandbox {
             timeout,
             network,
             network_given,
+            network_log,
             userns,
             id,
             rootfs,
@@ -71,7 +72,7 @@ impl Sandbox {
             flag("--timeout", &format!("{}ms", time.as_millis()));
         }
         if *network_given {
-            flag("--net", if *network == Network::Host { "host" } else { "none" });
+            flag("--net", network.name());
         }
         if *userns == Userns::Identity {
             flag("--userns", "identity");
@@ -85,6 +86,9 @@ impl Sandbox {
         }
         if profile.broker.ask.as_ref().is_some_and(|asking| asking.client.is_some()) {
             said.push("--ask".to_owned());
+        }
+        if *network_log {
+            said.push("--net-log".to_owned());
         }
         if *terminal {
             said.push("with a terminal".to_owned());

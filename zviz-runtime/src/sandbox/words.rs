@@ -73,7 +73,7 @@ fn process(
 fn linux(sandbox: &Sandbox, ids: &Ids, masked: Vec<String>, resources: oci::LinuxResources) -> oci::Linux {
     use oci::LinuxNamespaceType as Type;
     let mut types = vec![Type::User, Type::Pid, Type::Mount, Type::Uts, Type::Ipc, Type::Cgroup];
-    if sandbox.network == Network::None {
+    if sandbox.network != Network::Host {
         types.push(Type::Network);
     }
     let namespace = |typ| {
@@ -140,7 +140,8 @@ impl Lowered {
             notes: Vec::new(),
             sha256: String::new(),
         };
-        let request = Request { sandbox: true, in_place: self.in_place, ..Request::from(id) };
+        let (link, events) = (self.link.clone(), self.events);
+        let request = Request { sandbox: true, in_place: self.in_place, link, events, ..Request::from(id) };
         let mut profile = super::profiled::granted(profile, &self.entries);
         if self.in_place.is_some() {
             profile = super::in_place::granted(profile, &self.entries);

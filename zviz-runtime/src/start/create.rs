@@ -181,6 +181,7 @@ impl Steps for Create<'_> {
         if self.state.plan.network.is_none() {
             return Ok(());
         }
+        let helper = network::helper::find().map_err(|error| step(network::Error::from(error)))?;
         let (id, plan) = (&self.state.id, &self.state.plan);
         let made = network::intend(&Owner { id, plan, proc, pid, pidfd }, self.home).map_err(step)?;
         let stays = made.as_ref().is_some_and(Made::stays);
@@ -191,7 +192,8 @@ impl Steps for Create<'_> {
         }
         let (id, plan) = (&self.state.id, &self.state.plan);
         if let Some(made) = &self.state.network {
-            self.network = network::up(&Owner { id, plan, proc, pid, pidfd }, made, self.rootless).map_err(step)?;
+            let owner = Owner { id, plan, proc, pid, pidfd };
+            self.network = network::up(&owner, made, &helper, self.rootless).map_err(step)?;
         }
         Ok(())
     }

@@ -78,9 +78,13 @@ pub struct Sandbox {
     /// Kill everything inside after this time: 90, 30s, 5m
     #[arg(long, value_name = "TIME", help_heading = "Sandbox")]
     pub timeout: Option<String>,
-    /// Network: nothing but loopback, or all of the host's
+    /// Network: nothing but loopback, all of the host's, or one of its own: at a bridge (root's), by pasta (ordinary users'), or
+    /// whichever of the two the caller can have
     #[arg(long, value_name = "NET", value_enum, help_heading = "Sandbox")]
     pub net: Option<Network>,
+    /// Tell of connections on standard error as they are let through or refused, one line each
+    #[arg(long, help_heading = "Sandbox")]
+    pub net_log: bool,
     /// What it is made of. landlock: no namespaces, for hosts that give none; docs/landlock.md has what that lacks
     #[arg(long, value_name = "BACKEND", value_enum, help_heading = "Sandbox")]
     pub backend: Option<Backend>,
@@ -123,6 +127,12 @@ pub enum Network {
     None,
     /// The host's.
     Host,
+    /// Its own, at a bridge.
+    Bridge,
+    /// Its own, by pasta.
+    Pasta,
+    /// Its own.
+    Private,
 }
 
 /// Which ids.
@@ -221,6 +231,7 @@ impl Sandbox {
             cpus,
             timeout,
             net,
+            net_log,
             backend,
             userns,
             id,
@@ -246,6 +257,7 @@ impl Sandbox {
             (cpus.is_some(), "--cpus"),
             (timeout.is_some(), "--timeout"),
             (net.is_some(), "--net"),
+            (*net_log, "--net-log"),
             (backend.is_some(), "--backend"),
             (userns.is_some(), "--userns"),
             (id.is_some(), "--id"),

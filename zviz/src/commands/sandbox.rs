@@ -137,7 +137,11 @@ pub(super) fn asked(flags: &cli::Sandbox, terminal: bool) -> Flags {
         net: value(flags.net.map(|net| match net {
             cli::Network::None => "none",
             cli::Network::Host => "host",
+            cli::Network::Bridge => "bridge",
+            cli::Network::Pasta => "pasta",
+            cli::Network::Private => "private",
         })),
+        net_log: flags.net_log,
         backend: value(flags.backend.map(cli::Backend::name)),
         userns: value(flags.userns.map(|userns| match userns {
             cli::Userns::Auto => "auto",

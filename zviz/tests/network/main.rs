@@ -1,7 +1,10 @@
 //! Rules of a profile for the network, by the real binary, against peers in namespaces that the test makes.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod container;
 mod internet;
+mod life;
+mod rules;
 #[path = "../support/mod.rs"]
 mod support;
 mod topology;

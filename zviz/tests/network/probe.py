@@ -43,7 +43,7 @@ def udp(family, address, port):
 
 def icmp(family, address, raw):
     six = family == socket.AF_INET6
-    protocol = socket.getprotobyname("ipv6-icmp") if six else socket.IPPROTO_ICMP
+    protocol = socket.IPPROTO_ICMPV6 if six else socket.IPPROTO_ICMP
     with socket.socket(family, socket.SOCK_RAW if raw else socket.SOCK_DGRAM, protocol) as one:
         one.settimeout(PATIENCE)
         one.connect((address, 0))
