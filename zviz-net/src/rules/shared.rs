@@ -41,10 +41,13 @@ pub fn marked(table: &str, socket: &Netfilter) -> Result<Option<String>> {
     Ok(kept.and_then(crate::counters::comment))
 }
 
-/// The message that makes a table with its mark.
-pub fn table(name: &str, mark: &str) -> Result<Message> {
-    let length = u8::try_from(mark.len() + 1).map_err(|_| Error::new("a mark that is too long"))?;
-    let kept = [&[COMMENT, length], mark.as_bytes(), &[0]].concat();
-    let message = Writing::netfilter(NEW_TABLE, 0, 1, INET, 0).text(NAME, name).with(USERDATA, &kept);
+/// The message that makes a table, with its mark if it has one; `new` if it is an error that it is there.
+pub fn table(name: &str, mark: Option<&str>, new: bool) -> Result<Message> {
+    let flags = if new { libc::NLM_F_CREATE | libc::NLM_F_EXCL } else { libc::NLM_F_CREATE };
+    let mut message = Writing::netfilter(NEW_TABLE, flags, 1, INET, 0).text(NAME, name);
+    if let Some(mark) = mark {
+        let length = u8::try_from(mark.len() + 1).map_err(|_| Error::new("a mark that is too long"))?;
+        message = message.with(USERDATA, &[&[COMMENT, length], mark.as_bytes(), &[0]].concat());
+    }
     Message::new(message.bytes()).ok_or_else(|| Error::new("a table's name that is too long"))
 }
