@@ -40,7 +40,14 @@ impl<P: Copy> Transaction<P> {
     /// No changes.
     #[must_use]
     pub fn empty() -> Transaction<P> {
-        Transaction { batch: Batch::with_page_size(ROOM), parts: Vec::new() }
+        Transaction::with_room(ROOM)
+    }
+
+    /// No changes, of which a few are to come: room is made again when so many bytes are full. Who stays keeps what it once
+    /// had in its heap.
+    #[must_use]
+    pub fn with_room(room: u32) -> Transaction<P> {
+        Transaction { batch: Batch::with_page_size(room), parts: Vec::new() }
     }
 
     /// Adds a change.

@@ -222,6 +222,21 @@ fn answers_of_strangers() {
 }
 
 #[test]
+fn a_name_of_many_entries_is_pinned_for_each() {
+    in_a_host("a_name_of_many_entries_is_pinned_for_each", || {
+        outside(internet);
+        let sandbox = Sandbox::new(Container::new(), &["big.wild.test"; 24]);
+        let told = sandbox.inside(|| ask_by_tcp(&["big.wild.test"]));
+        assert_eq!(told[0].addresses.len(), 64);
+        for set in ["names0_ipv4", "names11_ipv4", "names23_ipv4"] {
+            let pinned = sandbox.elements(set);
+            assert_eq!(pinned.matches("93.185.0.").count(), 64, "{pinned}");
+        }
+        sandbox.end();
+    });
+}
+
+#[test]
 fn packets_that_are_no_questions_are_survived() {
     in_a_host("packets_that_are_no_questions_are_survived", || {
         outside(internet);

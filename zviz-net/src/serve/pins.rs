@@ -14,6 +14,8 @@ use zviz_nftnl::set::{Address, add, timed};
 
 /// The most elements of all sets: more than that are refused, as the kernel refuses more than a set's own size.
 const MOST: usize = 1 << 16;
+/// Bytes of a change that are made room for at once: 64 addresses of a set take some 12 KiB.
+const ROOM: u32 = 32 << 10;
 /// An element stays so much longer than it has to, so that a reply whose seconds are rounded does not outlive it.
 const LONGER: Duration = Duration::from_secs(1);
 
@@ -70,7 +72,7 @@ impl Pins {
 
     fn commit(&self, short: &[(Arc<str>, Vec<IpAddr>, Duration)]) -> Result<()> {
         let table = Table::new(&self.table, ProtoFamily::Inet);
-        let mut changes = Transaction::empty();
+        let mut changes = Transaction::with_room(ROOM);
         for (part, (set, addresses, lifetime)) in short.iter().enumerate() {
             let name =
                 CString::new(&**set).map_err(|_| Error::new(format!("the set {set:?} has a zero in its name")))?;
