@@ -20,8 +20,9 @@ pub struct Together {
     classes: Vec<u8>,
     /// For each class and word, the places that wait for such a byte.
     moves: Vec<u64>,
-    /// Stars within a component, and stars across them.
-    within: Vec<u64>,
+    /// All stars, which stay where they are at any byte but a slash.
+    stars: Vec<u64>,
+    /// Those that do at a slash too.
     across: Vec<u64>,
     /// Where all begin.
     start: Vec<u64>,
@@ -72,20 +73,20 @@ impl Together {
             }
         }
         let mut moves = vec![0u64; count * words];
-        let [mut within, mut across, mut start] = [(); 3].map(|()| vec![0u64; words]);
+        let [mut stars, mut across, mut start] = [(); 3].map(|()| vec![0u64; words]);
         for (place, token) in places.iter().enumerate() {
             match token {
                 Some(Token::Byte(byte)) => {
                     let class = classes.get(usize::from(*byte)).copied().unwrap_or_default();
                     set(moves.get_mut(usize::from(class) * words..)?, place);
                 }
-                Some(Token::Within) => set(&mut within, place),
-                Some(Token::Across) => set(&mut across, place),
+                Some(Token::Within) => set(&mut stars, place),
+                Some(Token::Across) => [&mut stars, &mut across].into_iter().for_each(|of| set(of, place)),
                 None => {}
             }
         }
         starts.iter().for_each(|place| set(&mut start, *place));
-        let mut joined = Together { words, classes, moves, within, across, start, ends };
+        let mut joined = Together { words, classes, moves, stars, across, start, ends };
         let mut start = std::mem::take(&mut joined.start);
         joined.pass_stars(&mut start);
         joined.start = start;
@@ -99,16 +100,17 @@ impl Together {
         for byte in name {
             let class = usize::from(self.classes.get(usize::from(*byte)).copied().unwrap_or_default());
             let moves = self.moves.get(class * self.words..).unwrap_or_default();
-            let slash = *byte == b'/';
-            let mut carried = 0;
-            for (i, word) in reached.iter_mut().enumerate() {
-                let of = |bits: &[u64]| bits.get(i).copied().unwrap_or_default();
-                let moved = *word & of(moves);
-                let stays = *word & (of(&self.across) | if slash { 0 } else { of(&self.within) });
-                *word = stays | moved << 1 | carried;
+            let stays = if *byte == b'/' { &self.across } else { &self.stars };
+            // Both of which go on into the next word.
+            let (mut carried, mut passed) = (0, 0);
+            for (((word, moves), stays), stars) in reached.iter_mut().zip(moves).zip(stays).zip(&self.stars) {
+                let moved = *word & moves;
+                let next = *word & stays | moved << 1 | carried;
                 carried = moved >> 63;
+                let at_star = next & stars;
+                *word = next | at_star << 1 | passed;
+                passed = at_star >> 63;
             }
-            self.pass_stars(&mut reached);
         }
         Matching { ends: &self.ends, reached }
     }
@@ -116,10 +118,10 @@ impl Together {
     /// What is behind a star is reached with it, since it may stand for nothing. There are no two stars in a row.
     fn pass_stars(&self, reached: &mut [u64]) {
         let mut carried = 0;
-        for (word, (within, across)) in reached.iter_mut().zip(self.within.iter().zip(&self.across)) {
-            let stars = *word & (within | across);
-            *word |= stars << 1 | carried;
-            carried = stars >> 63;
+        for (word, stars) in reached.iter_mut().zip(&self.stars) {
+            let at_star = *word & stars;
+            *word |= at_star << 1 | carried;
+            carried = at_star >> 63;
         }
     }
 }
