@@ -261,6 +261,102 @@ fn packets_that_are_no_questions_are_survived() {
 }
 
 #[test]
+fn every_address_of_a_resolver_is_this_one() {
+    in_a_host("every_address_of_a_resolver_is_this_one", || {
+        outside(internet);
+        let sandbox = Sandbox::new(Container::new(), &["good.test"]);
+        for at in ["127.0.0.1:53", "[::1]:53", "127.200.53.53:53053", "[::1]:53053"] {
+            let told = sandbox.inside(move || ask_at(at, "good.test", TYPE::A));
+            assert_eq!(told.addresses, addresses(&["93.184.216.34"]), "{at}");
+        }
+        sandbox.end();
+    });
+}
+
+#[test]
+fn with_all_names_nothing_leads_back_in() {
+    in_a_host("with_all_names_nothing_leads_back_in", || {
+        outside(internet);
+        let sandbox = Sandbox::new(Container::new(), &[]);
+        let told = sandbox.inside(|| (ask("www.wild.test", TYPE::A), ask("rebind.wild.test", TYPE::A)));
+        assert_eq!((told.0.addresses, told.1.addresses), (addresses(&["93.184.216.35"]), vec![]));
+        let lines = sandbox.end();
+        assert!(lines[1].contains("\"verdict\":\"deny\",\"rule\":\"network.dns\""), "{lines:?}");
+    });
+}
+
+/// Programs with resolvers of their own: libc's, and busybox's, which is static.
+#[test]
+fn programs_ask_as_ever() {
+    in_a_host("programs_ask_as_ever", || {
+        outside(internet);
+        let sandbox = Sandbox::new(Container::new(), &["good.test"]);
+        let conf = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(conf.path(), "nameserver 127.200.53.53\nsearch wild.test\n").unwrap();
+        let script = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
+        let run = |args: &[&str]| {
+            let conf = conf.path().to_str().unwrap();
+            sandbox.container.run(&[&["unshare", "--mount", "sh", "-c", script, conf], args].concat())
+        };
+        let found = support::said(&run(&["getent", "ahosts", "good.test"]));
+        assert!(found.contains("93.184.216.34") && found.contains("2606:4700::1"), "{found}");
+        let start = Instant::now();
+        assert_eq!(run(&["getent", "ahosts", "evil.test"]).status.code(), Some(2));
+        // It is told that there is no such name, and neither asks again nor waits.
+        assert!(start.elapsed() < Duration::from_secs(4));
+        match std::process::Command::new("busybox").arg("true").status() {
+            Ok(_) => {
+                let found = String::from_utf8(run(&["busybox", "nslookup", "good.test"]).stdout).unwrap();
+                assert!(found.contains("93.184.216.34"), "{found}");
+            }
+            Err(error) => support::skip("programs_ask_as_ever", &format!("busybox: {error}")),
+        }
+        sandbox.end();
+    });
+}
+
+#[test]
+fn whoever_is_killed_leaves_nothing() {
+    in_a_host("whoever_is_killed_leaves_nothing", || {
+        outside(internet);
+        let mut sandbox = Sandbox::new(Container::new(), &["good.test", "*.wild.test"]);
+        let pid = sandbox.helper.child.id();
+        let children = || std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let asker = zviz_sys::process::pidfd_open(children().trim().parse().unwrap()).unwrap();
+        let ended = |of: &OwnedFd| {
+            use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+            poll(&mut [PollFd::new(of.as_fd(), PollFlags::POLLIN)], PollTimeout::from(5000u16)) == Ok(1)
+        };
+        // Neither has a right that it does not need.
+        let rights = |pid: &str| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+            let of = |key: &str| {
+                status.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default().trim().to_owned()
+            };
+            [of("CapPrm:"), of("CapEff:"), of("NoNewPrivs:"), of("Seccomp:")]
+        };
+        let none = format!("{:016x}", 0);
+        sandbox.inside(|| ask("good.test", TYPE::A));
+        assert_eq!(rights(children().trim()), [&none, &none, "1", "2"].map(str::to_owned));
+        assert_eq!(rights(&pid.to_string()), [&format!("{:016x}", 1 << 12), &format!("{:016x}", 1 << 12), "1", "2"]);
+        zviz_sys::process::pidfd_send_signal(asker.as_fd(), nix::libc::SIGKILL).unwrap();
+        assert!(ended(&asker));
+        let told = sandbox.inside(|| (ask("www.wild.test", TYPE::A), ask("evil.test", TYPE::A)));
+        assert_eq!((told.0.code, told.1.code), (RCODE::ServerFailure, RCODE::NameError));
+        sandbox.helper.child.kill().unwrap();
+        sandbox.helper.child.wait().unwrap();
+
+        let mut sandbox = Sandbox::new(Container::new(), &["good.test"]);
+        let pid = sandbox.helper.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        let asker = zviz_sys::process::pidfd_open(children.trim().parse().unwrap()).unwrap();
+        sandbox.helper.child.kill().unwrap();
+        sandbox.helper.child.wait().unwrap();
+        assert!(ended(&asker));
+    });
+}
+
+#[test]
 fn in_a_user_namespace() {
     in_a_host("in_a_user_namespace", || {
         outside(internet);
