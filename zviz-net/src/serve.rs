@@ -83,12 +83,21 @@ impl Resident {
         Ok(Some(Resident { process, names, told }))
     }
 
-    /// Stays until the container has ended, with no more rights than that takes.
+    /// Gives up what it needs no more: from here on this process opens and makes nothing, and has the right over the packet
+    /// filter only. Before it is said that the network is there, so that no container runs with one that could not.
     ///
     /// # Errors
-    /// Of giving rights up, and of poll(2).
-    pub fn run(mut self) -> Result<()> {
+    /// What could not be given up.
+    pub fn confined(self) -> Result<Resident> {
         confine::resident()?;
+        Ok(self)
+    }
+
+    /// Stays until the container has ended.
+    ///
+    /// # Errors
+    /// Of poll(2).
+    pub fn run(mut self) -> Result<()> {
         loop {
             let due = self.names.as_mut().and_then(|names| names.due(Instant::now()));
             let ready = self.wait(due)?;

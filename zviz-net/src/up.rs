@@ -102,7 +102,7 @@ fn inside(up: &Up, descriptors: Descriptors, outside: Option<&Outside<'_>>) -> R
         outside.map_or(Ok(()), Outside::inside)?;
         let resident = Resident::prepare(up, asker, descriptors.process, descriptors.events)?;
         outside.map_or(Ok(()), Outside::open)?;
-        Ok(resident)
+        resident.map(Resident::confined).transpose()
     };
     rest().inspect_err(|_| {
         // The error that counts is the first.

@@ -117,8 +117,11 @@ fn run(link: BorrowedFd<'_>, upstream: &[SocketAddr]) {
                 Come::Nothing => break,
                 Come::Frame(Frame::Close(token)) => drop(asked.remove(&token)),
                 Come::Frame(Frame::Ask { token, upstream: at, stream, packet }) => {
-                    let to = upstream.get(usize::from(at)).filter(|_| asked.len() < MOST);
-                    match to.and_then(|to| ask(*to, stream, &packet).ok()) {
+                    // One more than wait is one whose end was not told: the link was full.
+                    if asked.len() >= MOST {
+                        asked.pop_first();
+                    }
+                    match upstream.get(usize::from(at)).and_then(|to| ask(*to, stream, &packet).ok()) {
                         Some(one) => drop(asked.insert(token, one)),
                         None if Frame::Failed(token).send(link, true).is_ok() => {}
                         None => return,
