@@ -1,10 +1,10 @@
 //! The rules of one container, in its own network namespace.
 //!
 //! ```text
-//! output   lo, the resolver, neighbours ─► established ─► not invalid ─► limits ─► what is refused
+//! output   lo, established, the resolver, neighbours ─► not invalid ─► limits ─► what is refused
 //!          ─► for each guarded block, the narrowest first: what names it, then no more of it
 //!          ─► what is accepted ─► hosts by name ─► otherwise
-//! input    lo, neighbours ─► established ─► not invalid ─► what the policy says ─► dropped
+//! input    lo, established, neighbours ─► not invalid ─► what the policy says ─► dropped
 //! forward  dropped
 //! names    port 53 of any address is the resolver's
 //! ```
@@ -110,6 +110,7 @@ fn output(policy: &Policy, resolver: bool, first: bool, named: usize) -> Vec<Rul
         if first { decided(comment, matches, Verdict::Accept, Log::default()) } else { vec![quiet(comment, matches)] }
     };
     let mut rules = vec![quiet("loopback", vec![Match::To(LOOPBACK.into())])];
+    rules.extend(plain("established", vec![Match::Established]));
     if resolver {
         // A packet that `names` has turned round still leaves by the device that it was for.
         for resolver in RESOLVER {
@@ -120,7 +121,6 @@ fn output(policy: &Policy, resolver: bool, first: bool, named: usize) -> Vec<Rul
             }
         }
     }
-    rules.extend(plain("established", vec![Match::Established]));
     let links = LINK.iter().filter_map(|text| Network::try_from((*text).to_owned()).ok());
     let links = links.chain(policy.links.iter().filter(|link| family(link) == Family::V6).copied());
     for link in links {

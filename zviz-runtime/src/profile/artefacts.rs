@@ -130,7 +130,10 @@ pub fn make(search: &Search, name: &str, context: &Context) -> Result<Compiled, 
     let inputs: Vec<Hashed> =
         texts.into_iter().map(|text| Hashed { file: base_name(&text.file).to_owned(), ..text }).collect();
     let lowered = lower(&document, context).map_err(|faults| faults.to_string())?;
-    let profile = Profile { texts: inputs.clone(), ..lowered };
+    let mut profile = Profile { texts: inputs.clone(), ..lowered };
+    for origin in profile.packets.iter_mut().flat_map(|packets| packets.origins.values_mut()) {
+        *origin = base_name(origin).to_owned();
+    }
     let name = profile.name.clone();
     let program = compile(&policy(&profile)?).map_err(|error| error.to_string())?.program;
     let mut files = vec![(format!("{name}.bpf"), program.as_bytes())];

@@ -95,6 +95,28 @@ fn networks_are_within_both() {
 }
 
 #[test]
+fn packets_get_through_a_profile_and_a_network_policy() {
+    let (_folder, policy) = folder(&[
+        ("wide", "network: {allow_domains: [\"*.example.org\", crates.io]}\n"),
+        ("narrow", "network: {mode: private, allow_domains: [a.example.org], connections_max: 7}\n"),
+        ("mute", "network: {allow_cidrs: [192.0.2.0/24]}\n"),
+        ("none", "network: {mode: none}\n"),
+    ]);
+    let rules = rules(&policy);
+    let of = |names: [&str; 2]| profile(&rules, &[("profile", names[0]), ("network-policy", names[1])]).unwrap();
+    let both = of(["wide", "narrow"]);
+    let packets = both.packets.unwrap();
+    assert_eq!(packets.policies.len(), 2);
+    let asked = zviz_network::names::zones(&packets.policies).unwrap();
+    assert!(asked.iter().all(|zone| zone.name == "a.example.org" && !zone.below) && asked.len() == 2, "{asked:?}");
+    assert!(packets.only.contains(&"network.connections_max".to_owned()));
+    assert_eq!((both.network, both.broker.sockets), (Some(crate::profile::Network::Private), None));
+    assert!(!of(["wide", "mute"]).packets.unwrap().names, "one of them lets nobody be asked");
+    assert_eq!(of(["wide", "none"]).packets, None);
+    assert_eq!(of(["none", "wide"]).packets, None);
+}
+
+#[test]
 fn decisions_are_recorded_where_the_host_says() {
     let annotations = [("profile", "virtualised"), ("audit", "true")];
     assert!(profile(&Rules::default(), &annotations).unwrap_err().contains("the host does not say where"));
