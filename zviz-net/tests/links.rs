@@ -183,6 +183,41 @@ fn a_fault_leaves_nothing() {
     });
 }
 
+/// What a switch of the test's host is.
+fn switch(path: &str) -> String {
+    std::fs::read_to_string(format!("/proc/sys/net/{path}")).unwrap().trim().to_owned()
+}
+
+#[test]
+fn switches_of_the_host_are_turned_where_they_must_be() {
+    in_a_host("switches_of_the_host_are_turned_where_they_must_be", || {
+        let switches = ["ipv4/ip_forward", "ipv6/conf/all/forwarding", "ipv6/conf/lo/accept_ra"];
+        // IPv4's are the machine's in a new namespace.
+        for (path, value) in switches.into_iter().zip(["0", "0", "1"]) {
+            std::fs::write(format!("/proc/sys/net/{path}"), value).unwrap();
+        }
+        let container = Container::new();
+        assert_eq!(up(bridged(2), &container), Reply::Done);
+        // Who listens to routers still does.
+        assert_eq!(switches.map(switch), ["1", "1", "2"]);
+        assert_eq!(switch("ipv4/conf/zviz0/route_localnet"), "0");
+    });
+}
+
+#[test]
+fn a_host_without_ipv6_has_containers_without() {
+    in_a_host("a_host_without_ipv6_has_containers_without", || {
+        std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap();
+        let container = Container::new();
+        assert_eq!(up(bridged(2), &container), Reply::Done);
+        let addresses = said(&container.run(&["ip", "-br", "address", "show", "eth0"]));
+        assert!(addresses.contains("10.213.0.2/32") && !addresses.contains("fd7a:"), "{addresses}");
+        assert_eq!(left(), (1, 0, 1));
+        assert_eq!(switch("ipv6/conf/all/forwarding"), "0");
+        host(&["busybox", "ping", "-c1", "-W10", "10.213.0.2"]);
+    });
+}
+
 #[test]
 fn two_hundred_at_once() {
     const COUNT: u8 = 200;
