@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
 
+/// The networks of sandboxes at the bridge of a host, of either family.
+pub const SANDBOXES: [&str; 2] = ["10.213.0.0/16", "fd7a:7669:7a00::/64"];
+
 /// Guarded whatever a profile says. IANA's registries of special addresses (RFC 6890), but for those that only documents use,
 /// and with the ways in which an IPv6 address carries an IPv4 one: `::/8` has `::ffff:0:0/96` and NAT64's `64:ff9b::/96`.
 const ALWAYS: &[(&str, &str)] = &[
@@ -25,6 +28,8 @@ const ALWAYS: &[(&str, &str)] = &[
     ("fc00::/7", "private"),
     ("fe80::/10", "link-local"),
     ("fec0::/10", "site-local"),
+    (SANDBOXES[0], "other sandboxes"),
+    (SANDBOXES[1], "other sandboxes"),
     ("ff00::/8", "multicast"),
 ];
 

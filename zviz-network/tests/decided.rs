@@ -5,7 +5,7 @@ mod policies;
 use policies::{network, packet, policy, rule, world};
 use proptest::prelude::*;
 use std::slice;
-use zviz_network::policy::{Guarded, Policy, Published, Transport, Verdict};
+use zviz_network::policy::{Guarded, Policy, Published, SANDBOXES, Transport, Verdict};
 use zviz_network::rules::decide::{Fate, Packet, State, World, decide};
 use zviz_network::rules::{Hook, RESOLVER, Ruleset, bridge, inside, published};
 
@@ -15,7 +15,7 @@ fn out(policy: &Policy, packet: &Packet, world: &World) -> Fate {
 
 /// A name's redirection and the link's own neighbours are nobody's rule.
 fn asks_names_or_neighbours(policy: &Policy, packet: &Packet) -> bool {
-    let link = ["fe80::/10", "ff02::/16"].map(network);
+    let link = ["fe80::/10", "ff02::/16", SANDBOXES[1]].map(network);
     let near = link.iter().chain(&policy.links).any(|link| link.contains(packet.destination));
     let port = packet.state == State::New && packet.port == Some(53);
     (policy.resolver && port) || (packet.icmp == Some(135) && near)

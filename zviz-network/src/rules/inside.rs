@@ -17,7 +17,7 @@
 use super::expand::{ICMPV6, TCP, UDP, Way, decided, family, family_of, name, of, places};
 use super::{Action, Chain, Family, Hook, Kind, Match, RESOLVER, Rule, Ruleset, Set};
 use crate::address::Network;
-use crate::policy::{Guarded, Log, Policy, Verdict};
+use crate::policy::{Guarded, Log, Policy, SANDBOXES, Verdict};
 
 /// The most addresses of one entry of `allow_domains` and family at a time. The kernel makes room for as many at once.
 const MOST: u32 = 2048;
@@ -30,8 +30,8 @@ const LOOPBACK: &str = "lo";
 /// to those that come in are no part of a connection, since none of these is tracked.
 const ASKED: &[u8] = &[133, 135, 136, 131, 132, 143];
 const TOLD: &[u8] = &[134, 135, 136, 130];
-/// What has no address beyond the link, as destination: its own addresses and groups.
-const LINK: [&str; 2] = ["fe80::/10", "ff02::/16"];
+/// What is no address beyond the link, as destination: its own addresses and groups, and who is at the bridge.
+const LINK: [&str; 3] = ["fe80::/10", "ff02::/16", SANDBOXES[1]];
 const LINK_LOCAL: &str = "fe80::/10";
 
 /// What a packet's report begins with.
@@ -125,7 +125,7 @@ fn output(policy: &Policy, resolver: bool, first: bool, named: usize) -> Vec<Rul
     let links = links.chain(policy.links.iter().filter(|link| family(link) == Family::V6).copied());
     for link in links {
         for kind in ASKED {
-            let matches = vec![Match::Destination(link), Match::Protocol(ICMPV6), Match::IcmpType(*kind)];
+            let matches = vec![Way::Out.at(link), Match::Protocol(ICMPV6), Match::IcmpType(*kind)];
             rules.push(quiet("neighbours", matches));
         }
     }

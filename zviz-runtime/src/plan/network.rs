@@ -129,7 +129,7 @@ pub(super) fn plan(
         if events {
             policy.log = Log { denied: true, allowed: true };
         }
-        policy.links.extend(neighbours(process, link));
+        policy.links.extend(neighbours(process));
     }
     let resolver = packets.filter(|packets| packets.resolver);
     Some(Network {
@@ -141,11 +141,11 @@ pub(super) fn plan(
     })
 }
 
-/// Where neighbours may be asked for. Which networks there will be at the devices that others make is not known; who has no raw
-/// socket can ask for nobody by himself.
-fn neighbours(process: &Process, link: &Link) -> Option<Range> {
+/// Where neighbours may be asked for, beside those at the bridge. Which networks there will be at the devices that others make,
+/// pasta among them, is not known; who has no raw socket can ask for nobody by himself.
+fn neighbours(process: &Process) -> Option<Range> {
     let capabilities = process.capabilities;
     let held = capabilities.bounding | capabilities.permitted | capabilities.inheritable | capabilities.ambient;
-    let anywhere = *link == Link::None && (held | capabilities.effective) & NET_RAW == 0;
+    let anywhere = (held | capabilities.effective) & NET_RAW == 0;
     anywhere.then(|| Range::try_from("::/0".to_owned()).ok())?
 }
