@@ -66,7 +66,8 @@ impl Container {
         if let Some(user) = user {
             command.uid(user).gid(user);
         }
-        let mut child = command.spawn().unwrap();
+        // Here there may be no such user.
+        let mut child = command.spawn().ok()?;
         let read = child.stdout.take().unwrap().read_exact(&mut [0]);
         let container = Container { child, owned: flags.contains(&"--user"), user };
         read.is_ok().then_some(container)
