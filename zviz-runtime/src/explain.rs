@@ -16,6 +16,7 @@ pub use record::Record;
 pub use tally::Tally;
 pub use telling::{Form, Telling};
 
+use crate::network::Event;
 use crate::plan::{Note, Plan};
 use crate::profile::find::Search;
 use crate::profile::{artefacts, built_in};
@@ -53,6 +54,12 @@ impl Explainer {
                 self.telling.denial(denial);
             }
         }
+    }
+
+    /// Takes connections and names that were refused.
+    pub fn refused(&mut self, events: &[Event]) {
+        let denials = events.iter().filter_map(|event| why::refused(&self.scene(), event)).collect();
+        self.take(denials);
     }
 
     /// Takes the end of the run, and tells what is left to tell.

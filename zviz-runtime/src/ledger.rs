@@ -11,6 +11,7 @@ pub use verdict::{Told, Verdict};
 
 use crate::container::State;
 use crate::foreground::{Meter, Outcome};
+use crate::network::Event;
 use crate::plan::Plan;
 use serde::Serialize;
 use std::time::Duration;
@@ -42,6 +43,9 @@ pub struct Report {
     pub usage: Usage,
     /// Every limit that it had.
     pub limits: Vec<Bound>,
+    /// Connections and names that were refused, where that was to be known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Event>,
 }
 
 impl Report {
@@ -66,7 +70,17 @@ impl Report {
         };
         let verdict = Verdict::of(&limits, plan.profile.limits.output_truncated, outcome, &usage);
         let (container, status) = (id.to_owned(), outcome.status());
-        Report { schema_version: SCHEMA_VERSION, container, status, code, signal, verdict, usage, limits }
+        Report {
+            schema_version: SCHEMA_VERSION,
+            container,
+            status,
+            code,
+            signal,
+            verdict,
+            usage,
+            limits,
+            refused: Vec::new(),
+        }
     }
 
     /// As a text that ends with a line.

@@ -8,12 +8,16 @@
 //! Rules are in force in the container's namespace before its init has done anything. What is in a namespace that dies with
 //! the container dies with that; all else is remembered before it is made.
 
+pub mod events;
 pub mod helper;
 mod inside;
 mod made;
 pub mod names;
 
+pub use events::Event;
 pub use made::{Joined, Made};
+use zviz_broker::policy::Trail;
+use zviz_network::policy::Log;
 pub use zviz_network::wire::Counter;
 
 use self::helper::Helper;
@@ -22,8 +26,10 @@ use crate::plan::network::Link;
 use crate::plan::{Net, Plan};
 use nix::errno::Errno;
 use std::ffi::CString;
+use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use zviz_network::wire::{self, Descriptor, Reply, Request};
 use zviz_sys::{fd, path, process};
 
@@ -40,6 +46,14 @@ pub enum Error {
         what: &'static str,
         /// Why not.
         errno: Errno,
+    },
+    /// The record of the audit.
+    #[error("audit {}", path.display())]
+    Audit {
+        /// Where it is.
+        path: PathBuf,
+        /// Why it cannot be written.
+        source: std::io::Error,
     },
     /// What this host is called by on its networks.
     #[error("network: read this host's addresses: {}", .0.desc())]
@@ -95,10 +109,14 @@ pub(crate) fn up(owner: &Owner<'_>, made: &Made, helper: &Helper, rootless: bool
     let user = rootless.then(|| process::owner_of_namespace(namespace.as_fd())).transpose();
     let user = user.map_err(at("open the user namespace of the container's network"))?;
     let pipe = network.events.then(|| nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)).transpose();
-    let (events, reports) = pipe.map_err(at("make a pipe"))?.unzip();
+    let (events, mut reports) = pipe.map_err(at("make a pipe"))?.unzip();
+    if reports.is_none() {
+        reports = trail(owner.plan)?.map(OwnedFd::from);
+    }
+    let tended = network.resolver.is_some() || reports.is_some();
     let mut descriptors = vec![(Descriptor::Network, namespace.as_fd())];
     descriptors.extend(user.as_ref().map(|user| (Descriptor::User, user.as_fd())));
-    if network.is_tended() {
+    if tended {
         descriptors.push((Descriptor::Process, owner.pidfd));
     }
     descriptors.extend(reports.as_ref().map(|reports| (Descriptor::Events, reports.as_fd())));
@@ -110,15 +128,36 @@ pub(crate) fn up(owner: &Owner<'_>, made: &Made, helper: &Helper, rootless: bool
         bridge: link(&network.link),
         resolver: inside.resolver,
         inside: inside.rules,
-        events: network.events,
+        events: reports.is_some(),
     };
-    helper.ask(&Request::Up(Box::new(request)), &fds, network.is_tended())?;
+    helper.ask(&Request::Up(Box::new(request)), &fds, tended)?;
     Ok(Up { events })
 }
 
 fn link(link: &Link) -> Option<wire::Bridge> {
     match link {
         Link::None | Link::Bridge(_) | Link::Pasta(_) => None,
+    }
+}
+
+/// The file that connections are recorded in, where the profile logs them and there is an audit. Lines go to its end, whole,
+/// beside those of the broker.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn trail(plan: &Plan) -> Result<Option<File>, Error> {
+    let logs = plan.network.iter().flat_map(|network| &network.policies).any(|policy| policy.log != Log::default());
+    match plan.profile.broker.audit.as_ref().filter(|_| logs) {
+        Some(Trail::File { path, .. }) => {
+            let file =
+                OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path);
+            file.map(Some).map_err(|source| Error::Audit { path: path.clone(), source })
+        }
+        Some(Trail::Descriptor(number)) => {
+            let own = fd::duplicate(*number).map(|own| Some(own.into()));
+            own.map_err(|errno| Error::Audit { path: format!("fd:{number}").into(), source: errno.into() })
+        }
+        Some(Trail::Journal) | None => Ok(None),
     }
 }
 

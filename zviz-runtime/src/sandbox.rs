@@ -75,6 +75,7 @@ pub struct Sandbox {
     network: Network,
     network_given: bool,
     network_log: bool,
+    network_refusals: bool,
     userns: Userns,
     id: Option<String>,
     rootfs: Option<String>,
@@ -244,6 +245,12 @@ impl Sandbox {
     /// Whether its connections are told of on standard error.
     pub fn network_log(&mut self, log: bool) -> &mut Self {
         self.network_log = log;
+        self
+    }
+
+    /// Whether connections that are refused are remembered until its end.
+    pub fn network_refusals(&mut self, remembered: bool) -> &mut Self {
+        self.network_refusals = remembered;
         self
     }
 

@@ -26,6 +26,7 @@ mod socket;
 pub use change::{Change, How, Risk};
 pub use denial::{Denial, Layer};
 pub use ended::{Ending, ended};
+pub use network::refused;
 pub use rules::{Origin, Rules};
 pub use scene::{Filter, Outside, Scene};
 

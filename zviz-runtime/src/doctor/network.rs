@@ -8,10 +8,15 @@ pub(super) fn examine(seen: &Seen, findings: &mut Vec<Finding>) {
         Ok(()) => chapter.ok("own network", "a loopback device of its own: --net none"),
         Err(_) => chapter.fails("own network", "needs the namespaces above", ""),
     }
-    // Facts for what others (CNI plugins, engines) do with a container's network; zviz itself joins what they made.
     match &seen.netfilter {
         Ok(()) => chapter.info("nf_tables", "the kernel's interface opens"),
         Err(why) => chapter.info("nf_tables", format!("the kernel's interface does not open: {why}")),
+    }
+    match &seen.helper {
+        Ok(()) => chapter.ok("network helper", "zviz-net: rules for a network, --net bridge and private"),
+        Err(why) => {
+            chapter.info("network helper", format!("{why}: no rules for a network, nor --net bridge and private"))
+        }
     }
     let tools: Vec<&str> = ["nft", "pasta"].into_iter().filter(|name| seen.programs.contains(name)).collect();
     let tools = if tools.is_empty() { "neither nft nor pasta".to_owned() } else { tools.join(", ") };

@@ -4,6 +4,7 @@ use super::trial::{self, Refused};
 use crate::apply::{ids, namespaces};
 use crate::host::Host;
 use crate::host::cgroup::{self, CgroupHost};
+use crate::network::helper;
 use crate::plan::IdMap;
 use crate::sandbox::facts::Limits;
 use crate::sandbox::{enforceable, subids};
@@ -47,6 +48,8 @@ pub struct Seen {
     pub devices: Vec<&'static str>,
     /// Whether nf_tables can be talked to.
     pub netfilter: Result<(), String>,
+    /// Whether the network helper is installed, and trusted.
+    pub helper: Result<(), String>,
     /// Whether a whole `zviz run -- true` worked, where the caller tried it; else its last words.
     pub run: Option<Result<(), String>>,
     /// The same without namespaces (`--backend landlock`), where it did not work with them.
@@ -108,6 +111,7 @@ pub fn probe() -> io::Result<Seen> {
         programs: PROGRAMS.iter().copied().filter(|name| installed(name).is_some()).collect(),
         devices: DEVICES.iter().copied().filter(|path| opens(path)).collect(),
         netfilter: netfilter(),
+        helper: helper::find().map(drop).map_err(|error| error.to_string()),
         run: None,
         without_namespaces: None,
         // A sealed copy has no path that could be given to anyone.

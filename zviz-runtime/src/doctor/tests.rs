@@ -46,6 +46,7 @@ fn seen() -> Seen {
         programs: Vec::new(),
         devices: vec!["/dev/fuse"],
         netfilter: Ok(()),
+        helper: Ok(()),
         run: None,
         without_namespaces: None,
         zviz: "/usr/bin/zviz".into(),

@@ -7,6 +7,7 @@ mod words;
 
 use super::mounts::{IdmapSource, Mount, MountKind, Propagation, PropagationKind};
 use super::namespaces::{IdMap, Names, Namespace, Namespaces, Net, Time, User, Uts};
+use super::network::{Link, Network};
 use super::{
     Backend, Capabilities, Device, DeviceKind, Hooks, Landlock, LandlockRights, Plan, Process, Rootfs, Seccomp,
 };
@@ -33,6 +34,9 @@ impl Display for Plan {
         self.masked_paths.iter().try_for_each(|path| writeln!(f, "masked {}", quoted(path)))?;
         self.readonly_paths.iter().try_for_each(|path| writeln!(f, "read-only {}", quoted(path)))?;
         self.sysctl.iter().try_for_each(|(name, value)| writeln!(f, "sysctl {name} = {}", quoted(value)))?;
+        if let Some(network) = &self.network {
+            packets(f, network)?;
+        }
         cgroup(f, &self.cgroup)?;
         if self.profile != Profile::none() {
             writeln!(f, "profile: {}", quoted(&self.profile.name))?;
@@ -54,6 +58,28 @@ impl Display for Plan {
         self.annotations.iter().try_for_each(|(k, v)| writeln!(f, "annotation {} = {}", quoted(k), quoted(v)))?;
         self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))
     }
+}
+
+/// Rules by their keys: what each means is `zviz compile`'s to print.
+fn packets(f: &mut Formatter<'_>, network: &Network) -> fmt::Result {
+    match &network.link {
+        Link::None => writeln!(f, "network: rules")?,
+        Link::Bridge(_) => writeln!(f, "network: at the bridge, rules")?,
+        Link::Pasta(_) => writeln!(f, "network: by pasta, rules")?,
+    }
+    for policy in &network.policies {
+        let (rules, names) = (policy.egress.iter().map(|rule| &rule.key), policy.named.iter().map(|named| &named.key));
+        rules.chain(names).try_for_each(|key| writeln!(f, "  {key}"))?;
+        writeln!(f, "  otherwise {}", format!("{:?}", policy.otherwise).to_lowercase())?;
+        if let Some(ingress) = &policy.ingress {
+            ingress.rules.iter().try_for_each(|rule| writeln!(f, "  {}", rule.key))?;
+            writeln!(f, "  nobody else comes in")?;
+        }
+    }
+    if network.resolver.is_some() {
+        writeln!(f, "  names are asked for by a resolver inside")?;
+    }
+    if network.events { writeln!(f, "  connections are reported") } else { Ok(()) }
 }
 
 fn named(names: &Names) -> String {

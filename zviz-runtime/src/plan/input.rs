@@ -28,6 +28,8 @@ pub struct Request {
     pub link: Link,
     /// Connections are told of while it runs (`--net-log`).
     pub events: bool,
+    /// Refused ones are remembered (`--explain`).
+    pub refusals: bool,
 }
 
 impl From<&str> for Request {
@@ -43,6 +45,7 @@ impl From<&str> for Request {
             in_place: None,
             link: Link::None,
             events: false,
+            refusals: false,
         }
     }
 }

@@ -9,6 +9,7 @@ use super::{Namespaces, Net, Process, Seccomp};
 use crate::profile::{Packets, Profile};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
+use zviz_broker::policy::Trail;
 use zviz_network::address::Network as Range;
 use zviz_network::policy::{Log, Policy, Verdict};
 
@@ -64,14 +65,6 @@ pub struct Resolver {
 /// CAP_NET_RAW, linux/capability.h.
 const NET_RAW: u64 = 1 << 13;
 
-impl Network {
-    /// Whether the helper stays as long as the container does.
-    #[must_use]
-    pub fn is_tended(&self) -> bool {
-        self.resolver.is_some() || self.events
-    }
-}
-
 /// The profile of a container with a network of its own: what it says of addresses is for rules about packets, and nobody asks
 /// the broker. None where the profile stays as it is.
 pub(super) fn filtered(input: Input, namespaces: &Namespaces) -> Option<Profile> {
@@ -102,6 +95,7 @@ pub(super) fn plan(
     found: &mut Findings,
 ) -> Option<Network> {
     let (link, events) = (&input.request.link, input.request.events);
+    let refusals = input.request.refusals;
     let packets = packets(input, namespaces);
     if events && (namespaces.net == Net::Host || *link == Link::None && input.request.sandbox) {
         let which = if namespaces.net == Net::Host { "the network is the host's" } else { "there is no network" };
@@ -129,7 +123,14 @@ pub(super) fn plan(
         if events {
             policy.log = Log { denied: true, allowed: true };
         }
+        policy.log.denied |= refusals;
         policy.links.extend(neighbours(process));
+    }
+    let taken = matches!(input.profile.broker.audit, Some(Trail::File { .. } | Trail::Descriptor(_)));
+    if !events && !refusals && !taken && policies.iter().any(|policy| policy.log != Log::default()) {
+        let what = "nobody takes it down: --net-log, or an audit to a file";
+        found.note(format!("profile {}: network.log", input.profile.name), what);
+        policies.iter_mut().for_each(|policy| policy.log = Log::default());
     }
     let resolver = packets.filter(|packets| packets.resolver);
     Some(Network {
@@ -137,7 +138,7 @@ pub(super) fn plan(
         policies,
         resolver: resolver.map(|packets| Resolver { upstream: packets.upstream.clone() }),
         nameservers: packets.is_none_or(|packets| packets.names && !packets.resolver),
-        events,
+        events: events || refusals,
     })
 }
 

@@ -182,11 +182,12 @@ impl Rules {
         if none && asked.broker_timeout.is_some() {
             needs_one("broker-timeout");
         }
-        if none && asked.audit {
+        let silent = none && !profile.packets.as_ref().is_some_and(Packets::logs);
+        if silent && asked.audit {
             needs_one("audit");
         }
         let always = policy.audit.always == Some(true);
-        if none || !asked.audit && !always {
+        if silent || !asked.audit && !always {
             return;
         }
         match &policy.audit.file {

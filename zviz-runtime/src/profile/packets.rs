@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use zviz_broker::policy::sockets::Sockets;
-use zviz_network::policy::Policy;
+use zviz_network::policy::{Log, Policy};
 
 /// The other form of what a profile says of the network: on the host's network, the broker holds programs to it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -34,6 +34,12 @@ pub struct Packets {
 }
 
 impl Packets {
+    /// Whether connections are to be reported.
+    #[must_use]
+    pub fn logs(&self) -> bool {
+        self.policies.iter().any(|policy| policy.log != Log::default())
+    }
+
     /// Both: what goes through is what both let through.
     #[must_use]
     pub fn and(mut self, other: Packets) -> Packets {

@@ -3,6 +3,7 @@
 use super::machine::{Applied, Loaded};
 use crate::apply::landlock::{NEWEST, handled};
 use crate::plan::cgroup::Resources as Asked;
+use crate::plan::network::Link;
 use crate::plan::{Backend, Net, Plan, rlimit_name};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -149,7 +150,7 @@ impl<'a> Resources<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct Network<'a> {
     /// `none`: a loopback device and nothing else. `devices`: those of the host that were moved in. `refused`: the host's, and no
-    /// socket can be made (the backend `landlock`). `joined`, `host`.
+    /// socket can be made (the backend `landlock`). `joined`, `host`. `bridge`, `pasta`: one of its own.
     mode: &'static str,
     /// Names inside.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -159,20 +160,40 @@ pub struct Network<'a> {
     path: Option<&'a str>,
     /// Whether a broker judges addresses.
     addresses_brokered: bool,
+    /// Rules for its packets, by the keys of the profile, in the table of its namespace.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rules: Vec<&'a str>,
+    /// Whether a resolver inside answers for names.
+    resolver: bool,
 }
 
 impl<'a> Network<'a> {
     pub(super) fn of(plan: &'a Plan) -> Network<'a> {
         let inside =
             |devices: &'a [(String, String)]| devices.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>();
+        let link = plan.network.as_ref().map(|network| &network.link);
         let (mode, devices, path) = match &plan.namespaces.net {
             Net::Host if without_sockets(plan) => ("refused", Vec::new(), None),
             Net::Host => ("host", Vec::new(), None),
             Net::Join { path, devices } => ("joined", inside(devices), Some(path.as_str())),
+            Net::New { .. } if matches!(link, Some(Link::Bridge(_))) => ("bridge", Vec::new(), None),
+            Net::New { .. } if matches!(link, Some(Link::Pasta(_))) => ("pasta", Vec::new(), None),
             Net::New { devices } if devices.is_empty() => ("none", Vec::new(), None),
             Net::New { devices } => ("devices", inside(devices), None),
         };
-        Network { mode, devices, path, addresses_brokered: plan.profile.broker.sockets.is_some() }
+        let policies = plan.network.iter().flat_map(|network| &network.policies);
+        let rules = policies.flat_map(|policy| {
+            let keys = policy.egress.iter().map(|rule| rule.key.as_str());
+            keys.chain(policy.named.iter().map(|named| named.key.as_str()))
+        });
+        Network {
+            mode,
+            devices,
+            path,
+            addresses_brokered: plan.profile.broker.sockets.is_some(),
+            rules: rules.collect(),
+            resolver: plan.network.as_ref().is_some_and(|network| network.resolver.is_some()),
+        }
     }
 }
 

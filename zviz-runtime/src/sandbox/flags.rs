@@ -2,11 +2,11 @@
 
 use super::{Network, Sandbox, Share, Tmpfs, Userns, Variable, paths, quantity};
 use crate::plan::{Backend, Problems};
-use crate::profile::Profile;
 use crate::profile::artefacts;
 use crate::profile::built_in;
 use crate::profile::find::Search;
 use crate::profile::lower::Context;
+use crate::profile::{Packets, Profile};
 use std::os::unix::fs::FileTypeExt;
 use zviz_broker::policy::Trail;
 use zviz_broker::policy::ask::Client;
@@ -112,8 +112,10 @@ impl Flags {
             None => {}
         }
         sandbox.profile.broker.audit = parsed("--audit", &self.audit, trail, &mut problems);
-        if sandbox.profile.broker.audit.is_some() && sandbox.profile.broker.is_empty() {
-            let why = format!("the profile {} has no broker, whose decisions it records", sandbox.profile.name);
+        let silent = sandbox.profile.broker.is_empty() && !sandbox.profile.packets.as_ref().is_some_and(Packets::logs);
+        if sandbox.profile.broker.audit.is_some() && silent {
+            let name = &sandbox.profile.name;
+            let why = format!("the profile {name} has no broker, whose decisions it records, and logs no connections");
             problems.add("--audit", why);
         }
         sandbox.cwd.clone_from(&self.cwd);

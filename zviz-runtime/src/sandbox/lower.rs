@@ -24,6 +24,7 @@ pub struct Lowered {
     pub(super) in_place: Option<InPlace>,
     pub(super) link: Link,
     pub(super) events: bool,
+    pub(super) refusals: bool,
 }
 
 /// Decides what the sandbox is made of. Nothing is read but the arguments.
@@ -113,6 +114,7 @@ pub fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problems> {
         in_place: None,
         link,
         events: sandbox.network_log,
+        refusals: sandbox.network_refusals,
     })
 }
 

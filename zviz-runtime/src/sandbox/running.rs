@@ -10,6 +10,7 @@ use crate::foreground::{self, Budget, Meter, Outcome, Output, Payload, Watch};
 use crate::host::Host;
 use crate::launch;
 use crate::ledger;
+use crate::network;
 use crate::plan::{Backend, Note, Plan, Problems};
 use crate::receipt::{Asked, Machine, Receipt};
 use crate::start::{self, Container, TakeMaster};
@@ -133,6 +134,8 @@ pub struct Decided {
     forced: Option<Forbidden>,
     /// Without mounts: where its private folder will be.
     temporary: Option<PathBuf>,
+    /// Who is told of connections as they come.
+    connections: Option<network::events::Tell>,
 }
 
 impl Sandbox {
@@ -174,7 +177,7 @@ impl Sandbox {
         }
         let plan = lowered.plan(&self.profile, &host, id.as_str())?;
         let asked = self.asked();
-        Ok(Decided { plan, id, host, asked, lowered, _ids: ids, forced: None, temporary: None })
+        Ok(Decided { plan, id, host, asked, lowered, _ids: ids, forced: None, temporary: None, connections: None })
     }
 
     /// What keeps namespaces from being made, where the profile agrees to do without and nobody has said otherwise.
@@ -194,7 +197,7 @@ impl Sandbox {
         let lowered = lower(&sandbox, &facts)?;
         let mut plan = lowered.plan(&self.profile, &host, id.as_str())?;
         plan.notes.extend(forced.iter().map(|why| Note(format!("backend landlock: {why}"))));
-        Ok(Decided { plan, id, host, asked: self.asked(), lowered, _ids: None, forced, temporary })
+        Ok(Decided { plan, id, host, asked: self.asked(), lowered, _ids: None, forced, temporary, connections: None })
     }
 }
 
@@ -219,6 +222,11 @@ impl Decided {
     #[must_use]
     pub fn id(&self) -> &Id {
         &self.id
+    }
+
+    /// Has somebody told of its connections, where it was asked for with their log.
+    pub fn tell_connections(&mut self, tell: network::events::Tell) {
+        self.connections = Some(tell);
     }
 
     /// When everything inside is killed.
@@ -340,6 +348,16 @@ impl Decided {
                 return Err(error.into());
             }
         };
+        let following = container.network.events.take();
+        let trail = following.is_some().then(|| network::trail(&container.state.plan)).transpose();
+        let trail = match trail {
+            Ok(trail) => trail.flatten(),
+            Err(error) => {
+                start::abandon(container);
+                return Err(Error::Start(error.into()));
+            }
+        };
+        let following = following.map(|events| network::events::follow(events, self.connections, trail));
         let pidfd = container.pidfd.as_fd();
         let mut kill = || if in_place { tend::end(pidfd) } else { pidfd_send_signal(pidfd, libc::SIGKILL) };
         let mut payload = Payload::new(container.pid, pidfd);
@@ -360,7 +378,8 @@ impl Decided {
         let peak = container.memory_peak();
         // Who asks for it asks out of curiosity.
         let kills = if seen.as_ref().is_ok_and(Option::is_some) { container.memory_kills() } else { 0 };
-        let ended = ledger::Report::of(&container.state, outcome, begun.elapsed(), meter, all);
+        let mut ended = ledger::Report::of(&container.state, outcome, begun.elapsed(), meter, all);
+        ended.refused = following.map(network::events::Following::refused).unwrap_or_default();
         start::finish(container)?;
         Ok((outcome, ended, seen?.map(|(report, summary)| (report, summary, peak, kills))))
     }

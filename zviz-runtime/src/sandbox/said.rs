@@ -29,6 +29,7 @@ impl Sandbox {
             network,
             network_given,
             network_log,
+            network_refusals: _,
             userns,
             id,
             rootfs,

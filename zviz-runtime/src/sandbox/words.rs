@@ -140,8 +140,8 @@ impl Lowered {
             notes: Vec::new(),
             sha256: String::new(),
         };
-        let (link, events) = (self.link.clone(), self.events);
-        let request = Request { sandbox: true, in_place: self.in_place, link, events, ..Request::from(id) };
+        let (link, events, refusals) = (self.link.clone(), self.events, self.refusals);
+        let request = Request { sandbox: true, in_place: self.in_place, link, events, refusals, ..Request::from(id) };
         let mut profile = super::profiled::granted(profile, &self.entries);
         if self.in_place.is_some() {
             profile = super::in_place::granted(profile, &self.entries);

@@ -1,15 +1,19 @@
-//! The network that there is: a loopback device and nothing else, unless something says otherwise.
+//! The network that there is: a loopback device and nothing else, unless something says otherwise; and what its rules refuse.
 
+use super::change::quoted;
 use super::change::{Change, Risk};
+use super::denial::shown;
 use super::scene::object;
-use super::{Denial, Layer, Scene};
+use super::{Denial, Layer, Origin, Scene};
+use crate::network::Event;
 use crate::plan::Net;
 use nix::errno::Errno;
 use zviz_observe::{Call, SocketAddress};
 
 /// Whether a network of its own can have been the reason.
 pub(super) fn ask(scene: &Scene<'_>, call: &Call, errno: Errno) -> Option<Denial> {
-    if !matches!(scene.plan.namespaces.net, Net::New { .. }) {
+    // Rules tell by themselves what they refuse.
+    if !matches!(scene.plan.namespaces.net, Net::New { .. }) || scene.plan.network.is_some() {
         return None;
     }
     let Some(SocketAddress::Inet(address)) = &call.address else { return None };
@@ -35,4 +39,63 @@ pub(super) fn ask(scene: &Scene<'_>, call: &Call, errno: Errno) -> Option<Denial
     };
     let denial = Denial::new(Layer::Network, "none").what(what).rule(mode).changes([change]);
     Some(scene.told(denial, call, object(call)))
+}
+
+/// Lists beside which all else is refused.
+const LISTS: &[&str] = &["network.allow_domains", "network.allow_cidrs", "network.egress.allow"];
+/// Rules that no key of a profile stands for: about nothing else, and about addresses that only a rule of their own opens.
+const OTHERWISE: &str = "otherwise";
+const GUARDED: &str = "guarded: ";
+
+/// What rules of the network, or the resolver, have refused.
+#[must_use]
+pub fn refused(scene: &Scene<'_>, event: &Event) -> Option<Denial> {
+    if !event.is_refusal() {
+        return None;
+    }
+    let list = || LISTS.iter().find_map(|key| scene.rules.key(key));
+    let (object, rule, what, change) = match event {
+        Event::Connection { rule, protocol, from: Some(from), to, port, .. } => {
+            let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+            let what = format!("the rules of the network let {from} reach in by no rule ({rule})");
+            (format!("{protocol} from {from} to {to}{port}"), line(scene, rule), what, None)
+        }
+        Event::Connection { rule, protocol, from: None, to, port, name, .. } => {
+            let name = name.as_ref().map(|name| format!(", asked for as {name}")).unwrap_or_default();
+            let what = match (rule.as_str(), rule.strip_prefix(GUARDED)) {
+                (OTHERWISE, _) => format!("no rule of the network lets it through{name}"),
+                (_, Some(kind)) => format!("{kind} addresses are guarded: only a rule that names one opens it{name}"),
+                _ => format!("the rules of the network refuse it ({rule}){name}"),
+            };
+            let place = match (to, port) {
+                (std::net::IpAddr::V4(to), Some(port)) => format!("{to}/32:{port}"),
+                (std::net::IpAddr::V6(to), Some(port)) => format!("[{to}/128]:{port}"),
+                (to, None) => to.to_string(),
+            };
+            let opens = rule == OTHERWISE || rule.starts_with(GUARDED);
+            let risk = if rule == OTHERWISE { Risk::Medium } else { Risk::High };
+            let why = "whoever answers there is told what the sandbox knows";
+            let change =
+                opens.then(|| Change::yaml(format!("network: {{egress: {{allow: [{}]}}}}", quoted(&place)), risk, why));
+            let written = if rule == OTHERWISE { list() } else { line(scene, rule) };
+            let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+            let at = if to.is_ipv6() { format!("[{to}]") } else { to.to_string() };
+            (format!("{protocol} {at}{port}"), written, what, change)
+        }
+        Event::Name { rule, name, why, .. } => {
+            let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            let what = format!("the resolver of the sandbox does not ask for it ({rule}){why}");
+            let risk = "whoever has the name is told what the sandbox knows";
+            let change = Change::yaml(format!("network: {{allow_domains: [{}]}}", quoted(name)), Risk::Medium, risk);
+            (name.clone(), line(scene, rule).or_else(list), what, Some(change))
+        }
+        Event::Dropped { .. } => return None,
+    };
+    let denial = Denial::new(Layer::Network, "rule").what(shown(what.as_bytes())).rule(rule).changes(change);
+    Some(Denial { object: shown(object.as_bytes()), result: "refused".into(), ..denial })
+}
+
+/// The line of a rule, where it stands for a key of the profile.
+fn line(scene: &Scene<'_>, rule: &str) -> Option<Origin> {
+    rule.starts_with("network.").then(|| scene.rules.key(rule))?
 }

@@ -363,3 +363,39 @@ fn a_strangers_words_are_escaped_and_never_a_change() {
         assert_eq!(found[0].changes.len(), changes, "{name:?}");
     }
 }
+
+#[test]
+fn what_rules_of_the_network_refuse_is_told_with_their_line() {
+    use crate::network::Event;
+    let flags = crate::sandbox::Flags { net: Some("private".into()), ..Default::default() };
+    let yaml = "network:\n  mode: private\n  allow_domains: [crates.io]\n  egress: {deny: [192.0.2.0/24]}\n";
+    let (plan, rules) = world::layered(yaml, &flags, 0);
+    let filter = Filter::default();
+    let scene = Scene { plan: &plan, filter: &filter, rules: &rules, outside: &world::WORLD };
+    let told = |json: &str| refused(&scene, &serde_json::from_str::<Event>(json).unwrap());
+    let tcp = |rule: &str, to: &str| {
+        let line = format!(
+            r#"{{"event":"connection","verdict":"deny","rule":"{rule}","protocol":"tcp","to":"{to}","port":443}}"#
+        );
+        told(&line).unwrap()
+    };
+    for (rule, to, line, what, change) in [
+        ("otherwise", "203.0.113.1", 4, "no rule", Some("network: {egress: {allow: [\"203.0.113.1/32:443\"]}}")),
+        ("guarded: private", "fd00::1", 0, "guarded", Some("network: {egress: {allow: [\"[fd00::1/128]:443\"]}}")),
+        ("network.egress.deny[0]", "192.0.2.1", 5, "refuse it (network.egress.deny[0])", None),
+    ] {
+        let denial = tcp(rule, to);
+        let place = denial.rule.map_or(String::new(), |rule| rule.place);
+        let expected = if line == 0 { String::new() } else { format!("own.yaml:{line}") };
+        assert_eq!((denial.layer, place.as_str()), (Layer::Network, expected.as_str()), "{rule}");
+        assert!(denial.what.contains(what), "{}", denial.what);
+        let changes: Vec<&How> = denial.changes.iter().map(|change| &change.how).collect();
+        let expected: Vec<How> = change.map(|text| How::Yaml(text.into())).into_iter().collect();
+        assert_eq!(changes, expected.iter().collect::<Vec<_>>(), "{rule}");
+    }
+    let name = r#"{"event":"name","verdict":"deny","rule":"network.allow_domains","name":"evil.example","kind":1}"#;
+    let denial = told(name).unwrap();
+    assert_eq!(denial.object, "evil.example");
+    assert_eq!(denial.changes[0].how, How::Yaml("network: {allow_domains: [evil.example]}".into()));
+    assert_eq!(told(&name.replace("deny", "allow")), None);
+}

@@ -70,7 +70,9 @@ pub fn run(
     let (id, timeout) = (decided.id().clone(), decided.timeout());
     let observed = decided.observe(store, terminal, tell, explainer)?;
     let ending = Ending { outcome: observed.outcome, memory_kills: observed.memory_kills, timeout };
-    let record = observed.report.end(id.as_str(), &ending);
+    let mut explainer = observed.report;
+    explainer.refused(&observed.ended.refused);
+    let record = explainer.end(id.as_str(), &ending);
     if let Err(error) = record.keep(store) {
         context.log.warn(&format!("what was denied is not kept for zviz why: {error}"));
     }

@@ -37,6 +37,7 @@ fn sandboxed(context: &Context, run: &cli::Run, command: &[String]) -> anyhow::R
     if !sandbox.has_ids_of_its_own(&host) {
         sealed::ensure()?;
     }
+    sandbox.network_refusals(explain.is_some());
     // Before the store is made, so that a wrong name leaves nothing.
     flags.id.as_deref().map(Id::new).transpose()?;
     let store = context.store()?;
@@ -52,7 +53,7 @@ fn sandboxed(context: &Context, run: &cli::Run, command: &[String]) -> anyhow::R
         }
         None => None,
     };
-    let beside = Beside { json: flags.json, has_terminal, told, explain };
+    let beside = Beside { json: flags.json, net_log: flags.net_log, has_terminal, told, explain };
     let ended = decide_and_run(context, sandbox, &store, host, beside);
     if let Some(stage) = stage {
         stage.end(context);
@@ -63,6 +64,7 @@ fn sandboxed(context: &Context, run: &cli::Run, command: &[String]) -> anyhow::R
 /// What is wanted beside the run.
 struct Beside {
     json: bool,
+    net_log: bool,
     has_terminal: bool,
     told: Told,
     explain: Option<explain::Asked>,
@@ -75,8 +77,11 @@ fn decide_and_run(
     host: Host,
     beside: Beside,
 ) -> anyhow::Result<u8> {
-    let Beside { json, has_terminal, told, explain } = beside;
+    let Beside { json, net_log, has_terminal, told, explain } = beside;
     let mut decided = sandbox.decide(store, host)?;
+    if net_log {
+        decided.tell_connections(|event| eprintln!("zviz: network: {event}"));
+    }
     let explainer = explain.map(|asked| asked.explainer(&mut decided.plan, has_terminal));
     if let Some(why) = decided.forced() {
         context

@@ -73,7 +73,8 @@ impl<'i> Container<'i> {
         fs::create_dir_all(&folder).unwrap();
         let name = self.bundle.file_name().unwrap().to_string_lossy().into_owned();
         fs::write(folder.join(format!("{name}.yaml")), format!("name: {name}\nextends: default\n{yaml}")).unwrap();
-        fs::write(self.config(), format!("annotations: {{folder: {}}}\n", folder.display())).unwrap();
+        let audit = format!("audit: {{always: true, file: {}}}\n", self.internet.scratch.join("audit").display());
+        fs::write(self.config(), format!("annotations: {{folder: {}}}\n{audit}", folder.display())).unwrap();
         self.edit(|spec| spec["annotations"] = json!({ "zviz.io/profile": name }));
         self
     }

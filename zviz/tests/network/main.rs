@@ -4,6 +4,7 @@
 mod container;
 mod internet;
 mod life;
+mod ordinary;
 mod rules;
 #[path = "../support/mod.rs"]
 mod support;

@@ -82,6 +82,37 @@ fn exec_is_held_and_counted() {
 }
 
 #[test]
+fn connections_are_in_the_audit() {
+    requires!(root, program "ip", program "nft", program "python3", program "setpriv");
+    let internet = Internet::new();
+    let pod = internet.member("pod", 77);
+    let all = "network:\n  log: all\n  allow_cidrs: [203.0.113.10/32]\n";
+    let container = Container::new(&internet, "audited").joins(&pod).profile(all);
+    let flows = ["tcp:203.0.113.10:80", "udp:203.0.113.10:443", "tcp:169.254.169.254:80"];
+    assert_eq!(container.reaches(&flows), flows[..2]);
+    let path = internet.scratch.join("audit");
+    // The helper ends when the container has, and writes until then.
+    super::internet::wait_for("three lines", || {
+        std::fs::read_to_string(&path).unwrap_or_default().lines().count() >= 3
+    });
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told = |verdict: &str, rule: &str, protocol: &str, to: &str, port: u16| {
+        let is = |line: &&serde_json::Value| {
+            line["verdict"] == verdict && line["protocol"] == protocol && line["to"] == to && line["port"] == port
+        };
+        let line = lines.iter().find(is).unwrap_or_else(|| panic!("{verdict} {protocol} {to}:{port}: {text}"));
+        assert!(line["rule"].as_str().unwrap().starts_with(rule), "{line}");
+        assert_eq!(line["container"], container.id.as_str(), "{line}");
+    };
+    told("allow", "network.allow_cidrs[0]", "tcp", "203.0.113.10", 80);
+    told("allow", "network.allow_cidrs[0]", "udp", "203.0.113.10", 443);
+    told("deny", "guarded: link-local", "tcp", "169.254.169.254", 80);
+    container.deletes();
+    assert_eq!(pod.tables(), [""; 0]);
+}
+
+#[test]
 fn containers_of_one_pod_are_held_by_the_rules_of_all() {
     requires!(root, program "ip", program "nft", program "python3", program "setpriv");
     let internet = Internet::new();
