@@ -6,8 +6,9 @@
 //!
 //! - A name that fits none of the shapes of hosts is refused: other characters than letters, digits, `-` and `_`; more than
 //!   [`LONGEST_BELOW`] bytes or [`MOST_LABELS_BELOW`] labels below the wildcard (the longest of ordinary use are buckets, 63
-//!   bytes, before a region's name); more than [`MOST_BITS`] bits by the Shannon entropy of its characters (a digest of 40
-//!   hexadecimal digits with some words around it passes; a full label of base32 does not).
+//!   bytes, before a region's name); more than [`MOST_BITS`] bits by the Shannon entropy of its characters, or
+//!   [`MOST_BITS_OF_LABEL`] in one label (a digest of 40 hexadecimal digits with some words around it passes, a full label of
+//!   base32 does not).
 //! - A name that is not known costs its bits, at least [`LEAST_BITS`]; one that is costs [`LEAST_BITS`], since which of some
 //!   names is asked for says something as well; and one of the last five seconds [`AGAIN_BITS`], for its other types of
 //!   records. The account holds [`BITS`] and fills by [`BITS_PER_SECOND`]: some 160 names of ordinary length at once, as a
@@ -27,7 +28,11 @@ pub const LONGEST_BELOW: usize = 100;
 /// The most labels below a wildcard.
 pub const MOST_LABELS_BELOW: usize = 6;
 /// The most bits of one name.
-pub const MOST_BITS: f64 = 256.0;
+pub const MOST_BITS: f64 = 320.0;
+/// The most bits of one label.
+pub const MOST_BITS_OF_LABEL: f64 = 256.0;
+/// The fewest bits of a character.
+const LEAST_BITS_OF_CHARACTER: f64 = 3.0;
 /// The fewest bits that a question is charged with.
 pub const LEAST_BITS: f64 = 8.0;
 /// What one of the last seconds costs.
@@ -117,7 +122,7 @@ impl Limits {
     }
 }
 
-/// The bits that the labels of a program's choice could carry.
+/// The bits that the labels of a program's choice could carry: together, since many short labels carry as much as a long one.
 fn shape(name: &Name, chosen: usize) -> Result<f64, Why> {
     let below: Vec<&[u8]> = name.labels().take(chosen).collect();
     let length = below.iter().map(|label| label.len() + 1).sum::<usize>();
@@ -125,19 +130,22 @@ fn shape(name: &Name, chosen: usize) -> Result<f64, Why> {
     if length > LONGEST_BELOW || chosen > MOST_LABELS_BELOW || !below.iter().all(|label| label.iter().all(of_hosts)) {
         return Err(Why::Long);
     }
-    let bits = below.iter().map(|label| entropy(label)).sum();
-    if bits > MOST_BITS { Err(Why::Dense) } else { Ok(bits) }
+    let bits = entropy(&below.concat());
+    let dense = bits > MOST_BITS || below.iter().any(|label| entropy(label) > MOST_BITS_OF_LABEL);
+    if dense { Err(Why::Dense) } else { Ok(bits) }
 }
 
-/// The Shannon entropy of the characters, times their number. In bits.
-fn entropy(label: &[u8]) -> f64 {
+/// The Shannon entropy of the characters, times their number. In bits. Of a few characters, each of which is there once, that is
+/// much too little, so that none counts less than [`LEAST_BITS_OF_CHARACTER`].
+fn entropy(characters: &[u8]) -> f64 {
     let mut counts = [0_u8; 256];
-    for byte in label {
+    for byte in characters {
         counts[usize::from(*byte)] += 1;
     }
-    let total = f64::from(u8::try_from(label.len()).unwrap_or(u8::MAX));
+    let total = f64::from(u8::try_from(characters.len()).unwrap_or(u8::MAX));
     let of_one = |count: &u8| f64::from(*count) * (total / f64::from(*count)).log2();
-    counts.iter().filter(|count| **count > 0).map(of_one).sum()
+    let entropy: f64 = counts.iter().filter(|count| **count > 0).map(of_one).sum();
+    entropy.max(total * LEAST_BITS_OF_CHARACTER)
 }
 
 #[cfg(test)]
@@ -158,6 +166,7 @@ mod tests {
             ("a1b2c3d4e5f60718293a4b5c6d7e8f90-1234567890.us-east-1.elb.amazonaws.com", 3),
             ("da39a3ee5e6b4b0d3255bfef95601890afd80709.example.org", 1),
             ("_mongodb._tcp.cluster0.ab1cd.mongodb.net", 4),
+            ("my-company-production-artifacts-eu-central-1.s3.dualstack.eu-central-1.amazonaws.com", 4),
             ("web-frontend-git-feature-login-page-some-team-name.vercel.app", 1),
         ] {
             let mut limits = Limits::new(Instant::now());
@@ -178,6 +187,14 @@ mod tests {
         ] {
             assert_eq!(Limits::new(Instant::now()).charge(Instant::now(), &name(&text), chosen), Err(why), "{text}");
         }
+    }
+
+    #[test]
+    fn short_labels_are_not_cheap() {
+        // What six labels of three characters could carry: 5.2 bits each.
+        let bits = shape(&name("a1z.b2y.c3x.d4w.e5v.f6u.example.org"), 6).unwrap();
+        assert!((72.0..94.0).contains(&bits), "{bits}");
+        assert!(shape(&name("a.b.c.d.e.f.example.org"), 6).unwrap() >= 18.0);
     }
 
     #[test]
