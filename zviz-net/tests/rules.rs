@@ -134,7 +134,7 @@ fn of_a_profile() -> Ruleset {
             guarded("10.0.0.0/8", "private"),
         ],
         resolver: true,
-        links: Vec::new(),
+        links: vec![network("::/0"), network("fd00::/64")],
         ingress: Some(policy::Ingress {
             rules: vec![rule("network.ingress.allow[0]", Verdict::Accept, &[], None, &["8080"])],
         }),
