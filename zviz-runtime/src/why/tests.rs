@@ -369,7 +369,7 @@ fn what_rules_of_the_network_refuse_is_told_with_their_line() {
     use crate::network::Event;
     let flags = crate::sandbox::Flags { net: Some("private".into()), ..Default::default() };
     let yaml = "network:\n  mode: private\n  allow_domains: [crates.io]\n  egress: {deny: [192.0.2.0/24]}\n";
-    let (plan, rules) = world::layered(yaml, &flags, 0);
+    let (plan, rules) = world::layered(yaml, &flags, 1000);
     let filter = Filter::default();
     let scene = Scene { plan: &plan, filter: &filter, rules: &rules, outside: &world::WORLD };
     let told = |json: &str| refused(&scene, &serde_json::from_str::<Event>(json).unwrap());
