@@ -41,6 +41,7 @@ pub(super) struct Opener<'p> {
     host_proc: u64,
     /// This process's own descriptors, in the host's proc.
     own: OwnedFd,
+    linked: plain::Linked,
 }
 
 /// One call.
@@ -70,7 +71,14 @@ impl<'p> Opener<'p> {
     /// After the root is the caller's.
     pub(super) fn new(proc: &'p Proc, rules: &'p Rules, turns: &'p Turns) -> Result<Self, Errno> {
         let own = path::openat2(proc.0.as_fd(), c"self/fd", libc::O_PATH | libc::O_DIRECTORY, 0, 0)?;
-        Ok(Opener { rules, proc, turns, host_proc: fd::stat(proc.0.as_fd())?.st_dev, own })
+        Ok(Opener {
+            rules,
+            proc,
+            turns,
+            host_proc: fd::stat(proc.0.as_fd())?.st_dev,
+            own,
+            linked: plain::Linked::default(),
+        })
     }
 
     /// Opens it, as [`Self::open_plain`] if that does.

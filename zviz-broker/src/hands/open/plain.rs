@@ -15,12 +15,14 @@
 //! directory to read it leaves no trace. That of a FIFO or a device may, which is what lstat is for. One may appear in its place
 //! before it is opened, but not be given to anybody, and who put it there had it opened by whoever opened this path then.
 
-use super::{Opened, Opener};
+use super::{Opened, Opener, create};
 use crate::decision::Work;
 use crate::handlers::files::{FLAGS, O_LARGEFILE, RESOLVE_AT};
 use crate::policy::files::Verdict;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, fcntl};
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use zviz_sys::fd;
@@ -29,8 +31,26 @@ use zviz_sys::path::{self, resolve};
 /// What an opening to read may ask for beside that.
 const FLAGS_KNOWN: i32 =
     libc::O_CLOEXEC | libc::O_DIRECTORY | libc::O_NOCTTY | libc::O_NOFOLLOW | libc::O_NONBLOCK | O_LARGEFILE;
-/// ELOOP at the first link.
-const NO_LINKS: u64 = resolve::NO_MAGICLINKS | resolve::NO_SYMLINKS;
+
+/// Directories that were not come to without a link, the latest: what is in them is not tried again this way, which would be
+/// in vain most of the time. Where a link has gone since, the other way does as well.
+#[derive(Default)]
+pub(super) struct Linked(RefCell<VecDeque<Vec<u8>>>);
+
+/// How many.
+const LINKED: usize = 8;
+
+impl Linked {
+    fn has(&self, directory: &[u8]) -> bool {
+        self.0.borrow().iter().any(|one| one == directory)
+    }
+
+    fn add(&self, directory: &[u8]) {
+        let mut latest = self.0.borrow_mut();
+        latest.truncate(LINKED - 1);
+        latest.push_front(directory.to_vec());
+    }
+}
 
 impl Opener<'_> {
     /// Opens it; none if it takes more than this. It may be about a caller that is gone: all that comes of it is a descriptor.
@@ -41,32 +61,45 @@ impl Opener<'_> {
         if flags & !FLAGS_KNOWN != 0 || work.numbers.get(RESOLVE_AT) != Some(&0) {
             return None;
         }
+        let (directory, _) = create::split(path);
+        if self.linked.has(directory) {
+            return None;
+        }
         let ruling = self.rules.ask(path, true, false);
         if !matches!(ruling.verdict, Verdict::Allow | Verdict::Audit) {
             return None;
         }
         let text = CString::new(path).ok()?;
-        match path::stat_link(&text) {
-            Ok(stat) if self.is_quiet(&stat) => {
-                let file = self.open_quiet(&text, flags)?;
-                Some(Opened { result: Ok(file), judged: Some((ruling, path.to_vec())) })
+        let opened = match path::stat_link(&text) {
+            Ok(stat) if self.is_quiet(&stat) => self.open_quiet(&text, flags),
+            // A link that leads elsewhere for each process, of which proc has some, would be in the way.
+            Err(Errno::ENOENT) => without_links(&text, libc::O_PATH | libc::O_NOFOLLOW).map(|_| None),
+            _ => return None,
+        };
+        match opened {
+            Ok(file) => Some(Opened { result: Ok(file?), judged: Some((ruling, path.to_vec())) }),
+            // Nothing is there for anybody.
+            Err(Errno::ENOENT) => Some(Opened { result: Err(Errno::ENOENT), judged: None }),
+            Err(Errno::ELOOP) => {
+                self.linked.add(directory);
+                None
             }
-            Err(Errno::ENOENT) if is_absent(&text) => Some(Opened { result: Err(Errno::ENOENT), judged: None }),
-            _ => None,
+            Err(_) => None,
         }
     }
 
-    fn open_quiet(&self, text: &CStr, flags: i32) -> Option<OwnedFd> {
+    /// None if it is something else by now.
+    fn open_quiet(&self, text: &CStr, flags: i32) -> Result<Option<OwnedFd>, Errno> {
         // Neither the holder of a lease is waited for, nor whoever may be at the other end of what has just appeared.
-        let file = path::openat2_once(AT_FDCWD, text, flags | libc::O_NONBLOCK | libc::O_NOCTTY, NO_LINKS).ok()?;
-        if !self.is_quiet(&fd::stat(file.as_fd()).ok()?) {
-            return None;
+        let file = without_links(text, flags | libc::O_NONBLOCK | libc::O_NOCTTY)?;
+        if !self.is_quiet(&fd::stat(file.as_fd())?) {
+            return Ok(None);
         }
         if flags & libc::O_NONBLOCK == 0 {
             // Programs look at it.
-            fcntl(&file, FcntlArg::F_SETFL(OFlag::from_bits_retain(flags))).ok()?;
+            fcntl(&file, FcntlArg::F_SETFL(OFlag::from_bits_retain(flags)))?;
         }
-        Some(file)
+        Ok(Some(file))
     }
 
     /// Whether opening it to read does nothing to anybody. A proc that shows this process itself is not for this way either.
@@ -75,10 +108,12 @@ impl Opener<'_> {
     }
 }
 
-/// Whether nothing is there for anybody: no link was in the way, of which proc has some that lead each process elsewhere.
-fn is_absent(text: &CStr) -> bool {
-    path::openat2_once(AT_FDCWD, text, libc::O_PATH | libc::O_NOFOLLOW, NO_LINKS)
-        .is_err_and(|errno| errno == Errno::ENOENT)
+/// Opens what a path leads to if there is no link on the way.
+///
+/// # Errors
+/// ELOOP if there is; EAGAIN if somebody has a lease on it.
+fn without_links(text: &CStr, flags: i32) -> Result<OwnedFd, Errno> {
+    path::openat2_once(AT_FDCWD, text, flags, resolve::NO_MAGICLINKS | resolve::NO_SYMLINKS)
 }
 
 /// Whether a path without links is the name of what it leads to, as the kernel would write it.
@@ -90,6 +125,16 @@ fn is_plain(path: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_latest_directories_are_known() {
+        let linked = Linked::default();
+        for number in 0..20 {
+            linked.add(format!("/{number}/").as_bytes());
+        }
+        let known: Vec<i32> = (0..20).filter(|number| linked.has(format!("/{number}/").as_bytes())).collect();
+        assert_eq!(known, [12, 13, 14, 15, 16, 17, 18, 19]);
+    }
 
     #[test]
     fn a_path_is_a_name_if_the_kernel_would_write_it_so() {
