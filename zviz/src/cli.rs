@@ -6,6 +6,7 @@ mod broker;
 mod bundled;
 mod compile;
 mod exec;
+mod later;
 mod learn;
 pub mod profile;
 mod run;
@@ -17,6 +18,7 @@ pub use broker::Broker;
 pub use bundled::{Bundled, Create};
 pub use compile::Compile;
 pub use exec::Exec;
+pub use later::Later;
 pub use learn::Learn;
 pub use run::{Backend, Network, Run, Sandbox, Target, Userns};
 pub use update::Update;
@@ -105,79 +107,79 @@ pub enum Command {
     /// With a command after `--`, the command runs in a sandbox: the host's programs read-only, the current directory
     /// writable, a private /tmp, loopback only, no capability. Without `--`, ID is a new container of the bundle in the
     /// current directory, or in --bundle, as with runc.
-    Run(Box<Run>),
+    Run(Later<Run>),
     /// Create a container from a bundle; `start` runs its program
-    Create(Create),
+    Create(Later<Create>),
     /// Run the program of a created container
-    Start(One),
+    Start(Later<One>),
     /// Run another program in a container, with all of the container's own restrictions
-    Exec(Box<Exec>),
+    Exec(Later<Exec>),
     /// Print the state of a container as JSON
-    State(One),
+    State(Later<One>),
     /// Send a signal to a container's first process
-    Kill(Kill),
+    Kill(Later<Kill>),
     /// Remove what is left of a container
-    Delete(Delete),
+    Delete(Later<Delete>),
     /// List the containers of this root
-    List(List),
+    List(Later<List>),
     /// Show the processes of a container
-    Ps(Ps),
+    Ps(Later<Ps>),
     /// Show what the rules of a container's network have let through and what they have not
     ///
     /// One line for each key of the profile's network section, in the order in which they decide. Rules about connections count
     /// the packets that begin one; all that follow are `established`.
-    Stats(Stats),
+    Stats(Later<Stats>),
     /// Freeze the processes of a container
-    Pause(One),
+    Pause(Later<One>),
     /// Let a frozen container go on
-    Resume(One),
+    Resume(Later<One>),
     /// Change limits of a container; what is not named stays
-    Update(Box<Update>),
+    Update(Later<Update>),
     /// Print statistics and out-of-memory events of a container as JSON
-    Events(Events),
+    Events(Later<Events>),
     /// Answer system calls of other runtimes' containers, whose listeners come over a socket
     ///
     /// Runs in the foreground. Each container gets a broker of its own, which answers the profile's system calls with the
     /// rights of the process that makes them.
-    Broker(Broker),
+    Broker(Later<Broker>),
     /// Compile a profile into the files that its layers take
     ///
     /// Writes the seccomp program, what the broker is told, and a manifest that says which rule is where: the same bytes for
     /// the same text. `run --compiled` uses them.
-    Compile(Compile),
+    Compile(Later<Compile>),
     /// Run a command, and write a profile of what it needs
     ///
     /// The command runs in a sandbox, in the current directory, and its system calls are looked at, which makes it several
     /// times slower; one that traces others (a debugger) cannot run so.
-    Learn(Box<Learn>),
+    Learn(Later<Learn>),
     /// Show, list and check profiles
-    Profile(profile::Profile),
+    Profile(Later<profile::Profile>),
     /// Attempt to escape from a sandbox of a profile on this host, and say what came of each attempt
-    Selftest(selftest::Selftest),
+    Selftest(Later<selftest::Selftest>),
     /// A part of `selftest`
     #[command(hide = true)]
-    SelftestPart(selftest::Part),
+    SelftestPart(Later<selftest::Part>),
     /// Show, apply and throw away what sandboxes wrote to stages (`run --stage`)
-    Stage(stage::Stage),
+    Stage(Later<stage::Stage>),
     /// Say why something was denied in a run with --explain, and what would allow it
     ///
     /// Of the last one, or of the one with this id. Of a container that is there still: what its broker has recorded and
     /// which limits it has met.
-    Why(Why),
+    Why(Later<Why>),
     /// Write a config.json to start from
-    Spec(Spec),
+    Spec(Later<Spec>),
     /// Print what this runtime can do as JSON
     Features,
     /// Print what would be done for a bundle, and do nothing
-    Plan(Plan),
+    Plan(Later<Plan>),
     /// Say what this machine offers to zviz and what it lacks, with the command that would help
-    Doctor(Doctor),
+    Doctor(Later<Doctor>),
     /// Not supported
     #[command(hide = true)]
-    Checkpoint(Refused),
+    Checkpoint(Later<Refused>),
     /// Not supported
     #[command(hide = true)]
-    Restore(Refused),
+    Restore(Later<Refused>),
 }
 
 /// A verb that takes a container and nothing else.

@@ -67,36 +67,42 @@ pub struct Context<'a> {
 pub fn run(cli: Cli, log: &Log) -> Result<u8, Failure> {
     let context = Context { global: &cli.global, log };
     match cli.command {
-        Command::Create(create) => create::run(&context, &create)?,
-        Command::Start(one) => start::run(&context, &one)?,
-        Command::Run(run) => return run::run(&context, &run),
-        Command::Learn(learn) => return learn::run(&context, &learn),
-        Command::Exec(exec) => return exec::run(&context, &exec),
-        Command::State(one) => state::run(&context, &one)?,
-        Command::List(list) => list::run(&context, &list)?,
-        Command::Kill(kill) => kill::run(&context, &kill)?,
-        Command::Delete(delete) => delete::run(&context, &delete)?,
-        Command::Ps(ps) => ps::run(&context, &ps)?,
-        Command::Stats(stats) => stats::run(&context, &stats)?,
-        Command::Pause(one) => pause::pause(&context, &one)?,
-        Command::Resume(one) => pause::resume(&context, &one)?,
-        Command::Compile(flags) => compile::run(&context, &flags)?,
-        Command::Profile(flags) => return profile::run(&flags),
-        Command::Selftest(flags) => return selftest::run(&context, &flags),
-        Command::SelftestPart(flags) => return selftest::run_part(&context, &flags),
-        Command::Stage(flags) => return stage::run(&context, &flags),
-        Command::Why(flags) => why::run(&context, &flags)?,
-        Command::Spec(spec) => spec::run(&spec)?,
-        Command::Features => features::run()?,
-        Command::Plan(plan) => plan::run(&context, &plan)?,
-        Command::Doctor(arguments) => return Ok(doctor::run(&arguments)?),
-        Command::Broker(flags) => broker::run(&context, &flags)?,
-        Command::Checkpoint(_) => refused::run("checkpoint")?,
-        Command::Restore(_) => refused::run("restore")?,
-        Command::Update(update) => update::run(&context, &update)?,
-        Command::Events(events) => events::run(&context, &events)?,
+        Command::Create(create) => apart(|| create::run(&context, &create))?,
+        Command::Start(one) => apart(|| start::run(&context, &one))?,
+        Command::Run(run) => return apart(|| run::run(&context, &run)),
+        Command::Learn(learn) => return apart(|| learn::run(&context, &learn)),
+        Command::Exec(exec) => return apart(|| exec::run(&context, &exec)),
+        Command::State(one) => apart(|| state::run(&context, &one))?,
+        Command::List(list) => apart(|| list::run(&context, &list))?,
+        Command::Kill(kill) => apart(|| kill::run(&context, &kill))?,
+        Command::Delete(delete) => apart(|| delete::run(&context, &delete))?,
+        Command::Ps(ps) => apart(|| ps::run(&context, &ps))?,
+        Command::Stats(stats) => apart(|| stats::run(&context, &stats))?,
+        Command::Pause(one) => apart(|| pause::pause(&context, &one))?,
+        Command::Resume(one) => apart(|| pause::resume(&context, &one))?,
+        Command::Compile(flags) => apart(|| compile::run(&context, &flags))?,
+        Command::Profile(flags) => return apart(|| profile::run(&flags)),
+        Command::Selftest(flags) => return apart(|| selftest::run(&context, &flags)),
+        Command::SelftestPart(flags) => return apart(|| selftest::run_part(&context, &flags)),
+        Command::Stage(flags) => return apart(|| stage::run(&context, &flags)),
+        Command::Why(flags) => apart(|| why::run(&context, &flags))?,
+        Command::Spec(spec) => apart(|| spec::run(&spec))?,
+        Command::Features => apart(features::run)?,
+        Command::Plan(plan) => apart(|| plan::run(&context, &plan))?,
+        Command::Doctor(arguments) => return Ok(apart(|| doctor::run(&arguments))?),
+        Command::Broker(flags) => apart(|| broker::run(&context, &flags))?,
+        Command::Checkpoint(_) => apart(|| refused::run("checkpoint"))?,
+        Command::Restore(_) => apart(|| refused::run("restore"))?,
+        Command::Update(update) => apart(|| update::run(&context, &update))?,
+        Command::Events(events) => apart(|| events::run(&context, &events))?,
     }
     Ok(0)
+}
+
+/// A verb in a frame of its own. As parts of one, all of them would be given memory before the first does anything.
+#[inline(never)]
+fn apart<T>(verb: impl FnOnce() -> T) -> T {
+    verb()
 }
 
 /// The code of an error before the verb has its say: 125 where the codes below belong to the command in a sandbox, else

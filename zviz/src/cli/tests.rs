@@ -4,7 +4,7 @@ fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(std::iter::once("zviz").chain(line.split_ascii_whitespace()))
 }
 
-fn run(line: &str) -> Box<Run> {
+fn run(line: &str) -> Later<Run> {
     match parse(line).unwrap().command {
         Command::Run(run) => run,
         other => panic!("{other:?}"),

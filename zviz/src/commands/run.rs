@@ -2,7 +2,7 @@
 
 use super::bundle::{Bundle, abandon};
 use super::out::Out;
-use super::{Context, Failure, sandbox};
+use super::{Context, Failure, apart, sandbox};
 use crate::cli::{Run, Target};
 use anyhow::Context as _;
 use std::io::{stderr, stdin, stdout};
@@ -17,8 +17,8 @@ use zviz_runtime::teardown;
 pub fn run(context: &Context, run: &Run) -> Result<u8, Failure> {
     let mixed = |what| Failure { error: anyhow::Error::msg(what), code: if run.command.is_empty() { 1 } else { 125 } };
     match run.target().map_err(mixed)? {
-        Target::Container(id) => Ok(container(context, run, id)?),
-        Target::Command(command) => sandbox::run(context, run, command),
+        Target::Container(id) => Ok(apart(|| container(context, run, id))?),
+        Target::Command(command) => apart(|| sandbox::run(context, run, command)),
     }
 }
 

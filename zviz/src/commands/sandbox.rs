@@ -1,7 +1,7 @@
 //! `run -- COMMAND`: one command in a sandbox, in the foreground.
 
 use super::out::Out;
-use super::{Context, Failure, explain, stage};
+use super::{Context, Failure, apart, explain, stage};
 use crate::cli;
 use anyhow::Context as _;
 use std::io::{IsTerminal, stdin, stdout};
@@ -47,7 +47,7 @@ fn sandboxed(context: &Context, run: &cli::Run, command: &[String]) -> anyhow::R
             None
         }
         Some(name) => {
-            let taken = stage::take(name)?;
+            let taken = apart(|| stage::take(name))?;
             sandbox.stage(taken.layers());
             Some(taken)
         }
@@ -100,7 +100,7 @@ fn decide_and_run(
     let written = receipt.map(|out| move |receipt: &Receipt<'_>| out.write(&receipt.to_json()?));
     let tell = written.as_ref().map(|written| written as &Tell<'_>);
     let (status, report) = match explainer {
-        Some(explainer) => explain::run(context, decided, store, terminal, tell, explainer)?,
+        Some(explainer) => apart(|| explain::run(context, decided, store, terminal, tell, explainer))?,
         None => {
             let (outcome, report) = decided.run_and_tell(store, terminal, tell, place.is_some())?;
             (outcome.status(), report)
