@@ -83,6 +83,8 @@ pub(crate) trait Steps {
     fn cloned(&mut self, pid: i32) -> Result<(), Error>;
     /// Init has its id maps and the devices that were moved in, and does nothing yet. `proc` is the host's.
     fn furnished(&mut self, proc: BorrowedFd<'_>, pid: i32, pidfd: BorrowedFd<'_>) -> Result<(), Error>;
+    /// Init works, and this process would only wait for it. Nothing of the plan changes from here on.
+    fn working(&mut self) {}
     /// Mounts are made, the root is not changed yet.
     fn mounted(&mut self, pid: i32) -> Result<(), Error>;
     /// The master of the pseudo-terminal.

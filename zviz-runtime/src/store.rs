@@ -12,9 +12,11 @@
 mod entry;
 mod lock;
 mod root;
+mod text;
 
 pub use entry::{ENDED, EXEC_FIFO, Entry, Left, Locked};
 pub use root::Root;
+pub use text::PlanText;
 
 use crate::container::Id;
 use crate::container::id;

@@ -13,7 +13,7 @@ use crate::plan::Hooks;
 use crate::plan::cgroup::Driver;
 use crate::prepare::{self, Options};
 use crate::receipt::{Applied, Loaded};
-use crate::store::Locked;
+use crate::store::{self, Locked, PlanText};
 use crate::teardown;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
@@ -22,6 +22,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use zviz_broker::start::{Serving, Starting};
 use zviz_observe::Observer;
+use zviz_seccomp::Cache;
 use zviz_sys::ids;
 
 /// CAP_SYS_PTRACE, linux/capability.h.
@@ -88,7 +89,7 @@ fn build(locked: &Locked, state: &mut State, request: Request<'_>, waits: bool) 
     (plan.process.initial_affinity, plan.process.final_affinity) = (None, None);
     if state.plan.cgroup.driver != Driver::None || state.plan.apparmor.is_some() {
         // Before anything is made: if this process is killed, `delete` knows from it what to take away.
-        locked.save(state)?;
+        save_for_undoing(locked, state)?;
     }
     // Until it is made it is not ours, and may be another container's: undoing must not touch it.
     let planned = std::mem::take(&mut state.plan.cgroup);
@@ -97,11 +98,12 @@ fn build(locked: &Locked, state: &mut State, request: Request<'_>, waits: bool) 
     if let Some(policy) = &plan.apparmor {
         apparmor::acquire(policy, locked.dir(), &store.path().join(state.id.as_str()))?;
     }
+    let compiles = plan.seccomp.as_ref().is_some_and(|seccomp| seccomp.program.is_none());
     let options = Options {
         preserve_fds,
         die_with_parent,
         fifo: if waits { Some(make_fifo(locked)?) } else { None },
-        cache: cache(store),
+        cache: if compiles { cache(store) } else { Cache::off() },
         cgroup_tasks: entrance.take_v1_tasks(),
         root: None,
         output,
@@ -118,24 +120,47 @@ fn build(locked: &Locked, state: &mut State, request: Request<'_>, waits: bool) 
     {
         // Before it is: whoever is killed from here on, `delete` knows what to take away.
         state.attached = Some(attached);
-        locked.save(state)?;
+        save_for_undoing(locked, state)?;
     }
     let loaded = prepared.filter.as_ref().map(Loaded::of);
     let starting = broker::start(&state.id, &plan, &plan.process, &state.plan.cgroup, false)?;
     let (home, rootless) = (store.path(), host.rootless);
-    let network = Up::default();
-    let mut steps =
-        Create { locked, state, home, rootless, console, master: None, starting, broker: None, observer, network };
+    let (network, text) = (Up::default(), None);
+    let mut steps = Create {
+        locked,
+        state,
+        home,
+        rootless,
+        console,
+        master: None,
+        starting,
+        broker: None,
+        observer,
+        network,
+        text,
+    };
     let launched = launch::launch(&plan, prepared, &entrance, &mut steps)?;
-    let Create { master, state, broker, network, .. } = steps;
+    let Create { master, state, broker, network, text, .. } = steps;
     state.applied = Some(Applied::now(loaded, broker.is_some(), &state.plan.cgroup));
     state.creating = false;
-    locked.save(state)?;
+    match text {
+        Some(text) => locked.save_with(state, text?)?,
+        None => locked.save(state)?,
+    }
     launched.release()?;
     if !waits {
         launched.running(&plan)?;
     }
     Ok(Built { launched, master, broker, network })
+}
+
+/// Remembers what undoing needs, while there is no init that anything else could be asked about: the filter and the mounts, which
+/// are most of a plan, come when there is one.
+fn save_for_undoing(locked: &Locked, state: &mut State) -> Result<(), store::Error> {
+    let (seccomp, mounts) = (state.plan.seccomp.take(), std::mem::take(&mut state.plan.mounts));
+    let saved = locked.save(state);
+    (state.plan.seccomp, state.plan.mounts) = (seccomp, mounts);
+    saved
 }
 
 /// Open for both ways, so that neither side waits for the other to open it, and `start` can tell whether init lives.
@@ -158,6 +183,8 @@ struct Create<'a> {
     broker: Option<Serving>,
     observer: Option<&'a Observer>,
     network: Up,
+    /// The plan as it will be remembered.
+    text: Option<Result<PlanText, store::Error>>,
 }
 
 impl Create<'_> {
@@ -196,6 +223,10 @@ impl Steps for Create<'_> {
             self.network = network::up(&owner, made, &helper, self.rootless).map_err(step)?;
         }
         Ok(())
+    }
+
+    fn working(&mut self) {
+        self.text = Some(self.locked.text_of(&self.state.plan));
     }
 
     fn mounted(&mut self, pid: i32) -> Result<(), launch::Error> {

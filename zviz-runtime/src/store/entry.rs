@@ -1,7 +1,9 @@
 //! One container's directory, with and without its lock.
 
 use super::Error;
+use super::text::{PlanText, ROOM};
 use crate::container::{Id, State, Status};
+use crate::plan::Plan;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
@@ -23,9 +25,6 @@ pub const EXEC_FIFO: &str = "exec.fifo";
 pub const ENDED: &str = "ended";
 /// Far above any plan that config.json can ask for.
 const MAX_STATE: u64 = 64 << 20;
-
-/// As much as the state of most containers.
-const ROOM: usize = 32 << 10;
 
 /// A container's directory.
 #[derive(Debug)]
@@ -180,15 +179,36 @@ impl Locked {
         // Room for most, so that it need not grow.
         let mut text = Vec::with_capacity(ROOM);
         serde_json::to_writer(&mut text, state).map_err(|source| Error::State { id: self.id.clone(), source })?;
+        self.replace(&text, state.creating)
+    }
+
+    /// A plan as `save_with` takes it: for who has time now, and none later.
+    ///
+    /// # Errors
+    /// `State` if it cannot be written down.
+    pub fn text_of(&self, plan: &Plan) -> Result<PlanText, Error> {
+        PlanText::of(plan).map_err(|source| Error::State { id: self.id.clone(), source })
+    }
+
+    /// As `save`, with the text of the state's own plan.
+    ///
+    /// # Errors
+    /// As `save`.
+    pub fn save_with(&self, state: &State, plan: PlanText) -> Result<(), Error> {
+        let text = plan.with(state).map_err(|source| Error::State { id: self.id.clone(), source })?;
+        self.replace(&text, state.creating)
+    }
+
+    fn replace(&self, text: &[u8], creating: bool) -> Result<(), Error> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mut file = openat(&self.dir, NEW_STATE, flags, Mode::S_IRUSR | Mode::S_IWUSR)
             .map(File::from)
             .map_err(|errno| self.failed("make state.json", errno))?;
         // Not synced: the root is on a tmpfs, and no container outlives the machine.
-        file.write_all(&text).map_err(|error| self.failed("write state.json", error))?;
-        let name = if state.creating { CREATING } else { STATE };
+        file.write_all(text).map_err(|error| self.failed("write state.json", error))?;
+        let name = if creating { CREATING } else { STATE };
         renameat(&self.dir, NEW_STATE, &self.dir, name).map_err(|errno| self.failed("replace state.json", errno))?;
-        if state.creating {
+        if creating {
             return Ok(());
         }
         self.unlink(CREATING)
