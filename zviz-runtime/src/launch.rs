@@ -98,6 +98,8 @@ pub(crate) struct Launched {
     pub pid: i32,
     pub pidfd: OwnedFd,
     sync: ParentEnd,
+    // Given up later: as long as init shares this memory, each page that is written is copied.
+    _prepared: Prepared,
 }
 
 /// A child that is ended and reaped, unless it is let go.
@@ -134,6 +136,7 @@ pub(crate) fn launch(
     furnish(plan, &prepared, pid)?;
     steps.furnished(prepared.proc.as_fd(), pid, pidfd)?;
     go(&sync)?;
+    steps.working();
     loop {
         match call(LISTEN, sync.receive())? {
             FromInit::Mounted => {
@@ -157,7 +160,7 @@ pub(crate) fn launch(
     }
     let mut init = init;
     let (pid, pidfd) = init.0.take().ok_or_else(|| Error::Died("already reaped".into()))?;
-    Ok(Launched { pid, pidfd, sync })
+    Ok(Launched { pid, pidfd, sync, _prepared: prepared })
 }
 
 /// The payload, where init is its reaper.

@@ -34,6 +34,7 @@ mod required;
 mod rlimits;
 pub mod rootfs;
 pub mod scheduling;
+mod shared;
 mod sysctl;
 mod unsupported;
 
@@ -52,6 +53,7 @@ pub use rootfs::{Device, DeviceKind, Rootfs};
 use crate::profile::{Profile, apparmor::Policy as AppArmor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Everything that will be done for one container.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -102,8 +104,9 @@ pub struct Plan {
 /// A seccomp filter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Seccomp {
-    /// Which call gets which answer.
-    pub policy: zviz_seccomp::Policy,
+    /// Which call gets which answer. It is most of a plan, and is not changed any more.
+    #[serde(with = "shared")]
+    pub policy: Arc<zviz_seccomp::Policy>,
     /// The Unix socket that the listener is sent to, where a rule notifies. Absolute, on the host.
     pub listener_path: Option<String>,
     /// Sent with it, as given.

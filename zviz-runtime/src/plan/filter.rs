@@ -4,6 +4,7 @@ use super::Seccomp;
 use super::input::{Findings, Input};
 use crate::host::Host;
 use oci_spec::runtime as oci;
+use std::sync::Arc;
 use zviz_seccomp::{Action, Arch, Compare, Flags, Policy, Rule, Variant, policy_with};
 
 /// MAX_ERRNO of the kernel: a larger one would be taken for a result.
@@ -26,14 +27,14 @@ pub(super) fn plan(input: Input, no_new_privs: bool, found: &mut Findings) -> Op
                 let why = format!("the profile {} has a broker, which needs the listener", input.profile.name);
                 found.problem("linux.seccomp.listenerPath", why);
             }
-            let mut policy = own.policy.within(default);
+            let mut policy = Arc::unwrap_or_clone(own.policy).within(default);
             policy.flags.wait_killable_recv |= policy.within.iter().any(|outer| outer.flags.wait_killable_recv);
-            Seccomp { policy, program: None, ..own }
+            Seccomp { policy: Arc::new(policy), program: None, ..own }
         }
         (Some(own), None) => own,
         (None, Some(policy)) => {
             let program = input.profile.program.clone();
-            Seccomp { policy, listener_path: None, listener_metadata: None, program }
+            Seccomp { policy: Arc::new(policy), listener_path: None, listener_metadata: None, program }
         }
         (None, None) => return None,
     };
@@ -90,7 +91,7 @@ fn of_spec(input: Input, found: &mut Findings) -> Option<Seccomp> {
     policy.flags = flags(input, given, policy.notifies(), found);
     let listener_path = listener(given, &policy, found);
     Some(Seccomp {
-        policy,
+        policy: Arc::new(policy),
         listener_path,
         listener_metadata: given.listener_metadata().clone().filter(|m| !m.is_empty()),
         program: None,

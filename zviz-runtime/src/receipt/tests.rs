@@ -20,7 +20,7 @@ fn full() -> State {
     plan.process.apparmor_profile = Some("tight".into());
     plan.process.rlimits = vec![Rlimit { resource: libc::RLIMIT_CORE, soft: 0, hard: u64::MAX }];
     let policy = Policy::new(Action::Errno(38));
-    plan.seccomp = Some(Seccomp { policy, listener_path: None, listener_metadata: None, program: None });
+    plan.seccomp = Some(Seccomp { policy: policy.into(), listener_path: None, listener_metadata: None, program: None });
     let rule = LandlockRule { path: "/".into(), rights: LandlockRights::Read, optional: false };
     plan.landlock = Some(Landlock { abi: 3, rules: vec![rule], scoped: false, bind: Some(vec![80]), connect: None });
     plan.profile.broker = Brokered { sysinfo: true, ..Brokered::default() };

@@ -112,12 +112,18 @@ mod tests {
 
     #[test]
     fn raw_sockets_are_held_where_the_filter_has_no_packet_sockets() {
-        let of = |policy| Seccomp { policy, listener_path: None, listener_metadata: None, program: None };
+        let of = |policy: zviz_seccomp::Policy| Seccomp {
+            policy: policy.into(),
+            listener_path: None,
+            listener_metadata: None,
+            program: None,
+        };
         let default = of(zviz_seccomp::default_policy());
         assert_eq!(said(NET_RAW, User::Host, new(), Some(&default)), "");
-        let mut open = default.clone();
-        open.policy.default = Action::Allow;
-        open.policy.rules.clear();
+        let mut policy = zviz_seccomp::default_policy();
+        policy.default = Action::Allow;
+        policy.rules.clear();
+        let open = of(policy);
         assert!(said(NET_RAW, User::Host, new(), Some(&open)).contains("packet sockets"));
     }
 }
