@@ -107,8 +107,9 @@ def main():
             inside = [zviz, "run", "--profile", options.profile, "--user", f"{UID}:{UID}", "--ro", rust]
             for key, value in environment.items():
                 inside += ["--env", f"{key}={value}"]
+            # A session of its own, as inside: the scheduler shares the processors between sessions (sched(7), autogroup).
             contestants = {
-                "outside": ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "sh", "-c", script],
+                "outside": ["setsid", "--wait", "setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "sh", "-c", script],
                 "inside": [*inside, "--", "sh", "-c", script],
             }
             times = {"outside": [], "inside": []}

@@ -1,11 +1,14 @@
-//! A command in a sandbox, by the library: `sandbox [--no-policy|--no-filter|--files|--degrade|--kill] COMMAND [ARGUMENTS]...`: without
-//! a filter and Landlock, without a filter, or with rules about files that the broker follows; the benchmarks compare the forms. Or with another name of the
-//! machine's release, and a broker whose death the command outlives, or not.
+//! A command in a sandbox, by the library: `sandbox [--compiled DIR|--no-policy|--no-filter|--files|--degrade|--kill] COMMAND
+//! [ARGUMENTS]...`: with what `zviz compile` wrote, without a filter and Landlock, without a filter, or with rules about files that the
+//! broker follows; the benchmarks compare the forms. Or with another name of the machine's release, and a broker whose death the
+//! command outlives, or not.
 
+use std::path::Path;
 use std::process::ExitCode;
 use zviz_broker::policy::Death;
 use zviz_broker::policy::files::{Access, FileRule, Files, Reason, Verdict};
 use zviz_runtime::Profile;
+use zviz_runtime::profile::artefacts;
 use zviz_runtime::sandbox::Sandbox;
 use zviz_runtime::store::{Root, Store};
 
@@ -23,6 +26,7 @@ fn run() -> Result<u8, Box<dyn std::error::Error>> {
     let mut args: Vec<String> = std::env::args().skip(1).collect();
     let mut profile = Profile::default();
     match args.first().map(String::as_str) {
+        Some("--compiled") if args.len() > 1 => profile = artefacts::load(Path::new(&args.remove(1)), None)?,
         Some("--no-policy") => (profile.seccomp, profile.landlock) = (false, false),
         Some("--no-filter") => profile.seccomp = false,
         Some("--files") => {
