@@ -17,5 +17,5 @@ mod overlay;
 pub(crate) mod paths;
 pub(crate) mod process;
 pub(crate) mod rootfs;
-mod rtnetlink;
+pub(crate) mod rtnetlink;
 pub(crate) mod shared;

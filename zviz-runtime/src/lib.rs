@@ -11,6 +11,7 @@ pub mod explain;
 mod failure;
 pub mod features;
 pub mod foreground;
+pub mod gc;
 pub mod host;
 mod launch;
 pub mod learn;

@@ -8,13 +8,23 @@
 //! Rules are in force in the container's namespace before its init has done anything. What is in a namespace that dies with
 //! the container dies with that; all else is remembered before it is made.
 
+pub mod bridge;
 pub mod events;
+mod files;
 pub mod helper;
+pub mod host;
 mod inside;
+pub mod lease;
+pub mod leftovers;
+mod link;
 mod made;
 pub mod names;
+mod pasta;
+mod ports;
 
 pub use events::Event;
+pub use files::NAMES;
+pub(crate) use link::{Link, reserve};
 pub use made::{Joined, Made};
 use zviz_broker::policy::Trail;
 use zviz_network::policy::Log;
@@ -22,7 +32,7 @@ pub use zviz_network::wire::Counter;
 
 use self::helper::Helper;
 use crate::container::{Id, State};
-use crate::plan::network::Link;
+use crate::plan::network;
 use crate::plan::{Net, Plan};
 use nix::errno::Errno;
 use std::ffi::CString;
@@ -66,6 +76,34 @@ pub enum Error {
         "network: names are to be asked for, and /etc/resolv.conf names no server (network.dns.proxy.upstream does)"
     )]
     NoServers,
+    /// An address at the bridge.
+    #[error("network")]
+    Lease(#[from] lease::Error),
+    /// A port of the host.
+    #[error(transparent)]
+    Port(#[from] ports::Taken),
+    /// The sandbox's network stack.
+    #[error("network")]
+    Pasta(#[from] pasta::Error),
+    /// One of the sandbox's own files.
+    #[error("network: write the sandbox's {name}")]
+    File {
+        /// Which.
+        name: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A device outside of the sandbox.
+    #[error("network: remove the device {name}: {}", errno.desc())]
+    Device {
+        /// Which.
+        name: String,
+        /// Why not.
+        errno: Errno,
+    },
+    /// The helper answers something else than what was asked.
+    #[error("network: the helper answers something else")]
+    Unexpected,
     /// The container has no rules to count by, or does not run.
     #[error("container {0}: {1}")]
     Uncounted(Id, &'static str),
@@ -87,10 +125,12 @@ pub(crate) struct Owner<'a> {
 pub struct Up {
     /// Connections as lines of JSON, where they are reported.
     pub events: Option<OwnedFd>,
+    /// Its way out.
+    pub(crate) link: Link,
 }
 
 /// What there will be to undo, if there will be anything. It is to be remembered before [`up`].
-pub(crate) fn intend(owner: &Owner<'_>, store: &Path) -> Result<Option<Made>, Error> {
+pub(crate) fn intend(owner: &Owner<'_>, store: &Path, link: &Link) -> Result<Option<Made>, Error> {
     let Some(network) = &owner.plan.network else { return Ok(None) };
     let joined = match &owner.plan.namespaces.net {
         Net::Join { path, .. } if !network.policies.is_empty() => {
@@ -99,14 +139,23 @@ pub(crate) fn intend(owner: &Owner<'_>, store: &Path) -> Result<Option<Made>, Er
         }
         _ => None,
     };
-    Ok(Some(Made { table: made::table(store, owner.id), joined, tables: Vec::new(), links: Vec::new() }))
+    let lease = link.leased();
+    Ok(Some(Made { table: made::table(store, owner.id), joined, lease, tables: Vec::new(), links: Vec::new() }))
 }
 
 /// Makes it, by a helper that was found before anything is remembered: without one there is nothing to undo, and nobody to do it.
-pub(crate) fn up(owner: &Owner<'_>, made: &Made, helper: &Helper, rootless: bool) -> Result<Up, Error> {
-    let Some(network) = &owner.plan.network else { return Ok(Up::default()) };
+/// Comes back with where connections are reported, if they are.
+pub(crate) fn up(
+    owner: &Owner<'_>,
+    made: &Made,
+    link: &mut Link,
+    helper: &Helper,
+    rootless: bool,
+) -> Result<Option<OwnedFd>, Error> {
+    let Some(network) = &owner.plan.network else { return Ok(None) };
     let namespace = network_namespace(owner.proc, owner.pid)?;
-    let user = rootless.then(|| process::owner_of_namespace(namespace.as_fd())).transpose();
+    let needs_user = rootless || matches!(network.link, network::Link::Pasta(_));
+    let user = needs_user.then(|| process::owner_of_namespace(namespace.as_fd())).transpose();
     let user = user.map_err(at("open the user namespace of the container's network"))?;
     let pipe = network.events.then(|| nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)).transpose();
     let (events, mut reports) = pipe.map_err(at("make a pipe"))?.unzip();
@@ -115,7 +164,7 @@ pub(crate) fn up(owner: &Owner<'_>, made: &Made, helper: &Helper, rootless: bool
     }
     let tended = network.resolver.is_some() || reports.is_some();
     let mut descriptors = vec![(Descriptor::Network, namespace.as_fd())];
-    descriptors.extend(user.as_ref().map(|user| (Descriptor::User, user.as_fd())));
+    descriptors.extend(user.as_ref().filter(|_| rootless).map(|user| (Descriptor::User, user.as_fd())));
     if tended {
         descriptors.push((Descriptor::Process, owner.pidfd));
     }
@@ -125,19 +174,16 @@ pub(crate) fn up(owner: &Owner<'_>, made: &Made, helper: &Helper, rootless: bool
     let request = wire::Up {
         container: owner.id.to_string(),
         descriptors: kinds,
-        bridge: link(&network.link),
+        bridge: link.wire(&network.link)?,
         resolver: inside.resolver,
         inside: inside.rules,
         events: reports.is_some(),
     };
     helper.ask(&Request::Up(Box::new(request)), &fds, tended)?;
-    Ok(Up { events })
-}
-
-fn link(link: &Link) -> Option<wire::Bridge> {
-    match link {
-        Link::None | Link::Bridge(_) | Link::Pasta(_) => None,
+    if let Some(user) = &user {
+        link.start(owner.plan, owner.pid, [user.as_fd(), namespace.as_fd()], rootless)?;
     }
+    Ok(events)
 }
 
 /// The file that connections are recorded in, where the profile logs them and there is an audit. Lines go to its end, whole,
@@ -166,6 +212,7 @@ pub fn trail(plan: &Plan) -> Result<Option<File>, Error> {
 /// # Errors
 /// What could not be taken away; it can be tried again.
 pub fn down(made: &Made) -> Result<(), Error> {
+    made.lease.map(link::down).transpose()?;
     let inside = made.joined.as_ref().and_then(Joined::open);
     if inside.is_none() && made.tables.is_empty() && made.links.is_empty() {
         return Ok(());

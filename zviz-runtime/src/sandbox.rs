@@ -42,6 +42,7 @@ pub use shares::Share;
 use crate::plan::Backend;
 use crate::profile::Profile;
 use std::time::Duration;
+use zviz_network::policy::Published;
 
 /// A command and the sandbox around it. Built like `std::process::Command`.
 ///
@@ -76,6 +77,7 @@ pub struct Sandbox {
     network_given: bool,
     network_log: bool,
     network_refusals: bool,
+    published: Vec<Published>,
     userns: Userns,
     id: Option<String>,
     rootfs: Option<String>,
@@ -251,6 +253,12 @@ impl Sandbox {
     /// Whether connections that are refused are remembered until its end.
     pub fn network_refusals(&mut self, remembered: bool) -> &mut Self {
         self.network_refusals = remembered;
+        self
+    }
+
+    /// Lets a port of it be reached at one of the host. It has a network of its own then.
+    pub fn publish(&mut self, port: Published) -> &mut Self {
+        self.published.push(port);
         self
     }
 

@@ -174,6 +174,11 @@ pub enum Command {
     Plan(Later<Plan>),
     /// Say what this machine offers to zviz and what it lacks, with the command that would help
     Doctor(Later<Doctor>),
+    /// Remove what was left by sandboxes whose runtime was killed, or whose machine lost power
+    ///
+    /// Only what nobody alive can want: state, addresses, devices and rules of sandboxes that are gone, and the bridge if nobody
+    /// is at it.
+    Gc(Later<Gc>),
     /// Not supported
     #[command(hide = true)]
     Checkpoint(Later<Refused>),
@@ -310,6 +315,14 @@ pub struct Why {
     /// Print it as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `gc`
+#[derive(Debug, Args)]
+pub struct Gc {
+    /// Only say what would be removed
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
 }
 
 /// `doctor`

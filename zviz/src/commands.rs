@@ -10,6 +10,7 @@ mod events;
 mod exec;
 mod explain;
 mod features;
+mod gc;
 mod kill;
 mod learn;
 mod list;
@@ -89,6 +90,7 @@ pub fn run(cli: Cli, log: &Log) -> Result<u8, Failure> {
         Command::Spec(spec) => apart(|| spec::run(&spec))?,
         Command::Features => apart(features::run)?,
         Command::Plan(plan) => apart(|| plan::run(&context, &plan))?,
+        Command::Gc(flags) => apart(|| gc::run(&context, &flags))?,
         Command::Doctor(arguments) => return Ok(apart(|| doctor::run(&arguments))?),
         Command::Broker(flags) => apart(|| broker::run(&context, &flags))?,
         Command::Checkpoint(_) => apart(|| refused::run("checkpoint"))?,

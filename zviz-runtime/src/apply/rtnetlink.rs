@@ -1,4 +1,4 @@
-//! As much of rtnetlink(7) as moving a network device takes: requests, their answers, attributes.
+//! As much of netlink(7) as moving a network device and looking at a host's networks take: requests, their answers, attributes.
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
@@ -12,19 +12,19 @@ const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 
 /// A conversation with the kernel about one network namespace: the one that the caller was in when it was opened.
-pub(super) struct Rtnetlink {
+pub(crate) struct Rtnetlink {
     socket: OwnedFd,
     sequence: u32,
 }
 
 /// An answer: its type, and what follows the header.
-pub(super) struct Answer {
+pub(crate) struct Answer {
     pub kind: u16,
     pub body: Vec<u8>,
 }
 
 /// A message's body: its fixed part, to which attributes are added.
-pub(super) struct Body(Vec<u8>);
+pub(crate) struct Body(Vec<u8>);
 
 impl Body {
     /// ifinfomsg. `up` sets IFF_UP.
@@ -44,6 +44,16 @@ impl Body {
         Body(body)
     }
 
+    /// rtmsg of any route.
+    pub fn of_routes() -> Self {
+        Body(vec![0; 12])
+    }
+
+    /// nfgenmsg of any family. nfnetlink(7)
+    pub fn of_netfilter() -> Self {
+        Body(vec![0; 4])
+    }
+
     /// Adds one attribute.
     ///
     /// # Errors
@@ -61,8 +71,12 @@ impl Body {
 impl Rtnetlink {
     /// Opens a socket in the current network namespace.
     pub fn open() -> Result<Self, Errno> {
-        let route = Some(SockProtocol::NetlinkRoute);
-        let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, route)?;
+        Self::open_for(SockProtocol::NetlinkRoute)
+    }
+
+    /// The same, for another part of the kernel.
+    pub fn open_for(part: SockProtocol) -> Result<Self, Errno> {
+        let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, Some(part))?;
         Ok(Rtnetlink { socket, sequence: 0 })
     }
 
@@ -127,12 +141,12 @@ fn next(bytes: &[u8]) -> Option<(Answer, u32, &[u8])> {
 }
 
 /// Four bytes at `at`, in the machine's order.
-pub(super) fn word(bytes: &[u8], at: usize) -> Option<u32> {
+pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at.checked_add(4)?)?.try_into().ok().map(u32::from_ne_bytes)
 }
 
 /// (type, value) of each attribute; ends at the first that is not whole.
-pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(crate) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?));
         let kind = u16::from_ne_bytes(bytes.get(2..4)?.try_into().ok()?);

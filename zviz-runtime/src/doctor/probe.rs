@@ -50,6 +50,8 @@ pub struct Seen {
     pub netfilter: Result<(), String>,
     /// Whether the network helper is installed, and trusted.
     pub helper: Result<(), String>,
+    /// Chains of others that drop what is forwarded, as `table/chain`: those that the caller can see.
+    pub forward_drops: Vec<String>,
     /// Whether a whole `zviz run -- true` worked, where the caller tried it; else its last words.
     pub run: Option<Result<(), String>>,
     /// The same without namespaces (`--backend landlock`), where it did not work with them.
@@ -112,6 +114,7 @@ pub fn probe() -> io::Result<Seen> {
         devices: DEVICES.iter().copied().filter(|path| opens(path)).collect(),
         netfilter: netfilter(),
         helper: helper::find().map(drop).map_err(|error| error.to_string()),
+        forward_drops: crate::network::host::forward_drops().unwrap_or_default(),
         run: None,
         without_namespaces: None,
         // A sealed copy has no path that could be given to anyone.

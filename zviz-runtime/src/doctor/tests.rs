@@ -47,6 +47,7 @@ fn seen() -> Seen {
         devices: vec!["/dev/fuse"],
         netfilter: Ok(()),
         helper: Ok(()),
+        forward_drops: Vec::new(),
         run: None,
         without_namespaces: None,
         zviz: "/usr/bin/zviz".into(),

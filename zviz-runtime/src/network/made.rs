@@ -5,6 +5,7 @@ use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::ffi::CString;
+use std::net::Ipv4Addr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -19,6 +20,9 @@ pub struct Made {
     /// That namespace, where it outlives the container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joined: Option<Joined>,
+    /// Its address at the bridge, after which what it has there is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Ipv4Addr>,
     /// Tables in the host's namespace.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<String>,
@@ -31,7 +35,7 @@ impl Made {
     /// Whether anything of it outlives the container.
     #[must_use]
     pub fn stays(&self) -> bool {
-        self.joined.is_some() || !self.tables.is_empty() || !self.links.is_empty()
+        self.joined.is_some() || self.lease.is_some() || !self.tables.is_empty() || !self.links.is_empty()
     }
 }
 

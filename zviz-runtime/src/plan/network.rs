@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use zviz_broker::policy::Trail;
 use zviz_network::address::Network as Range;
-use zviz_network::policy::{Log, Policy, Verdict};
+use zviz_network::policy::{Log, Policy, Published, Verdict};
 
 /// What is made in a network namespace beside a loopback device.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct Network {
     /// Whether the container's nameservers are let through although no rule names them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub nameservers: bool,
+    /// What programs inside read of names; none: what is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Files>,
     /// Whether connections are reported while it runs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub events: bool,
@@ -48,11 +51,28 @@ pub enum Link {
 
 /// A pair of devices to a bridge of the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bridge {}
+pub struct Bridge {
+    /// Ports of the host that lead to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<Published>,
+}
 
 /// A network stack of a process of the caller's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pasta {}
+pub struct Pasta {
+    /// Ports of the host that lead to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<Published>,
+}
+
+/// Files of a sandbox's own, in /etc.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Files {
+    /// What it is called, in hostname(5) and hosts(5).
+    pub hostname: String,
+    /// resolv.conf(5).
+    pub resolver: String,
+}
 
 /// Who answers for names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +158,7 @@ pub(super) fn plan(
         policies,
         resolver: resolver.map(|packets| Resolver { upstream: packets.upstream.clone() }),
         nameservers: packets.is_none_or(|packets| packets.names && !packets.resolver),
+        files: None,
         events: events || refusals,
     })
 }

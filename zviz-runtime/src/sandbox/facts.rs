@@ -1,6 +1,8 @@
 //! What the machine and the caller bring to a sandbox: read once by [`probe`](super::probe()), then a plain value.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use zviz_network::address::Network;
 
 /// Facts that [`lower`](super::lower()) decides on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,6 +32,12 @@ pub struct Facts {
     pub readable_secrets: Vec<String>,
     /// The file that /etc/resolv.conf leads to, where that is below /run, which the sandbox does not see.
     pub resolver: Option<String>,
+    /// Whether the caller has the rights of root over the network.
+    pub is_root: bool,
+    /// Where the sandbox's own files will be while it runs.
+    pub state: Option<String>,
+    /// Where the sandbox has a network of its own: what the host says of names.
+    pub names: Names,
     /// Without mounts: where its private folder will be.
     pub temporary: Option<String>,
     /// Without mounts: what is in the folders around what is to be hidden, links left out.
@@ -38,6 +46,21 @@ pub struct Facts {
     pub limits: Limits,
     /// The caller's limits of open files, soft and hard.
     pub open_files: (u64, u64),
+}
+
+/// What the host says of names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// `nameserver` of resolv.conf(5).
+    pub servers: Vec<IpAddr>,
+    /// Its other lines, as they are.
+    pub lines: Vec<String>,
+    /// Addresses of the host.
+    pub own: Vec<IpAddr>,
+    /// Networks that the host's devices are in.
+    pub links: Vec<Network>,
+    /// Which of the files for names are there, in the root's /etc.
+    pub there: BTreeSet<String>,
 }
 
 /// A home folder.

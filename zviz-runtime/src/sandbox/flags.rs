@@ -40,6 +40,8 @@ pub struct Flags {
     pub net: Option<String>,
     /// `--net-log`.
     pub net_log: bool,
+    /// `--publish [ADDRESS:]PORT:PORT[/tcp|udp]`.
+    pub publish: Vec<String>,
     /// `--userns auto|identity`.
     pub userns: Option<String>,
     /// `--id ID`.
@@ -91,6 +93,12 @@ impl Flags {
             sandbox.network(network);
         }
         sandbox.network_log = self.net_log;
+        for text in &self.publish {
+            match super::network::published(text) {
+                Ok(port) => sandbox.published.push(port),
+                Err(why) => problems.add(format!("-p {text}"), why),
+            }
+        }
         sandbox.userns = parsed("--userns", &self.userns, userns, &mut problems).unwrap_or_default();
         sandbox.backend = parsed("--backend", &self.backend, backend, &mut problems);
         sandbox.hostname = parsed("--hostname", &self.hostname, hostname, &mut problems);
@@ -264,6 +272,7 @@ mod tests {
             memory: Some("12Q".into()),
             pids: Some("many".into()),
             net: Some("bridges".into()),
+            publish: vec!["80".into()],
             hostname: Some("a b".into()),
             ..Flags::default()
         };
@@ -278,6 +287,7 @@ mod tests {
             --memory 12Q: unknown unit \"Q\": K, M, G or T, or none for bytes; \
             --pids many: is not a number; \
             --net bridges: is none of none, host, bridge, pasta, private; \
+            -p 80: is not [ADDRESS:]PORT-OF-HOST:PORT[/tcp|udp]; \
             --hostname a b: is no host name: letters, digits and hyphens, in parts between dots";
         assert_eq!(lines, want);
     }

@@ -104,9 +104,9 @@ pub(super) fn base(facts: &Facts, nested: Option<Network>, has_system: &dyn Fn(&
     }
     if let Some(network) = nested {
         let sys = match network {
-            Network::None | Network::Bridge | Network::Pasta | Network::Private => What::Kernel(Kernel::Sys),
             // Of another's network namespace there is none to be had.
             Network::Host => What::Bind { source: "/sys".to_owned(), writable: false, own: false },
+            _ => What::Kernel(Kernel::Sys),
         };
         for (inside, what) in [("/sys", sys), ("/sys/fs/cgroup", What::Kernel(Kernel::Cgroup))] {
             entries.push(Entry { inside: inside.to_owned(), origin: "the sandbox".to_owned(), what });

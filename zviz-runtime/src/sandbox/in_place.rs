@@ -74,6 +74,7 @@ pub(super) fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problem
         link: Link::None,
         events: false,
         refusals: false,
+        network: None,
     })
 }
 

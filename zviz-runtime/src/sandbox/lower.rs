@@ -2,7 +2,9 @@
 
 use super::facts::Facts;
 use super::folders::{self, Entry, What, Workspace};
-use super::{Network, Sandbox, environment, ids, in_place, limits, masks, paths, profiled, shares, staged, words};
+use super::{
+    Network, Sandbox, environment, ids, in_place, limits, masks, network, paths, profiled, shares, staged, words,
+};
 use crate::plan::network::Link;
 use crate::plan::{Backend, InPlace, Note, Problems};
 use crate::profile::files;
@@ -25,6 +27,7 @@ pub struct Lowered {
     pub(super) link: Link,
     pub(super) events: bool,
     pub(super) refusals: bool,
+    pub(super) network: Option<network::Linked>,
 }
 
 /// Decides what the sandbox is made of. Nothing is read but the arguments.
@@ -77,6 +80,10 @@ pub fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problems> {
     }
     profiled::hidden(&sandbox.profile, &asked, &cwd, &mut notes, &mut problems);
     asked.extend(profiled::entries(sandbox, facts, &asked, &mut notes, &mut problems));
+    let linked = network::lower(sandbox, facts, &mut notes, &mut problems);
+    let (linked, mut files) = linked.unzip();
+    files.iter_mut().for_each(|files| files.retain(|file| !asked.iter().any(|other| other.inside == file.inside)));
+    asked.extend(files.into_iter().flatten());
     let (home, private) = folders::home(facts, &asked, owner);
     if !ids.translated {
         masked.extend(facts.readable_secrets.iter().cloned());
@@ -97,7 +104,6 @@ pub fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problems> {
     if sandbox.network == Network::Host {
         notes.push(Note("the network is the host's (--net host): its local services can be reached".into()));
     }
-    let link = super::network::link(sandbox, facts, &mut notes, &mut problems);
     let resources = limits::resources(sandbox, &facts.limits, &mut notes, &mut problems);
     if let Some(Err(why)) = &facts.rootfs {
         problems.add(format!("--rootfs {}", sandbox.rootfs.as_deref().unwrap_or_default()), why.as_str());
@@ -112,9 +118,10 @@ pub fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problems> {
         translated: ids.translated,
         stage: sandbox.stage.clone(),
         in_place: None,
-        link,
+        link: linked.as_ref().map_or(Link::None, |linked| linked.link.clone()),
         events: sandbox.network_log,
         refusals: sandbox.network_refusals,
+        network: linked,
     })
 }
 

@@ -1,7 +1,8 @@
 //! Reads what [`Facts`] holds. It is on the way to every start: a few dozen system calls, no more.
 
-use super::facts::{Facts, Home, Kind, Limits, RootEntry, Source};
+use super::facts::{Facts, Home, Kind, Limits, Names, RootEntry, Source};
 use super::{Network, Sandbox, masks, paths};
+use crate::network;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{AccessFlags, access, getegid, geteuid};
@@ -37,6 +38,9 @@ pub fn probe(sandbox: &Sandbox, limits: Limits, subid_base: Option<u32>) -> Fact
         sources,
         user: sandbox.user.as_deref().map(|user| ids(user, base)),
         readable_secrets: if translated || rootfs.is_some() { Vec::new() } else { readable_secrets() },
+        is_root: false,
+        state: None,
+        names: if sandbox.network.is_linked() { names(base) } else { Names::default() },
         temporary: None,
         beside: BTreeMap::new(),
         resolver: if sandbox.network == Network::Host && rootfs.is_none() { resolver() } else { None },
@@ -161,6 +165,25 @@ fn readable_secrets() -> Vec<String> {
         }
     }
     secrets
+}
+
+/// As much as is read of resolv.conf(5).
+const RESOLVER_MAX: u64 = 64 << 10;
+
+/// What the host says of names, and which files of them a root has. What cannot be read is not there.
+fn names(base: &str) -> Names {
+    let there = network::NAMES.iter().filter(|name| fs::symlink_metadata(format!("{base}/etc/{name}")).is_ok());
+    let mut names = Names { there: there.map(|name| (*name).to_owned()).collect(), ..Names::default() };
+    for (address, bits) in network::host::networks().unwrap_or_default() {
+        names.own.push(address);
+        names.links.extend(network::host::network(address, bits));
+    }
+    let mut text = String::new();
+    if let Ok(file) = File::open("/etc/resolv.conf") {
+        let _ = file.take(RESOLVER_MAX).read_to_string(&mut text);
+    }
+    names.read(&text);
+    names
 }
 
 fn resolver() -> Option<String> {

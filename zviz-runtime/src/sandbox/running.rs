@@ -170,7 +170,9 @@ impl Sandbox {
         let ids =
             may_map_any(&host).then(|| subids::take(&store.path().join(SUBIDS))).transpose().map_err(Error::Ids)?;
         let sandbox = self.under_profile();
-        let facts = probe(&sandbox, limits, ids.as_ref().map(subids::Range::base));
+        let mut facts = probe(&sandbox, limits, ids.as_ref().map(subids::Range::base));
+        facts.is_root = !host.rootless;
+        facts.state = store.path().join(id.as_str()).into_os_string().into_string().ok();
         let lowered = lower(&sandbox, &facts)?;
         if sandbox.stage.is_some() {
             lowered.places_exist()?;

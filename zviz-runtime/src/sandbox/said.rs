@@ -30,6 +30,7 @@ impl Sandbox {
             network_given,
             network_log,
             network_refusals: _,
+            published,
             userns,
             id,
             rootfs,
@@ -75,6 +76,7 @@ impl Sandbox {
         if *network_given {
             flag("--net", network.name());
         }
+        published.iter().for_each(|port| flag("-p", &port.to_string()));
         if *userns == Userns::Identity {
             flag("--userns", "identity");
         }

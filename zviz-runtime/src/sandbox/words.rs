@@ -88,6 +88,12 @@ fn linux(sandbox: &Sandbox, ids: &Ids, masked: Vec<String>, resources: oci::Linu
     let mut linux = oci::Linux::default();
     linux.set_namespaces(Some(types.into_iter().map(namespace).collect()));
     linux.set_uid_mappings(map(ids.uids)).set_gid_mappings(map(ids.gids)).set_resources(Some(resources));
+    if sandbox.network.is_linked() {
+        // As programs are used to from other containers: any port is listened at, and hosts are pinged, without a capability.
+        let ports = ("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned());
+        let ping = ("net.ipv4.ping_group_range".to_owned(), format!("{0} {0}", ids.gid));
+        linux.set_sysctl(Some([ports, ping].into()));
+    }
     linux.set_masked_paths(Some(masked)).set_rootfs_propagation(Some("rprivate".to_owned()));
     linux.set_readonly_paths(Some(masks::readonly(sandbox.profile.nested).map(str::to_owned).collect()));
     linux
@@ -177,6 +183,7 @@ impl Lowered {
             super::staged::overlay(&mut plan.mounts, layers, self.translated);
         }
         plan.mounts.splice(..0, links);
+        self.network.iter().for_each(|linked| linked.finish(plan));
         lean(&mut plan.cgroup, plan.profile.limits.cpu_total.is_some());
     }
 

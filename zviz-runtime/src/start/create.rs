@@ -8,7 +8,7 @@ use crate::apply::hooks::{self, Inside, Kind, Within};
 use crate::container::{Init, State, Status};
 use crate::launch::{self, Launched, Steps, call};
 use crate::ledger;
-use crate::network::{self, Made, Owner, Up};
+use crate::network::{self, Link, Made, Owner, Up};
 use crate::plan::Hooks;
 use crate::plan::cgroup::Driver;
 use crate::prepare::{self, Options};
@@ -51,9 +51,12 @@ fn make(request: Request<'_>, waits: bool) -> Result<Container, Error> {
     let asked = request.asked.clone();
     let mut state =
         State { asked, ..State::new(request.oci_version, request.id.clone(), bundle, request.plan.clone()) };
-    match build(&locked, &mut state, request, waits) {
-        Ok(Built { launched, master, broker, network }) => {
+    // Given back last: what is undone below bears the name of what is taken here.
+    let mut link = Link::None;
+    match build(&locked, &mut state, &mut link, request, waits) {
+        Ok(Built { launched, master, broker, events }) => {
             let Launched { pid, pidfd, .. } = launched;
+            let network = Up { events, link };
             Ok(Container { held: Held::Locked(locked), state, pid, pidfd, master, broker, network })
         }
         Err(error) => {
@@ -70,7 +73,7 @@ struct Built {
     launched: Launched,
     master: Option<OwnedFd>,
     broker: Option<Serving>,
-    network: Up,
+    events: Option<OwnedFd>,
 }
 
 /// An init that was killed for want of memory has said nothing.
@@ -83,7 +86,13 @@ fn explained(error: Error, state: &State) -> Error {
     }
 }
 
-fn build(locked: &Locked, state: &mut State, request: Request<'_>, waits: bool) -> Result<Built, Error> {
+fn build(
+    locked: &Locked,
+    state: &mut State,
+    link: &mut Link,
+    request: Request<'_>,
+    waits: bool,
+) -> Result<Built, Error> {
     let Request { store, mut plan, host, console, output, preserve_fds, die_with_parent, observer, .. } = request;
     // execCPUAffinity is not for init (config.md); exec takes it from the state.
     (plan.process.initial_affinity, plan.process.final_affinity) = (None, None);
@@ -114,6 +123,7 @@ fn build(locked: &Locked, state: &mut State, request: Request<'_>, waits: bool) 
         // to write its id maps or to join it.
         call("prctl PR_SET_DUMPABLE", ids::set_dumpable(false))?;
     }
+    *link = network::reserve(&plan, store.path(), &state.id, locked.dir())?;
     let prepared = prepare::prepare(&plan, options, !host.rootless, host.last_capability)?;
     if let Some(root) = &prepared.rootfs
         && let Some(attached) = call("statx the container's root", root.attached())?
@@ -125,22 +135,11 @@ fn build(locked: &Locked, state: &mut State, request: Request<'_>, waits: bool) 
     let loaded = prepared.filter.as_ref().map(Loaded::of);
     let starting = broker::start(&state.id, &plan, &plan.process, &state.plan.cgroup, false)?;
     let (home, rootless) = (store.path(), host.rootless);
-    let (network, text) = (Up::default(), None);
-    let mut steps = Create {
-        locked,
-        state,
-        home,
-        rootless,
-        console,
-        master: None,
-        starting,
-        broker: None,
-        observer,
-        network,
-        text,
-    };
+    let (master, broker, events, text) = (None, None, None, None);
+    let mut steps =
+        Create { locked, state, home, rootless, console, master, starting, broker, observer, link, events, text };
     let launched = launch::launch(&plan, prepared, &entrance, &mut steps)?;
-    let Create { master, state, broker, network, text, .. } = steps;
+    let Create { master, state, broker, events, text, .. } = steps;
     state.applied = Some(Applied::now(loaded, broker.is_some(), &state.plan.cgroup));
     state.creating = false;
     match text {
@@ -151,7 +150,7 @@ fn build(locked: &Locked, state: &mut State, request: Request<'_>, waits: bool) 
     if !waits {
         launched.running(&plan)?;
     }
-    Ok(Built { launched, master, broker, network })
+    Ok(Built { launched, master, broker, events })
 }
 
 /// Remembers what undoing needs, while there is no init that anything else could be asked about: the filter and the mounts, which
@@ -182,7 +181,8 @@ struct Create<'a> {
     starting: Option<Starting>,
     broker: Option<Serving>,
     observer: Option<&'a Observer>,
-    network: Up,
+    link: &'a mut Link,
+    events: Option<OwnedFd>,
     /// The plan as it will be remembered.
     text: Option<Result<PlanText, store::Error>>,
 }
@@ -210,7 +210,7 @@ impl Steps for Create<'_> {
         }
         let helper = network::helper::find().map_err(|error| step(network::Error::from(error)))?;
         let (id, plan) = (&self.state.id, &self.state.plan);
-        let made = network::intend(&Owner { id, plan, proc, pid, pidfd }, self.home).map_err(step)?;
+        let made = network::intend(&Owner { id, plan, proc, pid, pidfd }, self.home, self.link).map_err(step)?;
         let stays = made.as_ref().is_some_and(Made::stays);
         self.state.network = made;
         if stays {
@@ -220,7 +220,7 @@ impl Steps for Create<'_> {
         let (id, plan) = (&self.state.id, &self.state.plan);
         if let Some(made) = &self.state.network {
             let owner = Owner { id, plan, proc, pid, pidfd };
-            self.network = network::up(&owner, made, &helper, self.rootless).map_err(step)?;
+            self.events = network::up(&owner, made, self.link, &helper, self.rootless).map_err(step)?;
         }
         Ok(())
     }

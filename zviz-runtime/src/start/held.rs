@@ -116,10 +116,12 @@ pub fn abandon(container: Container) -> Vec<HookError> {
 ///
 /// # Errors
 /// What could not be undone.
-pub fn finish(container: Container) -> Result<Vec<HookError>, Error> {
+pub fn finish(mut container: Container) -> Result<Vec<HookError>, Error> {
     broker_ended(&container);
     let Some(locked) = container.held.lock()? else { return Ok(Vec::new()) };
-    Ok(teardown::remove(locked, &container.state, false)?)
+    let said = teardown::remove(locked, &container.state, false)?;
+    container.network.link.give_back()?;
+    Ok(said)
 }
 
 fn broker_ended(container: &Container) {

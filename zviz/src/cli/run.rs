@@ -85,6 +85,9 @@ pub struct Sandbox {
     /// Tell of connections on standard error as they are let through or refused, one line each
     #[arg(long, help_heading = "Sandbox")]
     pub net_log: bool,
+    /// Let a port of it be reached at one of the host: 8080:80, 127.0.0.1:8080:80/tcp
+    #[arg(short = 'p', long, value_name = "[ADDR:]PORT:PORT[/PROTO]", help_heading = "Sandbox")]
+    pub publish: Vec<String>,
     /// What it is made of. landlock: no namespaces, for hosts that give none; docs/landlock.md has what that lacks
     #[arg(long, value_name = "BACKEND", value_enum, help_heading = "Sandbox")]
     pub backend: Option<Backend>,
@@ -232,6 +235,7 @@ impl Sandbox {
             timeout,
             net,
             net_log,
+            publish,
             backend,
             userns,
             id,
@@ -258,6 +262,7 @@ impl Sandbox {
             (timeout.is_some(), "--timeout"),
             (net.is_some(), "--net"),
             (*net_log, "--net-log"),
+            (!publish.is_empty(), "--publish"),
             (backend.is_some(), "--backend"),
             (userns.is_some(), "--userns"),
             (id.is_some(), "--id"),

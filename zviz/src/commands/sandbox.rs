@@ -147,6 +147,7 @@ pub(super) fn asked(flags: &cli::Sandbox, terminal: bool) -> Flags {
             cli::Network::Private => "private",
         })),
         net_log: flags.net_log,
+        publish: flags.publish.clone(),
         backend: value(flags.backend.map(cli::Backend::name)),
         userns: value(flags.userns.map(|userns| match userns {
             cli::Userns::Auto => "auto",
