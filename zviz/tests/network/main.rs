@@ -4,8 +4,13 @@
 mod container;
 mod internet;
 mod life;
+mod links;
+mod many;
 mod ordinary;
+mod pasta;
+mod remains;
 mod rules;
+mod sandboxes;
 #[path = "../support/mod.rs"]
 mod support;
 mod topology;

@@ -1,0 +1,42 @@
+//! Many sandboxes at the bridge, started at the same time.
+
+use super::sandboxes::{PORT, Shell, World, flows};
+use super::support::requires;
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+const MANY: usize = 200;
+/// Each of these looks for the ones that follow.
+const SAMPLES: usize = 8;
+
+#[test]
+fn each_has_its_own_address_and_none_reaches_another() {
+    requires!(root, program "ip", program "nft", program "python3", program "setpriv");
+    let world = World::new();
+    let begun = Instant::now();
+    let mut all: Vec<Shell> = (0..MANY).map(|_| world.shell(0, &["--net", "bridge"])).collect();
+    let addresses: Vec<(String, String)> = all.iter_mut().map(Shell::addresses).collect();
+    eprintln!("{MANY} sandboxes at the bridge in {:.1} s", begun.elapsed().as_secs_f64());
+    let (fours, sixes): (BTreeSet<_>, BTreeSet<_>) = addresses.iter().cloned().unzip();
+    assert_eq!((fours.len(), sixes.len()), (MANY, MANY));
+    assert_eq!(world.leases().len(), MANY);
+    let step = MANY / SAMPLES;
+    let sampled: Vec<usize> = (0..SAMPLES).map(|sample| sample * step).collect();
+    for at in &sampled {
+        all[*at].serves("neighbour");
+    }
+    for at in &sampled {
+        let others = sampled.iter().filter(|other| *other != at).map(|other| &addresses[*other]);
+        let tried: Vec<String> = others.flat_map(|(four, six)| flows(&[four, six], PORT)).collect();
+        assert_eq!(all[*at].tries(&tried), [""; 0]);
+        // The control: it answers, and it reaches somebody.
+        let own = flows(&[&addresses[*at].0, &addresses[*at].1], PORT);
+        assert_eq!(all[*at].tries(&own), own);
+        let web = flows(&[super::internet::WEB.0], 80);
+        assert_eq!(all[*at].tries(&web), web);
+    }
+    let begun = Instant::now();
+    all.into_iter().for_each(Shell::ends);
+    eprintln!("ended in {:.1} s", begun.elapsed().as_secs_f64());
+    world.is_clean();
+}
