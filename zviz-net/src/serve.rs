@@ -40,6 +40,11 @@ use told::Told;
 use zviz_dns::{Reply, Step};
 use zviz_network::wire::{self, Up};
 
+/// How often reports are read after the container has ended: no more come than the kernel has kept.
+const MOST_LEFT: u32 = 1024;
+/// For how long one is waited for then, in milliseconds: more than the kernel keeps them.
+const LAST: u8 = 50;
+
 /// Everything that a resident holds.
 #[derive(Debug)]
 pub struct Resident {
@@ -101,15 +106,27 @@ impl Resident {
         loop {
             let due = self.names.as_mut().and_then(|names| names.due(Instant::now()));
             let ready = self.wait(due)?;
-            if ready.process {
-                return Ok(());
-            }
             if let Some(names) = &mut self.names {
                 names.serve(&ready, &mut self.told);
             }
             if ready.reports {
                 self.told.reports(Instant::now());
             }
+            if ready.process {
+                self.tell_the_rest();
+                return Ok(());
+            }
+        }
+    }
+
+    /// Tells of the container's last connections: it may have ended right behind them, and the kernel keeps reports for a moment.
+    fn tell_the_rest(&mut self) {
+        for _ in 0..MOST_LEFT {
+            let Some(fd) = self.told.fd() else { return };
+            if poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], PollTimeout::from(LAST)) != Ok(1) {
+                return;
+            }
+            self.told.reports(Instant::now());
         }
     }
 
