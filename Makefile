@@ -14,7 +14,7 @@ FUZZ_TARGETS ?= ask audit config decide policy program reports resolver
 BUILD_PACKAGES := gcc g++ pkg-config libseccomp-dev libnftnl-dev libmnl-dev
 TEST_PACKAGES := busybox-static uidmap git make perl python3 python3-venv nodejs postgresql redis-server nginx-light \
 	imagemagick sqlite3 gnupg openssh-client gdb apparmor \
-	docker.io containerd podman buildah runc crun bubblewrap firejail strace iproute2 nftables util-linux
+	docker.io containerd podman buildah runc crun bubblewrap firejail strace iproute2 nftables passt util-linux
 BENCH_PACKAGES := busybox-static runc crun bubblewrap python3 strace gcc libc6-dev \
 	postgresql redis-server util-linux
 
