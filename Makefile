@@ -1,6 +1,6 @@
 # make run    builds zviz and runs a real program in a sandbox
 # make test   checks and tests everything that this machine can show
-# make bench  compares start-up times with runc, crun and bubblewrap, and says what calls and whole programs cost
+# make bench  compares start-up times with runc, crun and bubblewrap, and says what calls, whole programs and networks cost
 # make test-vm  tests limits, systemd, AppArmor and SELinux in a virtual machine
 # make fuzz   fuzzes each of FUZZ_TARGETS for FUZZ_SECONDS
 
@@ -16,7 +16,8 @@ TEST_PACKAGES := busybox-static uidmap git make perl python3 python3-venv nodejs
 	imagemagick sqlite3 gnupg openssh-client gdb apparmor \
 	docker.io containerd podman buildah runc crun bubblewrap firejail strace iproute2 nftables passt util-linux
 BENCH_PACKAGES := busybox-static runc crun bubblewrap python3 strace gcc libc6-dev \
-	postgresql redis-server util-linux
+	postgresql redis-server util-linux \
+	iperf3 wrk nginx-light iproute2 nftables passt slirp4netns docker.io
 
 .PHONY: build run test test-vm bench fuzz lint packages-build packages-test packages-bench
 
@@ -42,6 +43,7 @@ bench: packages-bench build
 	python3 bench/startup.py $(ZVIZ) $(dir $(ZVIZ))examples/sandbox
 	python3 bench/calls.py $(ZVIZ) $(dir $(ZVIZ))examples/sandbox
 	python3 bench/overhead.py $(ZVIZ)
+	python3 bench/network.py $(ZVIZ)
 
 fuzz: packages-build
 	set -e; for target in $(FUZZ_TARGETS); do sh fuzz/run $$target $(FUZZ_SECONDS); done
