@@ -117,6 +117,30 @@ proptest! {
 }
 
 #[test]
+fn what_listens_on_loopback_is_the_containers_unless_it_is_guarded() {
+    let mut policy = Policy::new(Verdict::Accept);
+    policy.guarded.push(Guarded { network: network("127.0.0.11/32"), what: "an engine's resolver".into() });
+    let fate = |to: &str, state| {
+        let packet = Packet {
+            from: None,
+            to: Some("lo".into()),
+            source: "127.0.0.1".parse().unwrap(),
+            destination: to.parse().unwrap(),
+            protocol: 17,
+            port: Some(40_000),
+            icmp: None,
+            state,
+            redirected: false,
+        };
+        out(&policy, &packet, &World::default())
+    };
+    assert_eq!((fate("127.0.0.1", State::New), fate("127.0.0.12", State::New)), (Fate::Accepted, Fate::Accepted));
+    for state in [State::New, State::Established] {
+        assert_ne!(fate("127.0.0.11", state), Fate::Accepted);
+    }
+}
+
+#[test]
 fn a_published_port_reaches_the_container_and_the_bridge_lets_it_by() {
     let ports = [Published { address: None, outside: 8080, inside: 80, transport: Transport::Tcp }];
     let container = ("10.213.0.5".parse().unwrap(), "fd7a:7669:7a00::5".parse().unwrap());

@@ -1,7 +1,7 @@
 //! The rules of one container, in its own network namespace.
 //!
 //! ```text
-//! output   lo, established, the resolver, neighbours ─► not invalid ─► limits ─► what is refused
+//! output   not what others listen on at lo ─► lo, established, the resolver, neighbours ─► not invalid ─► limits ─► what is refused
 //!          ─► for each guarded block, the narrowest first: what names it, then no more of it
 //!          ─► what is accepted ─► hosts by name ─► otherwise
 //! input    lo, established, neighbours ─► not invalid ─► what the policy says ─► dropped
@@ -109,7 +109,8 @@ fn output(policy: &Policy, resolver: bool, first: bool, named: usize) -> Vec<Rul
     let plain = |comment: &str, matches| {
         if first { decided(comment, matches, Verdict::Accept, Log::default()) } else { vec![quiet(comment, matches)] }
     };
-    let mut rules = vec![quiet("loopback", vec![Match::To(LOOPBACK.into())])];
+    let mut rules = apart(policy);
+    rules.push(quiet("loopback", vec![Match::To(LOOPBACK.into())]));
     rules.extend(plain("established", vec![Match::Established]));
     if resolver {
         // A packet that `names` has turned round still leaves by the device that it was for.
@@ -144,6 +145,17 @@ fn output(policy: &Policy, resolver: bool, first: bool, named: usize) -> Vec<Rul
     }
     rules.extend(decided("otherwise", Vec::new(), policy.otherwise, log));
     rules
+}
+
+/// Guarded addresses of the loopback device, within 127.0.0.0/8: what listens there is not the container's own.
+fn apart(policy: &Policy) -> Vec<Rule> {
+    let is_one =
+        |network: &Network| network.address().is_loopback() && family(network) == Family::V4 && network.bits() > 8;
+    let blocks = policy.guarded.iter().filter(|block| is_one(&block.network));
+    let refused = |block: &Guarded| {
+        decided(&format!("guarded: {}", block.what), vec![Way::Out.at(block.network)], Verdict::Refuse, policy.log)
+    };
+    blocks.flat_map(refused).collect()
 }
 
 /// Counted once for all protocols, so there is one rule each: TCP is told by ICMP, too. What is too fast is dropped without a

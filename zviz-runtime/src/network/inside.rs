@@ -11,6 +11,9 @@ use zviz_network::rules::{self, Ruleset};
 use zviz_network::wire::Resolver;
 
 const DNS: u16 = 53;
+/// Where Docker answers for names in the networks that users define: in the container's namespace, from a port that anybody
+/// can find, and on some hosts it asks others from outside of that.
+const ENGINE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 11));
 
 /// Rules, and who answers for names.
 #[derive(Debug, Default)]
@@ -29,6 +32,8 @@ pub(super) fn of(plan: &Plan, network: &Network, table: &str) -> Result<Inside, 
         // The host's, too: what answers inside of an engine's network asks those from in there.
         let servers = names::inside(plan).into_iter().chain(names::servers()?);
         policies.iter_mut().for_each(|policy| policy.egress.push(nameservers(servers.clone())));
+    } else {
+        guard(&mut policies, ENGINE, "an engine's resolver");
     }
     let upstream = match &network.resolver {
         None => None,
@@ -45,13 +50,16 @@ pub(super) fn of(plan: &Plan, network: &Network, table: &str) -> Result<Inside, 
 
 /// The policies, which let nobody reach this host by any of its addresses who does not name it.
 fn guarding(network: &Network, addresses: &[IpAddr]) -> Vec<Policy> {
-    let own = |address: &IpAddr| Guarded { network: (*address).into(), what: "this host".into() };
     let mut policies = network.policies.clone();
-    // Only those that guard anything: one that is there to count lets everything through.
-    for policy in policies.iter_mut().filter(|policy| !policy.guarded.is_empty()) {
-        policy.guarded.extend(addresses.iter().map(own));
-    }
+    addresses.iter().for_each(|address| guard(&mut policies, *address, "this host"));
     policies
+}
+
+/// Only in those that guard anything: one that is there to count lets everything through.
+fn guard(policies: &mut [Policy], address: IpAddr, what: &str) {
+    for policy in policies.iter_mut().filter(|policy| !policy.guarded.is_empty()) {
+        policy.guarded.push(Guarded { network: address.into(), what: what.into() });
+    }
 }
 
 /// Port 53 of those who answer for names. Each is named by its address, so that a guarded one is meant.
