@@ -34,6 +34,7 @@ use self::helper::Helper;
 use crate::container::{Id, State};
 use crate::plan::network;
 use crate::plan::{Net, Plan};
+use crate::spec::Spec;
 use nix::errno::Errno;
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
@@ -107,6 +108,19 @@ pub enum Error {
     /// The container has no rules to count by, or does not run.
     #[error("container {0}: {1}")]
     Uncounted(Id, &'static str),
+}
+
+/// Whether the network namespace that a spec has a path of is the caller's own. A path that leads nowhere is told of when it is
+/// to be joined.
+#[must_use]
+pub fn is_own(spec: &Spec) -> bool {
+    use nix::sys::stat::stat;
+    use oci_spec::runtime::LinuxNamespaceType::Network;
+    let list = spec.oci.linux().as_ref().and_then(|linux| linux.namespaces().as_deref()).unwrap_or_default();
+    let path = list.iter().find(|one| one.typ() == Network).and_then(|one| one.path().as_deref());
+    let found =
+        path.filter(|path| path.is_absolute()).and_then(|path| stat(path).ok()).zip(stat("/proc/self/ns/net").ok());
+    found.is_some_and(|(theirs, ours)| (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino))
 }
 
 /// Whose network it is.

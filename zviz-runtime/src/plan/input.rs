@@ -22,6 +22,9 @@ pub struct Request {
     /// The spec was made of a sandbox (`crate::sandbox`), not read from a bundle: its root is a fresh tmpfs, and the one
     /// id that an ordinary user may map need not be 0 inside.
     pub sandbox: bool,
+    /// The network namespace that the spec has a path of is the caller's own: Docker's word for `--network host`.
+    /// [`crate::network::is_own`]
+    pub own_network: bool,
     /// The sandbox is to be without namespaces.
     pub in_place: Option<InPlace>,
     /// The way out of its network namespace that zviz makes.
@@ -42,6 +45,7 @@ impl From<&str> for Request {
             systemd_cgroup: false,
             rootless_cgroup: None,
             sandbox: false,
+            own_network: false,
             in_place: None,
             link: Link::None,
             events: false,

@@ -14,7 +14,7 @@ use zviz_runtime::plan::Request;
 use zviz_runtime::receipt::Asked;
 use zviz_runtime::start::{self, Container, TakeMaster};
 use zviz_runtime::store::Store;
-use zviz_runtime::{Host, Plan, pidfile, spec};
+use zviz_runtime::{Host, Plan, network, pidfile, spec};
 
 /// A bundle, and what will be done with it.
 pub struct Bundle<'a> {
@@ -37,7 +37,9 @@ impl<'a> Bundle<'a> {
         let path = given.canonicalize().with_context(|| format!("bundle {}", given.display()))?;
         let spec = spec::load(&path)?;
         let host = Host::probe()?;
-        let request = Request { pivot: !flags.no_pivot, new_keyring: !flags.no_new_keyring, ..context.request(&id) };
+        let own_network = network::is_own(&spec);
+        let (pivot, new_keyring) = (!flags.no_pivot, !flags.no_new_keyring);
+        let request = Request { pivot, new_keyring, own_network, ..context.request(&id) };
         let mut plan = Plan::build(&spec, &context.profile(&spec)?, &host, request)?;
         for note in &plan.notes {
             if spec.notes.contains(note) {

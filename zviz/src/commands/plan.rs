@@ -5,13 +5,14 @@ use crate::cli::{Plan as Flags, Rootless};
 use std::path::Path;
 use zviz_runtime::container::Id;
 use zviz_runtime::host::Host;
+use zviz_runtime::network;
 use zviz_runtime::plan::{Plan, Request};
 use zviz_runtime::profile::{Profile, Rules};
 use zviz_runtime::spec::{self, Spec};
 
 pub fn run(context: &Context, flags: &Flags) -> anyhow::Result<()> {
-    let request = context.request(&Id::new(&*flags.id)?);
     let spec = spec::load(flags.bundle.as_deref().unwrap_or(Path::new(".")))?;
+    let request = Request { own_network: network::is_own(&spec), ..context.request(&Id::new(&*flags.id)?) };
     let host = Host::probe()?;
     let plan = Plan::build(&spec, &context.profile(&spec)?, &host, request)?;
     let text = if flags.json { serde_json::to_string_pretty(&plan)? + "\n" } else { plan.to_string() };

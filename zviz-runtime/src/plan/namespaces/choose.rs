@@ -130,6 +130,7 @@ fn uts(input: Input, asked: Namespace, found: &mut Findings) -> Uts {
 }
 
 fn net(input: Input, asked: Namespace, found: &mut Findings) -> Net {
+    let asked = if input.request.own_network && asked != Namespace::New { Namespace::Host } else { asked };
     let mut devices: Vec<(String, String)> = Vec::new();
     let given: BTreeMap<_, _> = input.linux().and_then(|l| l.net_devices().as_ref()).into_iter().flatten().collect();
     for (outside, device) in given {
