@@ -10,6 +10,10 @@ mod cases;
 mod containerd;
 #[path = "engines/docker/mod.rs"]
 mod docker;
+#[path = "network/internet.rs"]
+mod internet;
+#[path = "engines/network/mod.rs"]
+mod network;
 #[path = "engines/podman.rs"]
 mod podman;
 mod support;

@@ -11,11 +11,18 @@ const RUN: &[&str] =
 pub struct Podman {
     scratch: Scratch,
     runtime: PathBuf,
+    /// The network that it is run in, where that is not the test's.
+    space: Option<PathBuf>,
 }
 
 impl Podman {
     pub fn new(runtime: impl Into<PathBuf>) -> Self {
-        let podman = Podman { scratch: Scratch::new("podman"), runtime: runtime.into() };
+        Podman::within(None, runtime)
+    }
+
+    /// In this network namespace.
+    pub fn within(space: Option<PathBuf>, runtime: impl Into<PathBuf>) -> Self {
+        let podman = Podman { scratch: Scratch::new("podman"), runtime: runtime.into(), space };
         let root = podman.scratch.join("rootfs");
         busybox_rootfs(&root);
         let tar = podman.scratch.join("rootfs.tar");
@@ -25,7 +32,15 @@ impl Podman {
     }
 
     pub fn cli(&self, arguments: &[&str]) -> Done {
-        let mut command = Command::new(program("podman").unwrap());
+        let podman = program("podman").unwrap();
+        let mut command = match &self.space {
+            None => Command::new(podman),
+            Some(space) => {
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net={}", space.display())).arg(podman);
+                command
+            }
+        };
         for (flag, folder) in [("--root", "storage"), ("--runroot", "run"), ("--tmpdir", "tmp")] {
             command.arg(flag).arg(self.scratch.join(folder));
         }

@@ -29,11 +29,19 @@ impl Docker {
     /// # Panics
     /// If it does not start.
     pub fn start_with(flags: &[&str]) -> Self {
+        let mut command = Command::new("unshare");
+        command.args(["--net", "sh", "-c", OWN_NETWORK, "sh"]).arg(program("dockerd").unwrap());
+        Docker::start_by(command, flags)
+    }
+
+    /// By a command that ends with the daemon's name, in whatever network that has.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_by(mut command: Command, flags: &[&str]) -> Self {
         let scratch = Scratch::new("docker");
         let cgroups = CgroupParent(scratch.name());
         fs::write(scratch.join("none.json"), "{}").unwrap();
-        let mut command = Command::new("unshare");
-        command.args(["--net", "sh", "-c", OWN_NETWORK, "sh"]).arg(program("dockerd").unwrap());
         for (flag, file) in
             [("--config-file", "none.json"), ("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid")]
         {

@@ -15,7 +15,7 @@ mod userns;
 mod without_namespaces;
 
 use crate::support::requires;
-use daemon::Docker;
+pub use daemon::{Container, Docker};
 
 #[test]
 fn docker() {
