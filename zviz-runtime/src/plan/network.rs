@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use zviz_broker::policy::Trail;
 use zviz_network::address::Network as Range;
-use zviz_network::policy::{Log, Policy, Published, Verdict};
+use zviz_network::policy::{Ingress, Log, Policy, Published, Verdict};
 
 /// What is made in a network namespace beside a loopback device.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -106,6 +106,12 @@ fn packets<'a>(input: Input<'a>, namespaces: &Namespaces) -> Option<&'a Packets>
     }
 }
 
+/// Whether there is to be no network where others make one: an engine fills a new namespace by hooks, or after `create`.
+fn shuts(input: Input, namespaces: &Namespaces) -> bool {
+    let none = input.profile.network == Some(crate::profile::Network::None);
+    none && !input.request.sandbox && matches!(namespaces.net, Net::New { .. })
+}
+
 /// Decides what is made in it.
 pub(super) fn plan(
     input: Input,
@@ -124,7 +130,11 @@ pub(super) fn plan(
     }
     // Without a word of a profile, all but what is guarded.
     let plain = || vec![Policy::new(Verdict::Accept)];
+    let shut = shuts(input, namespaces);
     let mut policies = match (packets, link) {
+        (None, Link::None) if shut => {
+            vec![Policy { ingress: Some(Ingress::default()), ..Policy::new(Verdict::Refuse) }]
+        }
         (Some(packets), _) => packets.policies.clone(),
         (None, Link::None) => Vec::new(),
         (None, Link::Bridge(_) | Link::Pasta(_)) => plain(),
@@ -157,7 +167,7 @@ pub(super) fn plan(
         link: link.clone(),
         policies,
         resolver: resolver.map(|packets| Resolver { upstream: packets.upstream.clone() }),
-        nameservers: packets.is_none_or(|packets| packets.names && !packets.resolver),
+        nameservers: !shut && packets.is_none_or(|packets| packets.names && !packets.resolver),
         files: None,
         events: events || refusals,
     })

@@ -134,6 +134,10 @@ fn a_second_policy_only_tightens(daemon: &Daemon) {
     }
     // Names and addresses: what only one of them lets through is refused.
     assert_eq!(reaches(&[("profile", "names"), ("network-policy", "one")]), [""; 0]);
+    // No network, at a bridge that the engine fills the namespace with.
+    assert_eq!(reaches(&[("profile", "none-at-all")]), [""; 0]);
+    assert_eq!(reaches(&[("profile", "both"), ("network-policy", "none")]), [""; 0]);
+    assert_eq!(reaches(&[("network-policy", "none")]), [""; 0]);
 }
 
 fn rights_over_it_are_refused(daemon: &Daemon) {

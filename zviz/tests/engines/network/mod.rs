@@ -18,6 +18,7 @@ const PROFILES: &[(&str, &str)] = &[
     // The same for the broker, which knows no protocols.
     ("address", "network: {egress: {allow: ['203.0.113.10:80', '[2001:db8:113::10]:80']}}"),
     ("both", "network: {allow_cidrs: [203.0.113.0/24, '2001:db8:113::/64']}"),
+    ("none-at-all", "network: {mode: none}"),
     ("names", "network: {allow_domains: ['web.example:80']}"),
     // Podman's zviz reads the machine's resolv.conf.
     ("served", "network: {allow_domains: ['web.example:80'], dns: {proxy: {upstream: '203.0.113.53:53'}}}"),
