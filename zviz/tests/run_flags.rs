@@ -238,7 +238,7 @@ const BAD: &[(&[&str], &str)] = &[
     (&["--user", "1:2:3"], "is no id"),
     (&["--hostname", "a b"], "is no host name"),
     (&["--net", "lan"], "lan"),
-    (&["--net", "none", "--publish", "80:80"], "--publish"),
+    (&["--net", "none", "--publish", "80:80"], "-p 80:80/tcp: the sandbox has no network to be reached by"),
     (&["--userns", "none"], "none"),
     (&["--id", "../x"], "invalid container ID format"),
     (&["--rootfs", "/nonexistent"], "--rootfs /nonexistent: no such file or directory"),
