@@ -6,7 +6,8 @@
 As root, with zviz-net beside ZVIZ. The sandboxes, the server that they speak to, the hosts that they are on, Docker's daemon and
 all else are in network namespaces that this script makes and takes down again; the machine's own has no part in it. Every round
 runs every contestant once, in an order that changes. Numbers are medians; ratios are of each round's pair, and the median of them.
-What cannot be shown is left out, with its reason. --of takes flows of one family alone: veth, "zviz bridge", ... --quick tries everything once, and its numbers mean nothing.
+What cannot be shown is left out, with its reason. --of takes flows of one family alone: veth, "zviz bridge", ... --quick tries
+everything once, and its numbers mean nothing.
 """
 
 import argparse
@@ -44,6 +45,12 @@ PROFILES = {
     "names": f"network: {{allow_domains: [{HOST}]}}",
     "many": f"network: {{allow_domains: {json.dumps([f'{kind}{n}.bench.example' for kind in 'ab' for n in range(NAMES)])}}}",
 }
+# What every packet filter costs that knows connections: the kernel's tracking of them.
+TRACKING = """add table inet t
+add chain inet t c { type filter hook output priority 0; }
+add rule inet t c ct state established,related counter accept
+"""
+TRACKED = "veth, tracking alone"
 ADDED = {"plain": "", "rules": ", 20 rules", "names": ", by name"}
 
 
@@ -135,11 +142,13 @@ def sandbox(world, name, space, mode, with_):
     return Shell(world.zviz_in(space, *words), name)
 
 
-def joined(world, name, with_):
+def joined(world, name, with_, rules=""):
     """A container at the one end of a pair of devices. The server is at the other."""
-    where = world.space(f"veth-{with_}")
-    folder = world.bundle(f"veth-{with_}", ["sh"], where, with_)
-    return Shell(world.zviz_in(world.host, "run", "--bundle", folder, f"veth-{with_}"), name)
+    where, id = world.space(f"v{world.links}"), f"veth-{world.links}"
+    if rules:
+        said(["nsenter", where, needed("nft"), rules])
+    folder = world.bundle(id, ["sh"], where, with_)
+    return Shell(world.zviz_in(world.host, "run", "--bundle", folder, id), name)
 
 
 def forwards(space):
@@ -235,6 +244,8 @@ def flows(world, rounds, cgroup, family, quick):
     for with_, added in ADDED.items():
         makers[f"veth{added}"] = lambda name, with_=with_: joined(world, name, with_)
         bases[f"veth{added}"] = "veth"
+    makers[TRACKED] = lambda name: joined(world, name, "plain", TRACKING)
+    bases[TRACKED] = "veth"
     for mode in ("bridge", "pasta"):
         for with_, added in ADDED.items():
             name = f"zviz {mode}{added}"
