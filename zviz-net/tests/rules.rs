@@ -55,6 +55,7 @@ fn everything() -> Ruleset {
         rule("names[0]", vec![Match::DestinationIn("n6".into(), Family::V6)], vec![Action::Count, Action::Accept]),
         rule("dnat", vec![Match::Redirected], vec![Action::Accept]),
         rule("self", vec![Match::Local], vec![Action::Accept]),
+        rule("spoofed", vec![Match::Foreign], vec![Action::Drop]),
         rule("denied", vec![Match::RateWithin { per_second: 5, burst: 10 }], vec![report("otherwise")]),
         rule("reset", vec![Match::Protocol(6)], vec![Action::Count, Action::Reset]),
         Rule { comment: None, matches: vec![], actions: vec![Action::Count, Action::Reject] },

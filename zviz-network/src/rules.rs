@@ -136,6 +136,8 @@ pub enum Match {
     Redirected,
     /// For an address of this network namespace itself: `fib daddr type local`.
     Local,
+    /// From an address that is none of this network namespace: `fib saddr type != local`.
+    Foreign,
     /// More than so many connections at a time are let through by this rule: `ct count over`.
     ConnectionsOver(u32),
     /// More often than so many times in a second, after as many at once: `limit rate over`.

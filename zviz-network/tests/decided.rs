@@ -141,6 +141,38 @@ fn what_listens_on_loopback_is_the_containers_unless_it_is_guarded() {
 }
 
 #[test]
+fn nobody_speaks_under_another_address_unless_nothing_is_guarded() {
+    let own = ["10.213.0.5", "fd7a:7669:7a00::5"].map(|own| own.parse().unwrap());
+    let world = World { own: own.into(), ..World::default() };
+    let packet = |source: std::net::IpAddr, port, state| Packet {
+        from: None,
+        to: Some("eth0".into()),
+        source,
+        destination: if source.is_ipv4() { "192.0.2.9" } else { "2001:db8::9" }.parse().unwrap(),
+        protocol: 17,
+        port: Some(port),
+        icmp: None,
+        state,
+        redirected: false,
+    };
+    let mut policy = Policy::new(Verdict::Accept);
+    policy.resolver = true;
+    let counts = Policy { guarded: Vec::new(), ..policy.clone() };
+    // Names as well: the resolver would answer to there.
+    for port in [80, 53] {
+        for source in own {
+            assert_eq!(out(&policy, &packet(source, port, State::New), &world), Fate::Accepted);
+        }
+        for source in ["10.213.0.1", "fd7a:7669:7a00::1", "2001:db8::1"] {
+            let packet = |state| packet(source.parse().unwrap(), port, state);
+            assert_eq!(out(&policy, &packet(State::New), &world), Fate::Dropped, "{source} {port}");
+            assert_eq!(out(&policy, &packet(State::Established), &world), Fate::Accepted, "{source} {port}");
+            assert_eq!(out(&counts, &packet(State::New), &world), Fate::Accepted, "{source} {port}");
+        }
+    }
+}
+
+#[test]
 fn a_published_port_reaches_the_container_and_the_bridge_lets_it_by() {
     let ports = [Published { address: None, outside: 8080, inside: 80, transport: Transport::Tcp }];
     let container = ("10.213.0.5".parse().unwrap(), "fd7a:7669:7a00::5".parse().unwrap());

@@ -31,12 +31,17 @@ pub struct Log<'a> {
     pub prefix: &'a CStr,
 }
 
-/// Loads what kind of address the packet's destination is: unicast, local, and so on, as routes are typed.
-#[derive(Debug, Clone, Copy)]
-pub struct DestinationKind;
+/// Loads what kind of address one of the packet's is: unicast, local, and so on, as routes are typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressKind {
+    /// Of its source.
+    Source,
+    /// Of its destination.
+    Destination,
+}
 
-impl DestinationKind {
-    /// Of this network namespace. RTN_LOCAL of rtnetlink(7), as [`DestinationKind`] loads it.
+impl AddressKind {
+    /// Of this network namespace. RTN_LOCAL of rtnetlink(7), as [`AddressKind`] loads it.
     pub const LOCAL: u32 = 2;
 }
 
@@ -49,7 +54,8 @@ const PACKETS: u32 = 0;
 /// There: NFT_FIB_RESULT_ADDRTYPE.
 const ADDRESS_KIND: u32 = 3;
 
-/// There: NFTA_FIB_F_DADDR.
+/// There: NFTA_FIB_F_SADDR and NFTA_FIB_F_DADDR.
+const OF_SOURCE: u32 = 1;
 const OF_DESTINATION: u32 = 2;
 
 /// There: NFT_REG_1, which everything of nftnl loads to and compares.
@@ -123,11 +129,11 @@ impl Expression for Log<'_> {
     }
 }
 
-impl Expression for DestinationKind {
+impl Expression for AddressKind {
     fn to_expr(&self, _: &Rule) -> NonNull<nftnl_expr> {
         Made::new(c"fib")
             .u32(sys::NFTNL_EXPR_FIB_RESULT, ADDRESS_KIND)
-            .u32(sys::NFTNL_EXPR_FIB_FLAGS, OF_DESTINATION)
+            .u32(sys::NFTNL_EXPR_FIB_FLAGS, if *self == AddressKind::Source { OF_SOURCE } else { OF_DESTINATION })
             .u32(sys::NFTNL_EXPR_FIB_DREG, REGISTER)
             .0
     }

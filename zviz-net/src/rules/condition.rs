@@ -9,7 +9,7 @@ use nix::libc;
 use std::net::IpAddr;
 use zviz_network::address::{Network, Ports};
 use zviz_network::rules::{Family, Match};
-use zviz_nftnl::expression::{ConnectionsOver, DestinationKind, Limit};
+use zviz_nftnl::expression::{AddressKind, ConnectionsOver, Limit};
 
 /// IP protocols with ports.
 const TCP: u8 = 6;
@@ -73,8 +73,12 @@ pub fn add(draft: &mut Draft<'_, '_>, fits: &Match) -> Result<(), String> {
             any_of(draft, ConntrackStatus::DST_NAT.bits());
         }
         Match::Local => {
-            draft.add(&DestinationKind);
-            draft.add(&Cmp::new(CmpOp::Eq, DestinationKind::LOCAL));
+            draft.add(&AddressKind::Destination);
+            draft.add(&Cmp::new(CmpOp::Eq, AddressKind::LOCAL));
+        }
+        Match::Foreign => {
+            draft.add(&AddressKind::Source);
+            draft.add(&Cmp::new(CmpOp::Neq, AddressKind::LOCAL));
         }
         Match::ConnectionsOver(most) => draft.add(&ConnectionsOver(*most)),
         Match::RateOver { per_second, burst } => return limit(draft, *per_second, *burst, true),

@@ -45,7 +45,7 @@ pub enum State {
 pub struct World {
     /// The addresses in each set.
     pub sets: BTreeMap<String, BTreeSet<IpAddr>>,
-    /// Addresses of the namespace itself.
+    /// Addresses of the namespace itself. Without any they are not known, and none is another's.
     pub own: BTreeSet<IpAddr>,
     /// Connections that are open, this one among them.
     pub connections: u32,
@@ -137,6 +137,7 @@ fn fits(is: &Match, packet: &Packet, world: &World) -> bool {
         Match::IcmpType(kind) => packet.icmp == Some(*kind),
         Match::Redirected => packet.redirected,
         Match::Local => packet.destination.is_loopback() || world.own.contains(&packet.destination),
+        Match::Foreign => !world.own.is_empty() && !packet.source.is_loopback() && !world.own.contains(&packet.source),
         Match::ConnectionsOver(most) => world.connections > *most,
         Match::RateOver { burst, .. } => world.begun > *burst,
         Match::RateWithin { burst, .. } => world.begun <= *burst,

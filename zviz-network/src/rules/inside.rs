@@ -1,7 +1,8 @@
 //! The rules of one container, in its own network namespace.
 //!
 //! ```text
-//! output   not what others listen on at lo ─► lo, established, the resolver, neighbours ─► not invalid ─► limits ─► what is refused
+//! output   not what others listen on at lo ─► lo, established, neighbours ─► from an own address ─► the resolver
+//!          ─► not invalid ─► limits ─► what is refused
 //!          ─► for each guarded block, the narrowest first: what names it, then no more of it
 //!          ─► what is accepted ─► hosts by name ─► otherwise
 //! input    lo, established, neighbours ─► not invalid ─► what the policy says ─► dropped
@@ -112,6 +113,12 @@ fn output(policy: &Policy, resolver: bool, first: bool, named: usize) -> Vec<Rul
     let mut rules = apart(policy);
     rules.push(quiet("loopback", vec![Match::To(LOOPBACK.into())]));
     rules.extend(plain("established", vec![Match::Established]));
+    neighbours(policy, &mut rules);
+    // Any program may send IPv6 from an address that is not its own (IPV6_FREEBIND), and the answer would go there: to the host,
+    // to another sandbox, as part of a connection that was let through. The resolver would answer it, too.
+    if !policy.guarded.is_empty() {
+        rules.extend(decided("spoofed", vec![Match::Foreign], Verdict::Drop, log));
+    }
     if resolver {
         // A packet that `names` has turned round still leaves by the device that it was for.
         for resolver in RESOLVER {
@@ -120,14 +127,6 @@ fn output(policy: &Policy, resolver: bool, first: bool, named: usize) -> Vec<Rul
                 let at = Match::Destination(resolver.ip().into());
                 rules.extend(plain("resolver", vec![at, Match::Protocol(protocol), port]));
             }
-        }
-    }
-    let links = LINK.iter().filter_map(|text| Network::try_from((*text).to_owned()).ok());
-    let links = links.chain(policy.links.iter().filter(|link| family(link) == Family::V6).copied());
-    for link in links {
-        for kind in ASKED {
-            let matches = vec![Way::Out.at(link), Match::Protocol(ICMPV6), Match::IcmpType(*kind)];
-            rules.push(quiet("neighbours", matches));
         }
     }
     rules.extend(decided("invalid", vec![Match::Invalid], Verdict::Drop, log));
@@ -156,6 +155,17 @@ fn apart(policy: &Policy) -> Vec<Rule> {
         decided(&format!("guarded: {}", block.what), vec![Way::Out.at(block.network)], Verdict::Refuse, policy.log)
     };
     blocks.flat_map(refused).collect()
+}
+
+/// Asking for neighbours of the container's own links, from no address as well.
+fn neighbours(policy: &Policy, rules: &mut Vec<Rule>) {
+    let links = LINK.iter().filter_map(|text| Network::try_from((*text).to_owned()).ok());
+    for link in links.chain(policy.links.iter().filter(|link| family(link) == Family::V6).copied()) {
+        for kind in ASKED {
+            let matches = vec![Way::Out.at(link), Match::Protocol(ICMPV6), Match::IcmpType(*kind)];
+            rules.push(quiet("neighbours", matches));
+        }
+    }
 }
 
 /// Counted once for all protocols, so there is one rule each: TCP is told by ICMP, too. What is too fast is dropped without a

@@ -95,6 +95,7 @@ fn matched(is: &Match, protocol: Option<u8>) -> String {
         Match::IcmpType(kind) => format!("icmpv6 type {kind}"),
         Match::Redirected => "ct status dnat".into(),
         Match::Local => "fib daddr type local".into(),
+        Match::Foreign => "fib saddr type != local".into(),
         Match::ConnectionsOver(most) => format!("ct count over {most}"),
         Match::RateOver { per_second, burst } => format!("limit rate over {per_second}/second burst {burst} packets"),
         Match::RateWithin { per_second, burst } => format!("limit rate {per_second}/second burst {burst} packets"),

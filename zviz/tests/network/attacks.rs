@@ -1,0 +1,38 @@
+//! What a workload tries that knows how it is held.
+
+use super::internet::{HOST, WEB};
+use super::sandboxes::World;
+use super::support::{requires, run};
+
+/// Sends datagrams under addresses that are not its own: `SOURCE DESTINATION PORT` each.
+const UNDER: &str = "import socket, sys\n\
+    words = sys.argv[1:]\n\
+    for source, to, port in zip(words[::3], words[1::3], words[2::3]):\n\
+    \x20   with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:\n\
+    \x20       s.setsockopt(socket.IPPROTO_IPV6, 78, 1)\n\
+    \x20       try:\n\
+    \x20           s.bind((source, 9999))\n\
+    \x20           s.sendto(b'x', (to, int(port)))\n\
+    \x20       except OSError as error: print(source, error)\n";
+
+/// Its answer would be somebody else's, to whom it would look like one to a question of theirs.
+#[test]
+fn nobody_speaks_under_another_address() {
+    requires!(root, program "ip", program "nft", program "python3", program "setpriv");
+    let world = World::new();
+    let web = &world.internet.web;
+    // The control: IPV6_FREEBIND is for everybody.
+    let stranger = "2001:db8:113::99";
+    let words = ["-c", UNDER, stranger, WEB.1, "443"];
+    run(world.internet.other.space.command("python3").args(words)).ok();
+    super::internet::wait_for("a datagram", || web.seen().contains(&format!("udp 443 {stranger}")));
+    let mut shell = world.shell(0, &["--net", "bridge"]);
+    let (_, own) = shell.addresses();
+    let sources = ["fd7a:7669:7a00::1", "fd7a:7669:7a00::ad5:102", HOST.1, stranger];
+    let sent = sources.iter().map(|source| format!("{source} {} 7777", WEB.1)).collect::<Vec<_>>().join(" ");
+    shell.does(&format!("/usr/bin/python3 -c \"{UNDER}\" {sent} {own} {} 80", WEB.1));
+    super::internet::wait_for("its own", || web.was_reached("udp", 80));
+    assert!(!web.was_reached("udp", 7777), "{:?}", web.seen());
+    shell.ends();
+    world.is_clean();
+}
