@@ -11,6 +11,8 @@ use zviz_network::rules::{self, Ruleset};
 use zviz_network::wire::Resolver;
 
 const DNS: u16 = 53;
+/// A network of IPv6 with fewer bits than that is no link's, but whatever somebody has called one. RFC 6177.
+const NARROW: u8 = 48;
 /// Where Docker answers for names in the networks that users define: in the container's namespace, from a port that anybody
 /// can find, and on some hosts it asks others from outside of that.
 const ENGINE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 11));
@@ -27,13 +29,13 @@ pub(super) fn of(plan: &Plan, network: &Network, table: &str) -> Result<Inside, 
     if network.policies.is_empty() {
         return Ok(Inside::default());
     }
-    let mut policies = guarding(network, &addresses()?);
+    let mut policies = guarding(network, &near()?);
     if network.nameservers {
         // The host's, too: what answers inside of an engine's network asks those from in there.
         let servers = names::inside(plan).into_iter().chain(names::servers()?);
         policies.iter_mut().for_each(|policy| policy.egress.push(nameservers(servers.clone())));
     } else {
-        guard(&mut policies, ENGINE, "an engine's resolver");
+        guard(&mut policies, &Guarded { network: ENGINE.into(), what: "an engine's resolver".into() });
     }
     let upstream = match &network.resolver {
         None => None,
@@ -49,16 +51,16 @@ pub(super) fn of(plan: &Plan, network: &Network, table: &str) -> Result<Inside, 
 }
 
 /// The policies, which let nobody reach this host by any of its addresses who does not name it.
-fn guarding(network: &Network, addresses: &[IpAddr]) -> Vec<Policy> {
+fn guarding(network: &Network, near: &[Guarded]) -> Vec<Policy> {
     let mut policies = network.policies.clone();
-    addresses.iter().for_each(|address| guard(&mut policies, *address, "this host"));
+    near.iter().for_each(|block| guard(&mut policies, block));
     policies
 }
 
 /// Only in those that guard anything: one that is there to count lets everything through.
-fn guard(policies: &mut [Policy], address: IpAddr, what: &str) {
+fn guard(policies: &mut [Policy], block: &Guarded) {
     for policy in policies.iter_mut().filter(|policy| !policy.guarded.is_empty()) {
-        policy.guarded.push(Guarded { network: address.into(), what: what.into() });
+        policy.guarded.push(block.clone());
     }
 }
 
@@ -82,17 +84,22 @@ fn upstream(servers: Vec<IpAddr>) -> Result<Vec<SocketAddr>, Error> {
     }
 }
 
-/// What this host is called on its networks. Its loopback is no container's.
-fn addresses() -> Result<Vec<IpAddr>, Error> {
-    let all = nix::ifaddrs::getifaddrs().map_err(Error::Addresses)?;
-    let ip = |address: nix::sys::socket::SockaddrStorage| {
-        let four = address.as_sockaddr_in().map(|four| IpAddr::V4(four.ip()));
-        four.or_else(|| address.as_sockaddr_in6().map(|six| IpAddr::V6(six.ip())))
-    };
-    let mut addresses: Vec<IpAddr> = all.filter_map(|one| ip(one.address?)).filter(|ip| !ip.is_loopback()).collect();
-    addresses.sort();
-    addresses.dedup();
-    Ok(addresses)
+/// What this host is called on its networks, and who is on them by IPv6. Its loopback is no container's.
+fn near() -> Result<Vec<Guarded>, Error> {
+    let all = super::host::networks().map_err(Error::Addresses)?;
+    Ok(all.into_iter().flat_map(|(address, bits)| around(address, bits)).collect())
+}
+
+/// An address of this host. Its neighbours by IPv4 have private addresses mostly, but by IPv6 public ones: they are what is
+/// behind the same router, and among them is what this host will be called in an hour (RFC 8981).
+fn around(address: IpAddr, bits: u8) -> Vec<Guarded> {
+    let own = Guarded { network: address.into(), what: "this host".into() };
+    let near = Some(bits).filter(|bits| address.is_ipv6() && (NARROW..128).contains(bits));
+    let near = near.and_then(|bits| super::host::network(address, bits));
+    // Who names all private networks has named that of this host.
+    let near = near.filter(|near| !Guarded::always().iter().any(|block| block.network.covers(near)));
+    let near = near.map(|network| Guarded { network, what: "this host's network".into() });
+    [own].into_iter().chain(near).collect()
 }
 
 #[cfg(test)]
@@ -105,8 +112,22 @@ mod tests {
         let counts = Policy { guarded: Vec::new(), ..Policy::new(Verdict::Accept) };
         let network = Network { policies: vec![guards, counts], ..Network::default() };
         let host: IpAddr = "192.0.2.7".parse().unwrap();
-        let [guards, counts] = guarding(&network, &[host]).try_into().unwrap();
+        let [guards, counts] = guarding(&network, &around(host, 24)).try_into().unwrap();
         assert!(guards.guarded.iter().any(|block| block.network.contains(host) && block.what == "this host"));
         assert_eq!(counts.guarded, []);
+    }
+
+    #[test]
+    fn neighbours_by_ipv6_are_guarded_with_this_host() {
+        let of = |address: &str, bits| -> Vec<String> {
+            around(address.parse().unwrap(), bits).iter().map(|block| block.network.to_string()).collect()
+        };
+        assert_eq!(of("2001:db8:51::2", 64), ["2001:db8:51::2/128", "2001:db8:51::/64"]);
+        assert_eq!(of("2001:db8:51::2", 128), ["2001:db8:51::2/128"]);
+        assert_eq!(of("2001:db8:51::2", 3), ["2001:db8:51::2/128"]);
+        assert_eq!(of("192.0.2.7", 24), ["192.0.2.7/32"]);
+        for guarded in ["fe80::7", "fd00:1::7"] {
+            assert_eq!(of(guarded, 64), [format!("{guarded}/128")]);
+        }
     }
 }

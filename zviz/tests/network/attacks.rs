@@ -1,7 +1,7 @@
 //! What a workload tries that knows how it is held.
 
 use super::internet::{HOST, WEB};
-use super::sandboxes::World;
+use super::sandboxes::{USER, World, flows};
 use super::support::{requires, run};
 
 /// Sends datagrams under addresses that are not its own: `SOURCE DESTINATION PORT` each.
@@ -34,5 +34,20 @@ fn nobody_speaks_under_another_address() {
     super::internet::wait_for("its own", || web.was_reached("udp", 80));
     assert!(!web.was_reached("udp", 7777), "{:?}", web.seen());
     shell.ends();
+    world.is_clean();
+}
+
+#[test]
+fn who_is_beside_the_host_by_ipv6_is_not_reached_unless_named() {
+    requires!(root, program "ip", program "nft", program "python3", program "setpriv", program "pasta");
+    let world = World::new();
+    let near = flows(&["2001:db8:51::1"], 80);
+    assert_eq!(world.tries_from(&world.internet.host, &near), near);
+    assert_eq!(world.tries(0, &["--net", "bridge"], &near), [""; 0]);
+    assert_eq!(world.tries(USER, &["--net", "pasta"], &near), [""; 0]);
+    let profile = world.internet.scratch.join("near.yaml");
+    let yaml = "name: near\nnetwork: {mode: private, egress: {allow: ['2001:db8:51::1']}}\n";
+    std::fs::write(&profile, yaml).unwrap();
+    assert_eq!(world.tries(0, &["--net", "bridge", "--profile", &profile.to_string_lossy()], &near), near);
     world.is_clean();
 }
