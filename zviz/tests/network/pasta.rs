@@ -95,6 +95,8 @@ fn published_ports_lead_to_it_and_it_ends_with_the_sandbox() {
         open.is_killed();
         wait_for("the end of pasta", || world.pastas().is_empty());
         run(&mut world.zviz(user, &["gc"])).ok();
+        // A process that ends has no command line before its sockets are closed.
+        wait_for("the ports", || run(&mut world.run(user, &flags, &["true"])).code == 0);
         let mut again = world.shell(user, &flags);
         assert_eq!(again.does("echo x"), "x\n");
         again.ends();
