@@ -1,6 +1,6 @@
 //! Rules come before the container's first step and go with it, whatever ends when.
 
-use super::container::Container;
+use super::container::{Container, copied};
 use super::internet::{Internet, Space};
 use super::support::{processes, requires, run};
 use std::fs;
@@ -78,9 +78,10 @@ fn installed(internet: &Internet, name: &str, helper: Option<(&[u8], u32)>) -> P
     let folder = internet.scratch.join(format!("bin-{name}"));
     fs::create_dir(&folder).unwrap();
     let binary = folder.join("zviz");
-    fs::copy(super::support::ZVIZ, &binary).unwrap();
+    copied(Path::new(super::support::ZVIZ), &binary);
     if let Some((bytes, mode)) = helper {
-        fs::write(folder.join("zviz-net"), bytes).unwrap();
+        fs::write(folder.join("written"), bytes).unwrap();
+        copied(&folder.join("written"), &folder.join("zviz-net"));
         fs::set_permissions(folder.join("zviz-net"), fs::Permissions::from_mode(mode)).unwrap();
     }
     binary

@@ -1,5 +1,6 @@
 //! An ordinary user's containers are held as root's are: the helper enters the user namespace that owns the network.
 
+use super::container::copied;
 use super::internet::Internet;
 use super::support::{requires, run};
 use serde_json::{Value, json};
@@ -18,7 +19,7 @@ fn an_ordinary_users_container_is_held() {
     let scratch = &internet.scratch;
     fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
     for name in ["zviz", "zviz-net"] {
-        fs::copy(Path::new(super::support::ZVIZ).with_file_name(name), scratch.join(name)).unwrap();
+        copied(&Path::new(super::support::ZVIZ).with_file_name(name), &scratch.join(name));
     }
     let (bundle, state) = (scratch.join("bundle"), scratch.join("state"));
     for folder in ["", "rootfs", "rootfs/usr", "rootfs/proc", "rootfs/dev", "rootfs/sys", "rootfs/tmp", "rootfs/etc"] {
