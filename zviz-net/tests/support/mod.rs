@@ -140,10 +140,11 @@ pub struct Helper {
     pub socket: UnixStream,
 }
 
-/// A copy of the helper that everybody may execute, wherever this was built.
+/// A copy of the helper that everybody may execute, wherever this was built. Another process makes it: one that a test beside
+/// this one starts would have it open for writing for a moment, and then it cannot be executed.
 pub fn readable_helper(folder: &tempfile::TempDir) -> PathBuf {
     let path = folder.path().join("zviz-net");
-    std::fs::copy(env!("CARGO_BIN_EXE_zviz-net"), &path).unwrap();
+    said(&Command::new("cp").arg(env!("CARGO_BIN_EXE_zviz-net")).arg(&path).output().unwrap());
     std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     path
 }

@@ -11,8 +11,9 @@ use zviz_runtime::profile::{Profile, Rules};
 use zviz_runtime::spec::{self, Spec};
 
 pub fn run(context: &Context, flags: &Flags) -> anyhow::Result<()> {
+    let id = Id::new(&*flags.id)?;
     let spec = spec::load(flags.bundle.as_deref().unwrap_or(Path::new(".")))?;
-    let request = Request { own_network: network::is_own(&spec), ..context.request(&Id::new(&*flags.id)?) };
+    let request = Request { own_network: network::is_own(&spec), ..context.request(&id) };
     let host = Host::probe()?;
     let plan = Plan::build(&spec, &context.profile(&spec)?, &host, request)?;
     let text = if flags.json { serde_json::to_string_pretty(&plan)? + "\n" } else { plan.to_string() };

@@ -18,7 +18,7 @@ impl Place {
         let folder = tempfile::Builder::new().prefix("zviz-test-").tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         // Where the tests were built an ordinary user may not look.
-        fs::copy(env!("CARGO_BIN_EXE_zviz"), folder.path().join("zviz")).unwrap();
+        crate::support::copied(env!("CARGO_BIN_EXE_zviz"), folder.path().join("zviz"));
         Place { folder }
     }
 

@@ -4,7 +4,7 @@ use super::internet::{Internet, Space};
 use super::support::{Done, run};
 use serde_json::{Value, json};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// A bundle, with an id that no other test has.
@@ -157,12 +157,6 @@ impl Drop for Container<'_> {
         // What a failed test leaves.
         let _ = self.zviz(&["delete", "--force", &self.id]).stderr(Stdio::null()).status();
     }
-}
-
-/// Copies a program that will be run. By another process: one that a test beside this one starts would have the copy open for
-/// writing for a moment, and then it cannot be executed.
-pub fn copied(from: &Path, to: &Path) {
-    run(Command::new("cp").arg(from).arg(to)).ok();
 }
 
 /// Of these flows, those that got an answer.

@@ -1,8 +1,8 @@
 //! Rules come before the container's first step and go with it, whatever ends when.
 
-use super::container::{Container, copied};
+use super::container::Container;
 use super::internet::{Internet, Space};
-use super::support::{processes, requires, run};
+use super::support::{copied, processes, requires, run};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -78,10 +78,10 @@ fn installed(internet: &Internet, name: &str, helper: Option<(&[u8], u32)>) -> P
     let folder = internet.scratch.join(format!("bin-{name}"));
     fs::create_dir(&folder).unwrap();
     let binary = folder.join("zviz");
-    copied(Path::new(super::support::ZVIZ), &binary);
+    copied(super::support::ZVIZ, &binary);
     if let Some((bytes, mode)) = helper {
         fs::write(folder.join("written"), bytes).unwrap();
-        copied(&folder.join("written"), &folder.join("zviz-net"));
+        copied(folder.join("written"), folder.join("zviz-net"));
         fs::set_permissions(folder.join("zviz-net"), fs::Permissions::from_mode(mode)).unwrap();
     }
     binary

@@ -1,8 +1,7 @@
 //! An ordinary user's containers are held as root's are: the helper enters the user namespace that owns the network.
 
-use super::container::copied;
 use super::internet::Internet;
-use super::support::{requires, run};
+use super::support::{copied, requires, run};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -19,7 +18,7 @@ fn an_ordinary_users_container_is_held() {
     let scratch = &internet.scratch;
     fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
     for name in ["zviz", "zviz-net"] {
-        copied(&Path::new(super::support::ZVIZ).with_file_name(name), &scratch.join(name));
+        copied(Path::new(super::support::ZVIZ).with_file_name(name), scratch.join(name));
     }
     let (bundle, state) = (scratch.join("bundle"), scratch.join("state"));
     for folder in ["", "rootfs", "rootfs/usr", "rootfs/proc", "rootfs/dev", "rootfs/sys", "rootfs/tmp", "rootfs/etc"] {

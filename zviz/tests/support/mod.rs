@@ -13,7 +13,7 @@ pub use daemon::Daemon;
 pub use leftovers::{cgroups, processes};
 pub use needs::{Need, missing, name_of, program, skip, unmet};
 pub use rootfs::busybox_rootfs;
-pub use run::{Done, run, run_with_input};
+pub use run::{Done, copied, run, run_with_input};
 pub use scratch::Scratch;
 
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ pub fn bundle(name: &str, args: &[&str]) -> Option<Bundle> {
     let dir = tempfile::tempdir().unwrap();
     let bin = dir.path().join("rootfs/bin");
     std::fs::create_dir_all(&bin).unwrap();
-    std::fs::copy(busybox, bin.join("busybox")).unwrap();
+    copied(busybox, bin.join("busybox"));
     for applet in ["sh", "sleep", "cat", "echo", "true"] {
         std::os::unix::fs::symlink("busybox", bin.join(applet)).unwrap();
     }

@@ -14,7 +14,7 @@ pub fn busybox_rootfs(root: &Path) {
     fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
     let busybox = super::program("busybox").expect("the test asks for busybox");
     let listed = Command::new(&busybox).arg("--list").output().unwrap();
-    fs::copy(busybox, root.join("bin/busybox")).unwrap();
+    super::copied(busybox, root.join("bin/busybox"));
     for name in String::from_utf8(listed.stdout).unwrap().lines().filter(|name| *name != "busybox") {
         symlink("busybox", root.join("bin").join(name)).unwrap();
     }

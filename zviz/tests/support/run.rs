@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -80,4 +81,10 @@ fn text(from: Option<impl Read>) -> String {
     let mut bytes = Vec::new();
     let _ = from.map(|mut from| from.read_to_end(&mut bytes));
     String::from_utf8_lossy(&bytes).trim().to_owned()
+}
+
+/// Copies a program that will be run. By another process: one that a test beside this one starts would have the copy open for
+/// writing for a moment, and then it cannot be executed.
+pub fn copied(from: impl AsRef<Path>, to: impl AsRef<Path>) {
+    run(Command::new("cp").arg(from.as_ref()).arg(to.as_ref())).ok();
 }

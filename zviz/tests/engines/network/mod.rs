@@ -6,7 +6,7 @@ mod by_podman;
 mod names;
 
 use crate::internet::{Held, Internet, OTHER, WEB, wait_for};
-use crate::support::{Done, ZVIZ, processes};
+use crate::support::{Done, ZVIZ, copied, processes};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ impl World {
         }
         // A helper of the test's own is told from others by its path.
         for name in ["zviz", "zviz-net"] {
-            fs::copy(Path::new(ZVIZ).with_file_name(name), scratch.join("bin").join(name)).unwrap();
+            copied(Path::new(ZVIZ).with_file_name(name), scratch.join("bin").join(name));
         }
         for (name, text) in PROFILES {
             let text = format!("name: {name}\nextends: default\n{text}\n");
