@@ -125,8 +125,8 @@ impl ParentEnd {
     pub fn receive(&self) -> Result<FromInit, Errno> {
         let mut message = [0u8; 9];
         let received = match rights::receive(self.0.as_fd(), &mut message) {
-            // The child died with a message of ours unread.
-            Err(Errno::ECONNRESET) => return Ok(FromInit::End),
+            // The child died with a word of ours unread. The kernel says so once, and before what the child said last.
+            Err(Errno::ECONNRESET) => rights::receive(self.0.as_fd(), &mut message)?,
             other => other?,
         };
         if received.bytes == 0 {
@@ -174,6 +174,24 @@ mod tests {
         assert!(matches!(parent.receive(), Ok(FromInit::Failed(Failure { item: 3, errno: Errno::ENOENT, .. }))));
         parent.go().expect("send");
         child.wait().expect("word");
+        drop(child);
+        assert!(matches!(parent.receive(), Ok(FromInit::End)));
+    }
+
+    #[test]
+    fn last_words_are_heard_though_ours_were_not() {
+        let (parent, child) = pair().expect("socketpair");
+        child.failed(Failure { stage: Stage::Sync, item: 0, errno: Errno::EIO });
+        parent.go().expect("send");
+        drop(child);
+        assert!(matches!(parent.receive(), Ok(FromInit::Failed(Failure { errno: Errno::EIO, .. }))));
+        assert!(matches!(parent.receive(), Ok(FromInit::End)));
+    }
+
+    #[test]
+    fn who_dies_without_a_word_has_ended() {
+        let (parent, child) = pair().expect("socketpair");
+        parent.go().expect("send");
         drop(child);
         assert!(matches!(parent.receive(), Ok(FromInit::End)));
     }
