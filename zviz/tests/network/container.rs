@@ -69,13 +69,17 @@ impl<'i> Container<'i> {
 
     /// Under a profile, by annotation.
     pub fn profile(self, yaml: &str) -> Self {
+        self.annotated("profile", yaml)
+    }
+
+    fn annotated(self, key: &str, yaml: &str) -> Self {
         let folder = self.internet.scratch.join("profiles");
         fs::create_dir_all(&folder).unwrap();
-        let name = self.bundle.file_name().unwrap().to_string_lossy().into_owned();
+        let name = format!("{}-{key}", self.bundle.file_name().unwrap().to_string_lossy());
         fs::write(folder.join(format!("{name}.yaml")), format!("name: {name}\nextends: default\n{yaml}")).unwrap();
         let audit = format!("audit: {{always: true, file: {}}}\n", self.internet.scratch.join("audit").display());
         fs::write(self.config(), format!("annotations: {{folder: {}}}\n{audit}", folder.display())).unwrap();
-        self.edit(|spec| spec["annotations"] = json!({ "zviz.io/profile": name }));
+        self.edit(|spec| spec["annotations"][format!("zviz.io/{key}")] = json!(name));
         self
     }
 

@@ -3,15 +3,20 @@
 
 mod attacks;
 mod container;
+mod echoes;
+mod fragments;
 mod internet;
 mod life;
 mod links;
 mod many;
+mod names;
+mod netlink;
 mod ordinary;
 mod pasta;
 mod remains;
 mod rules;
 mod sandboxes;
+mod sockets;
 #[path = "../support/mod.rs"]
 mod support;
 mod topology;

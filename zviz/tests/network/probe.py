@@ -1,5 +1,6 @@
 # Tries flows one after the other and says of each what became of it.
-#   probe.py tcp:ADDRESS:PORT udp:ADDRESS:PORT icmp:ADDRESS ...
+#   probe.py tcp:ADDRESS:PORT udp:ADDRESS:PORT big:ADDRESS:PORT icmp:ADDRESS ...
+# `big` is a datagram that no link takes in one piece, and neither its answer.
 # An address of IPv6 is in brackets. An answer is `ok NAME`; else what the kernel says, or `timeout`.
 import errno
 import os
@@ -8,6 +9,8 @@ import struct
 import sys
 
 PATIENCE = float(os.environ.get("PATIENCE", "1.0"))
+# No echo is taken for part of an earlier conversation.
+OWN = os.getpid() & 0xFFFF
 
 
 def split(flow):
@@ -41,6 +44,15 @@ def udp(family, address, port):
         return one.recv(200).decode().split()[0]
 
 
+def big(family, address, port):
+    with socket.socket(family, socket.SOCK_DGRAM) as one:
+        one.settimeout(PATIENCE)
+        one.connect((address, port))
+        one.send(b"x" * 4000)
+        name, said = one.recv(65536).split()
+        return name.decode() if len(said) == 4000 else f"{len(said)} bytes"
+
+
 def icmp(family, address, raw):
     six = family == socket.AF_INET6
     protocol = socket.IPPROTO_ICMPV6 if six else socket.IPPROTO_ICMP
@@ -48,9 +60,9 @@ def icmp(family, address, raw):
         one.settimeout(PATIENCE)
         one.connect((address, 0))
         kind = 128 if six else 8
-        head = struct.pack("!BBHHH", kind, 0, 0, 7, 1)
+        head = struct.pack("!BBHHH", kind, 0, 0, OWN, 1)
         if raw and not six:
-            head = struct.pack("!BBHHH", kind, 0, checksum(head), 7, 1)
+            head = struct.pack("!BBHHH", kind, 0, checksum(head), OWN, 1)
         one.send(head)
         one.recv(200)
         return "echo"
@@ -64,7 +76,7 @@ for flow in sys.argv[1:]:
         elif kind == "raw":
             said = icmp(family, address, True)
         else:
-            said = {"tcp": tcp, "udp": udp}[kind](family, address, port)
+            said = {"tcp": tcp, "udp": udp, "big": big}[kind](family, address, port)
         print(flow, "ok", said, flush=True)
     except TimeoutError:
         print(flow, "timeout", flush=True)

@@ -23,6 +23,12 @@ pub fn tried(command: &mut Command, flows: &[String]) -> Vec<String> {
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
 
+/// Those that got an answer.
+pub fn through(command: &mut Command, flows: &[String]) -> Vec<String> {
+    let lines = tried(command, flows);
+    lines.iter().filter_map(|line| line.split_once(" ok ").map(|(flow, _)| flow.to_owned())).collect()
+}
+
 #[test]
 fn all_is_reached_where_there_are_no_rules() {
     requires!(root, program "ip", program "nft", program "python3", program "setpriv");
