@@ -33,6 +33,7 @@ enum Part {
     Set(usize),
     Chain(usize),
     Rule(usize, usize),
+    Parted(usize, Option<usize>),
 }
 
 /// Sets of a table that rules look into.
@@ -93,7 +94,8 @@ fn changes(ruleset: &Ruleset, mark: Option<&str>, new: bool) -> Result<Transacti
     let name = text(&ruleset.table, NAME, "the name of a table")?;
     // Of two chains of one name the kernel makes one.
     let (mut chains, mut names) = (BTreeSet::new(), BTreeSet::new());
-    let twice = ruleset.chains.iter().map(|chain| &chain.name).find(|name| !chains.insert(*name));
+    let mut named = ruleset.chains.iter().map(|chain| &chain.name).chain(ruleset.parts.iter().map(|part| &part.name));
+    let twice = named.find(|name| !chains.insert(*name));
     let twice = twice.or_else(|| ruleset.sets.iter().map(|set| &set.name).find(|name| !names.insert(*name)));
     if let Some(name) = twice {
         return Err(Error::new(format!("table {}: {name} is there twice", ruleset.table)));
@@ -120,11 +122,29 @@ fn changes(ruleset: &Ruleset, mark: Option<&str>, new: bool) -> Result<Transacti
         }
         sets.insert(set.name.as_str(), made);
     }
+    let fault = |part, what: String| Error::new(format!("table {}, {}: {what}", ruleset.table, name_of(ruleset, part)));
+    let (mut made, mut parts) = (Vec::new(), Vec::new());
     for (at, chain) in ruleset.chains.iter().enumerate() {
-        add_chain(&mut changes, &table, &sets, at, chain).map_err(|(rule, what)| {
-            let place = name_of(ruleset, rule.map_or(Part::Chain(at), |rule| Part::Rule(at, rule)));
-            Error::new(format!("table {}, {place}: {what}", ruleset.table))
-        })?;
+        made.push(add_chain(&mut changes, &table, at, chain).map_err(|what| fault(Part::Chain(at), what))?);
+    }
+    for (at, part) in ruleset.parts.iter().enumerate() {
+        let name = text(&part.name, NAME, "the name of a part")
+            .map_err(|error| fault(Part::Parted(at, None), error.to_string()))?;
+        let chain = nftnl::Chain::new(&name, &table);
+        changes.add(&chain, MsgType::Add, Part::Parted(at, None));
+        parts.push(chain);
+    }
+    // Rules lead only to what is there.
+    let of_chains =
+        ruleset.chains.iter().zip(&made).enumerate().map(|(at, (chain, made))| (made, &chain.rules, at, true));
+    let of_parts =
+        ruleset.parts.iter().zip(&parts).enumerate().map(|(at, (part, made))| (made, &part.rules, at, false));
+    for (made, rules, at, is_chain) in of_chains.chain(of_parts) {
+        for (place, rule) in rules.iter().enumerate() {
+            let place = if is_chain { Part::Rule(at, place) } else { Part::Parted(at, Some(place)) };
+            let rule = add_rule(made, &sets, rule).map_err(|what| fault(place, what))?;
+            changes.add(&rule, MsgType::Add, place);
+        }
     }
     Ok(changes)
 }
@@ -145,15 +165,14 @@ pub fn remove(table: &str, socket: &Netfilter) -> Result<()> {
     }
 }
 
-/// Adds a chain and its rules; an error is of the chain, or of one of its rules.
+/// Adds a chain, without rules.
 fn add_chain<'a>(
     changes: &mut Transaction<Part>,
     table: &'a Table,
-    sets: &'a BTreeMap<&'a str, Addresses<'a>>,
     at: usize,
     chain: &Chain,
-) -> std::result::Result<(), (Option<usize>, String)> {
-    let name = text(&chain.name, NAME, "the name of a chain").map_err(|error| (None, error.to_string()))?;
+) -> std::result::Result<nftnl::Chain<'a>, String> {
+    let name = text(&chain.name, NAME, "the name of a chain").map_err(|error| error.to_string())?;
     let mut made = nftnl::Chain::new(&name, table);
     let hook = match chain.hook {
         Hook::Prerouting => nftnl::Hook::PreRouting,
@@ -169,11 +188,7 @@ fn add_chain<'a>(
     });
     made.set_policy(if chain.drops { nftnl::Policy::Drop } else { nftnl::Policy::Accept });
     changes.add(&made, MsgType::Add, Part::Chain(at));
-    for (place, rule) in chain.rules.iter().enumerate() {
-        let rule = add_rule(&made, sets, rule).map_err(|what| (Some(place), what))?;
-        changes.add(&rule, MsgType::Add, Part::Rule(at, place));
-    }
-    Ok(())
+    Ok(made)
 }
 
 fn add_rule<'r>(
@@ -208,14 +223,23 @@ fn whole(ruleset: &Ruleset) -> String {
 /// What a part is called in an error.
 fn name_of(ruleset: &Ruleset, part: Part) -> String {
     let chain = |at: usize| ruleset.chains.get(at).map_or("?", |chain| &chain.name);
+    let one = |name: &str, rules: Option<&Vec<Rule>>, place: usize| {
+        let rule = rules.and_then(|rules| rules.get(place));
+        let comment = rule.and_then(|rule| rule.comment.as_ref()).map(|comment| format!(" ({comment})"));
+        format!("chain {name}, rule {}{}", place + 1, comment.unwrap_or_default())
+    };
     match part {
         Part::Table => "itself".to_owned(),
         Part::Set(at) => format!("set {}", ruleset.sets.get(at).map_or("?", |set| &set.name)),
         Part::Chain(at) => format!("chain {}", chain(at)),
-        Part::Rule(at, place) => {
-            let rule = ruleset.chains.get(at).and_then(|chain| chain.rules.get(place));
-            let comment = rule.and_then(|rule| rule.comment.as_ref()).map(|comment| format!(" ({comment})"));
-            format!("chain {}, rule {}{}", chain(at), place + 1, comment.unwrap_or_default())
+        Part::Rule(at, place) => one(chain(at), ruleset.chains.get(at).map(|chain| &chain.rules), place),
+        Part::Parted(at, place) => {
+            let part = ruleset.parts.get(at);
+            let name = part.map_or("?", |part| &part.name);
+            match place {
+                Some(place) => one(name, part.map(|part| &part.rules), place),
+                None => format!("chain {name}"),
+            }
         }
     }
 }

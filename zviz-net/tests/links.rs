@@ -155,7 +155,7 @@ fn a_fault_leaves_nothing() {
             let mut request = bridged(2);
             request.inside = Some(rules("zviz-in"));
             request.bridge.as_mut().unwrap().published =
-                Some(Ruleset { table: "zviz-p-2".into(), sets: vec![], chains: vec![] });
+                Some(Ruleset { table: "zviz-p-2".into(), sets: vec![], chains: vec![], parts: vec![] });
             change(&mut request);
             request
         };

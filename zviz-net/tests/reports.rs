@@ -30,7 +30,7 @@ fn rules() -> Ruleset {
         drops: false,
         rules,
     };
-    Ruleset { table: "zviz-r".into(), sets: vec![], chains: vec![chain(vec![udp, tcp])] }
+    Ruleset { table: "zviz-r".into(), sets: vec![], chains: vec![chain(vec![udp, tcp])], parts: vec![] }
 }
 
 /// Waits until so many have come.

@@ -20,7 +20,7 @@ fn with(rule: Rule) -> Ruleset {
         drops: true,
         rules: vec![Rule { comment: None, matches: vec![], actions: vec![Action::Count] }, rule],
     };
-    Ruleset { table: "zviz-t".into(), sets: vec![], chains: vec![chain] }
+    Ruleset { table: "zviz-t".into(), sets: vec![], chains: vec![chain], parts: vec![] }
 }
 
 fn rule(matches: Vec<Match>, actions: Vec<Action>) -> Rule {

@@ -41,7 +41,7 @@ fn listed() -> String {
 fn elements_go_when_their_time_is_over() {
     in_a_host("elements_go_when_their_time_is_over", || {
         let sets = vec![Set { name: "n4".into(), family: Family::V4, size: 3 }];
-        let ruleset = Ruleset { table: "zviz-s".into(), sets, chains: vec![] };
+        let ruleset = Ruleset { table: "zviz-s".into(), sets, chains: vec![], parts: vec![] };
         rules::apply(&ruleset, &Netfilter::open().unwrap()).unwrap();
         let [one, two, three, four] = [1, 2, 3, 4].map(|last| Ipv4Addr::new(192, 0, 2, last));
         let (short, long) = (Duration::from_millis(700), Duration::from_secs(100));
@@ -75,7 +75,7 @@ fn elements_go_when_their_time_is_over() {
 fn many_elements_at_once() {
     in_a_host("many_elements_at_once", || {
         let sets = vec![Set { name: "n4".into(), family: Family::V4, size: 10_000 }];
-        let ruleset = Ruleset { table: "zviz-s".into(), sets, chains: vec![] };
+        let ruleset = Ruleset { table: "zviz-s".into(), sets, chains: vec![], parts: vec![] };
         rules::apply(&ruleset, &Netfilter::open().unwrap()).unwrap();
         let all: Vec<_> = (0..10_000).map(|number| Ipv4Addr::from_bits(0x0a00_0000 + number)).collect();
         change(&[(MsgType::Add, &all, Duration::from_secs(100))]).unwrap();

@@ -3,6 +3,7 @@
 mod expand;
 mod host;
 mod inside;
+mod parts;
 mod text;
 
 pub mod decide;
@@ -23,6 +24,25 @@ pub struct Ruleset {
     pub sets: Vec<Set>,
     /// Its chains.
     pub chains: Vec<Chain>,
+    /// Rules that others lead to.
+    #[serde(default)]
+    pub parts: Vec<Part>,
+}
+
+impl Ruleset {
+    /// All of its rules.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.chains.iter().flat_map(|chain| &chain.rules).chain(self.parts.iter().flat_map(|part| &part.rules))
+    }
+}
+
+/// Rules that packets come to by [`Action::Jump`] alone. What none of them decides goes on behind that one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its name, which no chain has.
+    pub name: String,
+    /// Its rules.
+    pub rules: Vec<Rule>,
 }
 
 /// Addresses that come and go.
@@ -171,6 +191,8 @@ pub enum Action {
     },
     /// On its way, as far as this chain goes.
     Accept,
+    /// To the rules of a part of this ruleset, and back if none of them decides.
+    Jump(String),
     /// Gone.
     Drop,
     /// Gone, and its sender is told by an ICMP message: administratively prohibited.

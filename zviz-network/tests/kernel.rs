@@ -115,7 +115,7 @@ fn counters() -> BTreeMap<usize, (String, u64)> {
         }
         let count = line.split("counter packets ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
         let comment = line.split("comment \"").nth(1).map(|rest| rest.trim_end_matches('"').to_owned());
-        if let (Some(count), Some(comment), "output" | "names") = (count, comment, chain.as_str()) {
+        if let (Some(count), Some(comment), true) = (count, comment, chain.starts_with("output") || chain == "names") {
             counters.insert(at, (comment, count));
         }
     }
@@ -149,8 +149,7 @@ fn sent(packet: &Packet) -> BTreeSet<String> {
 fn decided(ruleset: &Ruleset, packet: &Packet, world: &World) -> BTreeSet<String> {
     let decision = decide(ruleset, Hook::Output, packet, world);
     let counts = |comment: &String| {
-        let rules = ruleset.chains.iter().flat_map(|chain| &chain.rules);
-        rules.into_iter().any(|rule| rule.comment.as_ref() == Some(comment) && rule.actions.contains(&Action::Count))
+        ruleset.rules().any(|rule| rule.comment.as_ref() == Some(comment) && rule.actions.contains(&Action::Count))
     };
     let turned = (decision.packet != *packet).then(|| "names".to_owned());
     decision.rule.into_iter().filter(counts).chain(turned).collect()

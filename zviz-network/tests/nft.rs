@@ -49,7 +49,7 @@ fn nft_takes_every_policy() {
         let mut policy = || policy().new_tree(&mut runner).unwrap().current();
         let ruleset = inside(&[policy(), policy()], "zviz-test");
         let listed = loads(&ruleset);
-        let rules: usize = ruleset.chains.iter().map(|chain| chain.rules.len()).sum();
+        let rules: usize = ruleset.rules().count();
         assert_eq!(listed.matches("comment").count() + listed.matches("limit rate 10").count(), rules, "{listed}");
     }
 }

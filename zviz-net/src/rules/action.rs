@@ -1,6 +1,6 @@
 //! What a rule does, in expressions.
 
-use super::{Draft, PREFIX, text};
+use super::{Draft, NAME, PREFIX, text};
 use nftnl::ProtoFamily;
 use nftnl::expr::{Counter, IcmpCode, Immediate, Masquerade, Nat, NatType, Register, RejectionType, Verdict};
 use std::net::IpAddr;
@@ -19,6 +19,10 @@ pub fn add(draft: &mut Draft<'_, '_>, action: &Action) -> Result<(), String> {
             draft.add(&Log { group: *group, prefix: &prefix });
         }
         Action::Accept => draft.add(&Verdict::Accept),
+        Action::Jump(part) => {
+            let chain = text(part, NAME, "the name of a part").map_err(|error| error.to_string())?;
+            draft.add(&Verdict::Jump { chain });
+        }
         Action::Drop => draft.add(&Verdict::Drop),
         Action::Reject => draft.add(&Verdict::Reject(RejectionType::Icmp(IcmpCode::AdminProhibited))),
         Action::Reset if draft.protocol == Some(TCP) => draft.add(&Verdict::Reject(RejectionType::TcpRst)),

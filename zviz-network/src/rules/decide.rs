@@ -4,6 +4,9 @@ use super::{Action, Chain, Family, Hook, Kind, Match, Rule, Ruleset};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+/// How deep jumps may lead. linux/netfilter/nf_tables.h: NFT_JUMP_STACK_SIZE.
+const DEEPEST: u8 = 16;
+
 /// A packet as rules see it, put together from its fragments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packet {
@@ -84,9 +87,8 @@ pub fn decide(ruleset: &Ruleset, hook: Hook, packet: &Packet, world: &World) -> 
     // Only the first packet of a connection asks what becomes of its addresses.
     for chain in chains.into_iter().filter(|chain| chain.kind == Kind::Filter || packet.state == State::New) {
         let policy = if chain.drops { Fate::Dropped } else { Fate::Accepted };
-        let fit = chain.rules.iter().filter(|rule| rule.matches.iter().all(|is| fits(is, &decision.packet, world)));
-        let ends = fit.filter_map(|rule| end(rule).map(|end| (rule.comment.clone(), end))).next();
-        let (rule, end) = ends.map_or((None, End::Fate(policy)), |(rule, end)| (rule, end));
+        let ends = first(ruleset, &chain.rules, &decision.packet, world, DEEPEST);
+        let (rule, end) = ends.unwrap_or((None, End::Fate(policy)));
         decision.rule = rule;
         match end {
             End::Fate(Fate::Accepted) => {}
@@ -106,9 +108,29 @@ enum End {
     Redirected(IpAddr, Option<u16>),
 }
 
+/// The first of these rules that decides, and what.
+fn first(
+    ruleset: &Ruleset,
+    rules: &[Rule],
+    packet: &Packet,
+    world: &World,
+    deeper: u8,
+) -> Option<(Option<String>, End)> {
+    let mut fit = rules.iter().filter(|rule| rule.matches.iter().all(|is| fits(is, packet, world)));
+    fit.find_map(|rule| {
+        let led = rule.actions.iter().find_map(|action| if let Action::Jump(to) = action { Some(to) } else { None });
+        let Some(led) = led else { return end(rule).map(|end| (rule.comment.clone(), end)) };
+        match (ruleset.parts.iter().find(|part| part.name == *led), deeper.checked_sub(1)) {
+            (Some(part), Some(deeper)) => first(ruleset, &part.rules, packet, world, deeper),
+            // The kernel takes no such rules.
+            _ => Some((rule.comment.clone(), End::Fate(Fate::Dropped))),
+        }
+    })
+}
+
 fn end(rule: &Rule) -> Option<End> {
     rule.actions.iter().find_map(|action| match action {
-        Action::Count | Action::Report { .. } => None,
+        Action::Count | Action::Report { .. } | Action::Jump(_) => None,
         Action::Accept | Action::Masquerade => Some(End::Fate(Fate::Accepted)),
         Action::Drop => Some(End::Fate(Fate::Dropped)),
         Action::Reject | Action::Reset => Some(End::Fate(Fate::Refused)),

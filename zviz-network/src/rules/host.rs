@@ -49,6 +49,7 @@ pub fn bridge(bridge: &str, networks: &[Network]) -> Ruleset {
     Ruleset {
         table: HOST_TABLE.to_owned(),
         sets: Vec::new(),
+        parts: Vec::new(),
         chains: vec![
             chain("forward", Kind::Filter, Hook::Forward, FILTER, forward),
             chain("input", Kind::Filter, Hook::Input, FILTER, input),
@@ -88,6 +89,7 @@ pub fn published(table: &str, bridge: &str, container: (Ipv4Addr, Ipv6Addr), por
     Ruleset {
         table: table.to_owned(),
         sets: Vec::new(),
+        parts: Vec::new(),
         chains: vec![
             chain("arriving", Kind::Nat, Hook::Prerouting, DNAT, arriving),
             chain("own", Kind::Nat, Hook::Output, DNAT, own),

@@ -10,13 +10,15 @@
 //! names    port 53 of any address is the resolver's
 //! ```
 //!
+//! From the refusals to the hosts by name, rules are sorted to parts by family and TCP: see `parts.rs`.
+//!
 //! Of several policies, each has its chains `output` and `input`, one after the other: a packet must get through them all.
 //! What goes to `lo` passes `output` before everything but only after `names`. A raw socket's packets pass like all others;
 //! those of a packet socket pass no chain, so the planner refuses the capability for it. Fragments are put together before
 //! (connection tracking does), and one that keeps out of that is invalid.
 
 use super::expand::{ICMPV6, TCP, UDP, Way, decided, family, family_of, name, of, places};
-use super::{Action, Chain, Family, Hook, Kind, Match, RESOLVER, Rule, Ruleset, Set};
+use super::{Action, Chain, Family, Hook, Kind, Match, Part, RESOLVER, Rule, Ruleset, Set, parts};
 use crate::address::Network;
 use crate::policy::{Guarded, Log, Policy, SANDBOXES, Verdict};
 
@@ -59,7 +61,7 @@ pub mod report {
 /// The rules of policies, all of which must let a packet through. The same policies give the same rules.
 #[must_use]
 pub fn inside(policies: &[Policy], table: &str) -> Ruleset {
-    let (mut chains, mut sets) = (Vec::new(), Vec::new());
+    let (mut chains, mut sets, mut parts) = (Vec::new(), Vec::new(), Vec::new());
     let resolver = policies.iter().any(|policy| policy.resolver);
     if resolver {
         chains.push(Chain {
@@ -77,14 +79,15 @@ pub fn inside(policies: &[Policy], table: &str) -> Ruleset {
             sets.push(Set { name: four, family: Family::V4, size: MOST });
             sets.push(Set { name: six, family: Family::V6, size: MOST });
         }
-        let rules = output(policy, resolver, at == 0, named);
+        let (rules, with) = output(policy, resolver, at == 0, named, &of("output"));
         chains.push(Chain { priority, ..chain(&of("output"), Hook::Output, rules) });
+        parts.extend(with);
         if let Some(rules) = input(policy, at == 0) {
             chains.push(Chain { priority, ..chain(&of("input"), Hook::Input, rules) });
         }
     }
     chains.push(chain("forward", Hook::Forward, decided("forward", Vec::new(), Verdict::Drop, Log::default())));
-    Ruleset { table: table.to_owned(), sets, chains }
+    Ruleset { table: table.to_owned(), sets, chains, parts }
 }
 
 fn chain(name: &str, hook: Hook, rules: Vec<Rule>) -> Chain {
@@ -104,8 +107,8 @@ fn names() -> Vec<Rule> {
     rules
 }
 
-/// What comes by several chains is counted in the first.
-fn output(policy: &Policy, resolver: bool, first: bool, named: usize) -> Vec<Rule> {
+/// What comes by several chains is counted in the first. With it, the parts that it leads to.
+fn output(policy: &Policy, resolver: bool, first: bool, named: usize, chain: &str) -> (Vec<Rule>, Vec<Part>) {
     let log = policy.log;
     let plain = |comment: &str, matches| {
         if first { decided(comment, matches, Verdict::Accept, Log::default()) } else { vec![quiet(comment, matches)] }
@@ -113,7 +116,8 @@ fn output(policy: &Policy, resolver: bool, first: bool, named: usize) -> Vec<Rul
     let mut rules = apart(policy);
     rules.push(quiet("loopback", vec![Match::To(LOOPBACK.into())]));
     rules.extend(plain("established", vec![Match::Established]));
-    neighbours(policy, &mut rules);
+    let about = Part { name: format!("{chain}-neighbours"), rules: neighbours(policy) };
+    rules.push(parts::to(about.name.clone(), vec![Match::Family(Family::V6), Match::Protocol(ICMPV6)]));
     // Any program may send IPv6 from an address that is not its own (IPV6_FREEBIND), and the answer would go there: to the host,
     // to another sandbox, as part of a connection that was let through. The resolver would answer it, too.
     if !policy.guarded.is_empty() {
@@ -131,19 +135,22 @@ fn output(policy: &Policy, resolver: bool, first: bool, named: usize) -> Vec<Rul
     }
     rules.extend(decided("invalid", vec![Match::Invalid], Verdict::Drop, log));
     rules.extend(limits(policy));
-    rules.extend(refused(policy));
-    rules.extend(accepted(policy));
+    let mut addressed = refused(policy);
+    addressed.extend(accepted(policy));
     for (i, named) in (named..).zip(&policy.named) {
         let (four, six) = crate::names::sets(i);
         for (set, family) in [(four, Family::V4), (six, Family::V6)] {
             let at = Some((Match::DestinationIn(set, family), family));
             for matches in places(at, None, &named.ports) {
-                rules.extend(decided(&named.key, matches, Verdict::Accept, log));
+                addressed.extend(decided(&named.key, matches, Verdict::Accept, log));
             }
         }
     }
+    let (leading, mut parts) = parts::sorted(&addressed, chain);
+    rules.extend(leading);
     rules.extend(decided("otherwise", Vec::new(), policy.otherwise, log));
-    rules
+    parts.insert(0, about);
+    (rules, parts)
 }
 
 /// Guarded addresses of the loopback device, within 127.0.0.0/8: what listens there is not the container's own.
@@ -158,7 +165,8 @@ fn apart(policy: &Policy) -> Vec<Rule> {
 }
 
 /// Asking for neighbours of the container's own links, from no address as well.
-fn neighbours(policy: &Policy, rules: &mut Vec<Rule>) {
+fn neighbours(policy: &Policy) -> Vec<Rule> {
+    let mut rules = Vec::new();
     let links = LINK.iter().filter_map(|text| Network::try_from((*text).to_owned()).ok());
     for link in links.chain(policy.links.iter().filter(|link| family(link) == Family::V6).copied()) {
         for kind in ASKED {
@@ -166,6 +174,7 @@ fn neighbours(policy: &Policy, rules: &mut Vec<Rule>) {
             rules.push(quiet("neighbours", matches));
         }
     }
+    rules
 }
 
 /// Counted once for all protocols, so there is one rule each: TCP is told by ICMP, too. What is too fast is dropped without a

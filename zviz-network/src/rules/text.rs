@@ -1,6 +1,6 @@
 //! A ruleset in the words of nft(8): what `nft -f` loads, and what `zviz compile` writes.
 
-use super::{Action, Chain, Family, Hook, Kind, Match, Rule, Ruleset, Set};
+use super::{Action, Chain, Family, Hook, Kind, Match, Part, Rule, Ruleset, Set};
 use crate::address::{Network, Ports};
 use std::fmt::{Display, Formatter, Result};
 use std::net::IpAddr;
@@ -19,6 +19,10 @@ impl Display for Ruleset {
         for chain in &self.chains {
             apart(f)?;
             write!(f, "{chain}")?;
+        }
+        for part in &self.parts {
+            apart(f)?;
+            write!(f, "{part}")?;
         }
         writeln!(f, "}}")
     }
@@ -51,6 +55,16 @@ impl Display for Chain {
         let policy = if self.drops { "drop" } else { "accept" };
         writeln!(f, "\tchain {} {{", self.name)?;
         writeln!(f, "\t\ttype {kind} hook {hook} priority {}; policy {policy};", self.priority)?;
+        for rule in &self.rules {
+            writeln!(f, "\t\t{rule}")?;
+        }
+        writeln!(f, "\t}}")
+    }
+}
+
+impl Display for Part {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        writeln!(f, "\tchain {} {{", self.name)?;
         for rule in &self.rules {
             writeln!(f, "\t\t{rule}")?;
         }
@@ -107,6 +121,7 @@ fn done(action: &Action) -> String {
         Action::Count => "counter".into(),
         Action::Report { group, prefix } => format!("log prefix \"{prefix}\" group {group}"),
         Action::Accept => "accept".into(),
+        Action::Jump(part) => format!("jump {part}"),
         Action::Drop => "drop".into(),
         Action::Reject => "reject with icmpx type admin-prohibited".into(),
         Action::Reset => "reject with tcp reset".into(),
