@@ -8,6 +8,7 @@ use super::{Denial, Layer, Origin, Scene};
 use crate::network::Event;
 use crate::plan::Net;
 use nix::errno::Errno;
+use std::net::IpAddr;
 use zviz_observe::{Call, SocketAddress};
 
 /// Whether a network of its own can have been the reason.
@@ -46,6 +47,8 @@ const LISTS: &[&str] = &["network.allow_domains", "network.allow_cidrs", "networ
 /// Rules that no key of a profile stands for: about nothing else, and about addresses that only a rule of their own opens.
 const OTHERWISE: &str = "otherwise";
 const GUARDED: &str = "guarded: ";
+/// Lists whose values say what is refused.
+const DENIALS: &[&str] = &["network.egress.deny[", "network.ports.deny_connect["];
 
 /// What rules of the network, or the resolver, have refused.
 #[must_use]
@@ -54,45 +57,65 @@ pub fn refused(scene: &Scene<'_>, event: &Event) -> Option<Denial> {
         return None;
     }
     let list = || LISTS.iter().find_map(|key| scene.rules.key(key));
-    let (object, rule, what, change) = match event {
+    let (object, rule, what, changes) = match event {
         Event::Connection { rule, protocol, from: Some(from), to, port, .. } => {
             let port = port.map(|port| format!(":{port}")).unwrap_or_default();
             let what = format!("the rules of the network let {from} reach in by no rule ({rule})");
-            (format!("{protocol} from {from} to {to}{port}"), line(scene, rule), what, None)
+            (format!("{protocol} from {from} to {to}{port}"), line(scene, rule), what, Vec::new())
         }
         Event::Connection { rule, protocol, from: None, to, port, name, .. } => {
-            let name = name.as_ref().map(|name| format!(", asked for as {name}")).unwrap_or_default();
+            let asked = name.as_ref().map(|name| format!(", asked for as {name}")).unwrap_or_default();
             let what = match (rule.as_str(), rule.strip_prefix(GUARDED)) {
-                (OTHERWISE, _) => format!("no rule of the network lets it through{name}"),
-                (_, Some(kind)) => format!("{kind} addresses are guarded: only a rule that names one opens it{name}"),
-                _ => format!("the rules of the network refuse it ({rule}){name}"),
+                (OTHERWISE, _) => format!("no rule of the network lets it through{asked}"),
+                (_, Some(kind)) => format!("{kind} addresses are guarded: only a rule that names one opens it{asked}"),
+                _ => format!("the rules of the network refuse it ({rule}){asked}"),
             };
-            let place = match (to, port) {
-                (std::net::IpAddr::V4(to), Some(port)) => format!("{to}/32:{port}"),
-                (std::net::IpAddr::V6(to), Some(port)) => format!("[{to}/128]:{port}"),
-                (to, None) => to.to_string(),
-            };
-            let opens = rule == OTHERWISE || rule.starts_with(GUARDED);
-            let risk = if rule == OTHERWISE { Risk::Medium } else { Risk::High };
-            let why = "whoever answers there is told what the sandbox knows";
-            let change =
-                opens.then(|| Change::yaml(format!("network: {{egress: {{allow: [{}]}}}}", quoted(&place)), risk, why));
             let written = if rule == OTHERWISE { list() } else { line(scene, rule) };
+            let changes = opening(event, written.as_ref());
             let port = port.map(|port| format!(":{port}")).unwrap_or_default();
             let at = if to.is_ipv6() { format!("[{to}]") } else { to.to_string() };
-            (format!("{protocol} {at}{port}"), written, what, change)
+            (format!("{protocol} {at}{port}"), written, what, changes)
         }
         Event::Name { rule, name, why, .. } => {
             let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
             let what = format!("the resolver of the sandbox does not ask for it ({rule}){why}");
             let risk = "whoever has the name is told what the sandbox knows";
             let change = Change::yaml(format!("network: {{allow_domains: [{}]}}", quoted(name)), Risk::Medium, risk);
-            (name.clone(), line(scene, rule).or_else(list), what, Some(change))
+            (name.clone(), line(scene, rule).or_else(list), what, vec![change])
         }
         Event::Dropped { .. } => return None,
     };
-    let denial = Denial::new(Layer::Network, "rule").what(shown(what.as_bytes())).rule(rule).changes(change);
+    let denial = Denial::new(Layer::Network, "rule").what(shown(what.as_bytes())).rule(rule).changes(changes);
     Some(Denial { object: shown(object.as_bytes()), result: "refused".into(), ..denial })
+}
+
+/// What would let a connection to the outside through: the name that led there, whose address will be another one some day, or
+/// the address; or a denial the less.
+fn opening(event: &Event, written: Option<&Origin>) -> Vec<Change> {
+    let Event::Connection { rule, protocol, to, port, name, .. } = event else { return Vec::new() };
+    let why = "whoever answers there is told what the sandbox knows";
+    if rule != OTHERWISE && !rule.starts_with(GUARDED) {
+        let denied = written.filter(|origin| DENIALS.iter().any(|list| origin.key.starts_with(list)));
+        let denied = denied.filter(|origin| !origin.value.is_empty());
+        return denied.map(|origin| Change::without(origin.clone(), Risk::High, why)).into_iter().collect();
+    }
+    let risk = if rule == OTHERWISE { Risk::Medium } else { Risk::High };
+    let kind = match protocol.as_str() {
+        "tcp" | "udp" => format!("{protocol}/"),
+        "icmp" | "icmpv6" => "icmp/".to_owned(),
+        _ => String::new(),
+    };
+    let place = match (to, port) {
+        (IpAddr::V4(to), Some(port)) => format!("{kind}{to}:{port}"),
+        (IpAddr::V6(to), Some(port)) => format!("{kind}[{to}]:{port}"),
+        (to, None) => format!("{kind}{to}"),
+    };
+    let by_address = Change::yaml(format!("network: {{egress: {{allow: [{}]}}}}", quoted(&place)), risk, why);
+    let named = name.as_ref().zip(*port).filter(|_| rule == OTHERWISE);
+    let by_name = named.map(|(name, port)| {
+        Change::yaml(format!("network: {{allow_domains: [{}]}}", quoted(&format!("{name}:{port}"))), risk, why)
+    });
+    by_name.into_iter().chain([by_address]).collect()
 }
 
 /// The line of a rule, where it stands for a key of the profile.

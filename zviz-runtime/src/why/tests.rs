@@ -379,10 +379,21 @@ fn what_rules_of_the_network_refuse_is_told_with_their_line() {
         );
         told(&line).unwrap()
     };
+    let adds = |text: &str| How::Yaml(text.into());
+    let out = |key: &str, value: &str, line: u32| How::Instead {
+        rule: Origin { place: format!("own.yaml:{line}"), key: key.into(), value: value.into() },
+        with: Vec::new(),
+    };
     for (rule, to, line, what, change) in [
-        ("otherwise", "203.0.113.1", 4, "no rule", Some("network: {egress: {allow: [\"203.0.113.1/32:443\"]}}")),
-        ("guarded: private", "fd00::1", 0, "guarded", Some("network: {egress: {allow: [\"[fd00::1/128]:443\"]}}")),
-        ("network.egress.deny[0]", "192.0.2.1", 5, "refuse it (network.egress.deny[0])", None),
+        ("otherwise", "203.0.113.1", 4, "no rule", adds("network: {egress: {allow: [\"tcp/203.0.113.1:443\"]}}")),
+        ("guarded: private", "fd00::1", 0, "guarded", adds("network: {egress: {allow: [\"tcp/[fd00::1]:443\"]}}")),
+        (
+            "network.egress.deny[0]",
+            "192.0.2.1",
+            5,
+            "refuse it (network.egress.deny[0])",
+            out("network.egress.deny[0]", "192.0.2.0/24", 5),
+        ),
     ] {
         let denial = tcp(rule, to);
         let place = denial.rule.map_or(String::new(), |rule| rule.place);
@@ -390,9 +401,23 @@ fn what_rules_of_the_network_refuse_is_told_with_their_line() {
         assert_eq!((denial.layer, place.as_str()), (Layer::Network, expected.as_str()), "{rule}");
         assert!(denial.what.contains(what), "{}", denial.what);
         let changes: Vec<&How> = denial.changes.iter().map(|change| &change.how).collect();
-        let expected: Vec<How> = change.map(|text| How::Yaml(text.into())).into_iter().collect();
-        assert_eq!(changes, expected.iter().collect::<Vec<_>>(), "{rule}");
+        assert_eq!(changes, [&change], "{rule}");
     }
+    // Who asked for a name is let through by it, and an echo opens nothing but echoes.
+    let changes =
+        |line: &str| -> Vec<How> { told(line).unwrap().changes.into_iter().map(|change| change.how).collect() };
+    let head = r#"{"event":"connection","verdict":"deny","rule":"otherwise","#;
+    assert_eq!(
+        changes(&format!(r#"{head}"protocol":"udp","to":"203.0.113.1","port":443,"name":"crates.io"}}"#)),
+        [
+            adds("network: {allow_domains: [\"crates.io:443\"]}"),
+            adds("network: {egress: {allow: [\"udp/203.0.113.1:443\"]}}")
+        ]
+    );
+    assert_eq!(
+        changes(&format!(r#"{head}"protocol":"icmpv6","to":"2001:db8::1"}}"#)),
+        [adds("network: {egress: {allow: [\"icmp/2001:db8::1\"]}}")]
+    );
     let name = r#"{"event":"name","verdict":"deny","rule":"network.allow_domains","name":"evil.example","kind":1}"#;
     let denial = told(name).unwrap();
     assert_eq!(denial.object, "evil.example");

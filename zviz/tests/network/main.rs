@@ -4,10 +4,12 @@
 mod attacks;
 mod container;
 mod echoes;
+mod explained;
 mod fragments;
 mod internet;
 mod life;
 mod links;
+mod log;
 mod many;
 mod names;
 mod netlink;
