@@ -42,6 +42,23 @@ impl Network {
         self.bits
     }
 
+    /// The one of fewer bits that it lies in; itself, if it has no more than these.
+    #[must_use]
+    pub fn widened(&self, bits: u8) -> Network {
+        let bits = bits.min(self.bits);
+        let address = match self.address {
+            IpAddr::V4(four) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
+                IpAddr::V4(Ipv4Addr::from_bits(four.to_bits() & mask))
+            }
+            IpAddr::V6(six) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
+                IpAddr::V6(Ipv6Addr::from_bits(six.to_bits() & mask))
+            }
+        };
+        Network { address, bits }
+    }
+
     /// Whether all addresses of another are its own, too.
     #[must_use]
     pub fn covers(&self, other: &Network) -> bool {
