@@ -82,6 +82,11 @@ pub struct Resolver {
     pub upstream: Vec<SocketAddr>,
 }
 
+/// The most connections at a time of one sandbox whose profile says nothing of it. All sandboxes go out by the host's addresses,
+/// of which each has 64,512 ports to one peer, and share its table of connections (262,144 on most hosts): without a limit one
+/// sandbox takes them from all others, and from the host, by as many datagrams as there are ports.
+const CONNECTIONS: u32 = 4096;
+
 /// CAP_NET_RAW, linux/capability.h.
 const NET_RAW: u64 = 1 << 13;
 
@@ -148,6 +153,9 @@ pub(super) fn plan(
     }
     if policies.is_empty() {
         return None;
+    }
+    if let Some(first) = policies.first_mut().filter(|_| *link != Link::None) {
+        first.limits.connections.get_or_insert(CONNECTIONS);
     }
     for policy in &mut policies {
         if events {

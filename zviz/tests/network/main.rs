@@ -6,6 +6,7 @@ mod container;
 mod echoes;
 mod explained;
 mod fragments;
+mod exhaustion;
 mod internet;
 mod life;
 mod links;
