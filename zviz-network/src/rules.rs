@@ -124,8 +124,10 @@ pub struct Rule {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Match {
-    /// It belongs to a connection that is known, or is about one: `ct state established,related`.
+    /// It belongs to a connection that is known: `ct state established`.
     Established,
+    /// It is about one, or begins one that a helper of the kernel has read of in another: `ct state related`.
+    Related,
     /// It begins one: `ct state new`.
     New,
     /// It fits none and begins none: `ct state invalid`.

@@ -44,7 +44,8 @@ impl End {
 /// Adds the expressions of one match.
 pub fn add(draft: &mut Draft<'_, '_>, fits: &Match) -> Result<(), String> {
     match fits {
-        Match::Established => state(draft, States::ESTABLISHED | States::RELATED),
+        Match::Established => state(draft, States::ESTABLISHED),
+        Match::Related => state(draft, States::RELATED),
         Match::New => state(draft, States::NEW),
         Match::Invalid => state(draft, States::INVALID),
         Match::From(name) => return device(draft, &Meta::IifName, CmpOp::Eq, name),

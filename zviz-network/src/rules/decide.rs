@@ -142,6 +142,8 @@ fn fits(is: &Match, packet: &Packet, world: &World) -> bool {
     let family = if packet.destination.is_ipv4() { Family::V4 } else { Family::V6 };
     match is {
         Match::Established => packet.state == State::Established,
+        // An error about a connection is as established as that is.
+        Match::Related => false,
         Match::New => packet.state == State::New,
         Match::Invalid => packet.state == State::Invalid,
         Match::From(device) => packet.from.as_ref() == Some(device),

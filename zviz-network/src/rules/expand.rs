@@ -74,6 +74,13 @@ pub(super) fn of(rule: &policy::Rule, network: Option<Network>, way: Way, log: L
     places.into_iter().flat_map(|matches| decided(&rule.key, matches, rule.verdict, log)).collect()
 }
 
+/// What belongs to a connection that was let through, and errors about it. What else is related is what a helper of the kernel
+/// has read of in another connection (FTP, SIP, IRC), where a program writes what it likes: it is judged like all that begins.
+pub(super) fn known() -> [Vec<Match>; 3] {
+    let error = |number| vec![Match::Protocol(number), Match::Related];
+    [vec![Match::Established], error(ICMP), error(ICMPV6)]
+}
+
 /// Rules of nftables for what fits these.
 pub(super) fn decided(key: &str, matches: Vec<Match>, verdict: Verdict, log: Log) -> Vec<Rule> {
     let rule = |matches, actions| Rule { comment: Some(name(key)), matches, actions };

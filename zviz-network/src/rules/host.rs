@@ -1,6 +1,6 @@
 //! Rules in the namespace that sandboxes are bridged from: those of a bridge, and those of one container's published ports.
 
-use super::expand::{ICMPV6, TCP, UDP, family, family_of};
+use super::expand::{ICMPV6, TCP, UDP, family, family_of, known};
 use super::{Action, Chain, HOST_TABLE, Hook, Kind, Match, Rule, Ruleset};
 use crate::address::{Network, Ports};
 use crate::policy::{Published, Transport};
@@ -24,7 +24,10 @@ pub fn bridge(bridge: &str, networks: &[Network]) -> Ruleset {
     );
     // With an address of somebody else it would leave without being given the host's.
     forward.push(rule("spoofed", vec![from()], vec![Action::Count, Action::Drop]));
-    forward.push(rule("answers", vec![to(), Match::Established], vec![Action::Accept]));
+    let answers = |at: &dyn Fn() -> Match| {
+        known().map(|matches| rule("answers", [at()].into_iter().chain(matches).collect(), vec![Action::Accept]))
+    };
+    forward.extend(answers(&to));
     forward.push(rule("published", vec![to(), Match::Redirected], vec![Action::Accept]));
     forward.push(rule("not published", vec![to()], vec![Action::Count, Action::Drop]));
     let mut input: Vec<Rule> = NEIGHBOURS
@@ -34,7 +37,7 @@ pub fn bridge(bridge: &str, networks: &[Network]) -> Ruleset {
             rule("neighbours", matches, vec![Action::Accept])
         })
         .collect();
-    input.push(rule("answers", vec![from(), Match::Established], vec![Action::Accept]));
+    input.extend(answers(&from));
     input.push(rule("to the host", vec![from()], vec![Action::Count, Action::Drop]));
     let mut leaving: Vec<Rule> = networks
         .iter()

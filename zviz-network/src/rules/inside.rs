@@ -17,7 +17,7 @@
 //! those of a packet socket pass no chain, so the planner refuses the capability for it. Fragments are put together before
 //! (connection tracking does), and one that keeps out of that is invalid.
 
-use super::expand::{ICMPV6, TCP, UDP, Way, decided, family, family_of, name, of, places};
+use super::expand::{ICMPV6, TCP, UDP, Way, decided, family, family_of, known, name, of, places};
 use super::{Action, Chain, Family, Hook, Kind, Match, Part, RESOLVER, Rule, Ruleset, Set, parts};
 use crate::address::Network;
 use crate::policy::{Guarded, Log, Policy, SANDBOXES, Verdict};
@@ -115,7 +115,7 @@ fn output(policy: &Policy, resolver: bool, first: bool, named: usize, chain: &st
     };
     let mut rules = apart(policy);
     rules.push(quiet("loopback", vec![Match::To(LOOPBACK.into())]));
-    rules.extend(plain("established", vec![Match::Established]));
+    rules.extend(known().into_iter().flat_map(|matches| plain("established", matches)));
     let about = Part { name: format!("{chain}-neighbours"), rules: neighbours(policy) };
     rules.push(parts::to(about.name.clone(), vec![Match::Family(Family::V6), Match::Protocol(ICMPV6)]));
     // Any program may send IPv6 from an address that is not its own (IPV6_FREEBIND), and the answer would go there: to the host,
@@ -242,9 +242,11 @@ fn each(rule: &crate::policy::Rule) -> Vec<Option<Network>> {
 fn input(policy: &Policy, first: bool) -> Option<Vec<Rule>> {
     let ingress = policy.ingress.as_ref()?;
     let mut rules = vec![quiet("loopback", vec![Match::From(LOOPBACK.into())])];
-    match first {
-        true => rules.extend(decided("ingress established", vec![Match::Established], Verdict::Accept, Log::default())),
-        false => rules.push(quiet("ingress established", vec![Match::Established])),
+    for matches in known() {
+        match first {
+            true => rules.extend(decided("ingress established", matches, Verdict::Accept, Log::default())),
+            false => rules.push(quiet("ingress established", matches)),
+        }
     }
     let local = Network::try_from(LINK_LOCAL.to_owned()).ok().map(Match::Source);
     for kind in TOLD {

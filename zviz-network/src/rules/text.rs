@@ -90,7 +90,8 @@ impl Display for Rule {
 
 fn matched(is: &Match, protocol: Option<u8>) -> String {
     match is {
-        Match::Established => "ct state established,related".into(),
+        Match::Established => "ct state established".into(),
+        Match::Related => "ct state related".into(),
         Match::New => "ct state new".into(),
         Match::Invalid => "ct state invalid".into(),
         Match::From(device) => format!("iifname \"{device}\""),
