@@ -13,6 +13,7 @@ pub mod attributes;
 pub mod counters;
 pub mod down;
 pub mod error;
+pub mod flows;
 pub mod links;
 pub mod namespace;
 pub mod netfilter;

@@ -1,6 +1,7 @@
 //! A container's network is made.
 
 use crate::error::{Doing, Error, Result};
+use crate::flows;
 use crate::links::Outside;
 use crate::namespace::{self, Kind};
 use crate::netfilter::Netfilter;
@@ -100,6 +101,9 @@ fn inside(up: &Up, descriptors: Descriptors, outside: Option<&Outside<'_>>) -> R
     }
     let rest = || {
         outside.map_or(Ok(()), Outside::inside)?;
+        if up.joined {
+            flows::forget(&socket)?;
+        }
         let resident = Resident::prepare(up, asker, descriptors.process, descriptors.events)?;
         outside.map_or(Ok(()), Outside::open)?;
         resident.map(Resident::confined).transpose()

@@ -37,6 +37,7 @@ fn bridged(number: u8) -> Up {
         }),
         inside: None,
         resolver: None,
+        joined: false,
         events: false,
     }
 }

@@ -44,6 +44,9 @@ pub struct Up {
     pub inside: Option<Ruleset>,
     /// Who answers for names, inside. The helper stays until the container has ended.
     pub resolver: Option<Resolver>,
+    /// Whether the namespace was there before the container, with flows that nobody has judged.
+    #[serde(default)]
+    pub joined: bool,
     /// Whether connections are reported as lines of JSON to [`Descriptor::Events`]. The helper stays.
     pub events: bool,
 }

@@ -191,6 +191,7 @@ pub(crate) fn up(
         bridge: link.wire(&network.link)?,
         resolver: inside.resolver,
         inside: inside.rules,
+        joined: matches!(owner.plan.namespaces.net, Net::Join { .. }),
         events: reports.is_some(),
     };
     helper.ask(&Request::Up(Box::new(request)), &fds, tended)?;

@@ -57,6 +57,7 @@ impl Sandbox {
                     .map(|n| n.to_owned().try_into().unwrap())
                     .to_vec(),
             }),
+            joined: false,
             events: true,
         };
         let helper = Helper::start();

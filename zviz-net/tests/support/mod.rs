@@ -210,6 +210,7 @@ pub fn up(inside: Ruleset) -> Request {
         bridge: None,
         inside: Some(inside),
         resolver: None,
+        joined: false,
         events: false,
     }))
 }
