@@ -48,40 +48,45 @@ pub struct Report {
     pub packet: Packet,
 }
 
-/// Who listens at [`GROUP`]. A group has one listener.
+/// How many groups are tried from [`GROUP`] on: containers of one network namespace have one each.
+const GROUPS: u16 = 256;
+
+/// Who listens at a group. A group has one listener.
 #[derive(Debug)]
 pub struct Reports {
     socket: Netfilter,
+    group: u16,
     lost: u64,
 }
 
 impl Reports {
-    /// Listens, in the network namespace that this process is in.
+    /// Listens at the first group that nobody listens at, in the network namespace that this process is in.
     ///
     /// # Errors
-    /// Somebody else does, and of the socket.
+    /// Others listen at all of them, and of the socket.
     pub fn open() -> Result<Reports> {
         let socket = Netfilter::open()?;
         // As much as the machine allows, where it is not that much.
         let _ = setsockopt(&socket, sockopt::RcvBufForce, &WAITING)
             .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &WAITING));
-        let message = |sequence| Writing::netfilter(CONFIG, libc::NLM_F_ACK, sequence, libc::AF_UNSPEC, GROUP);
-        // struct nfulnl_msg_config_mode: how much, what of it, padding.
-        let mode = [&COPIED.to_be_bytes()[..], &[COPY_PACKET, 0]].concat();
-        let settings = message(2)
-            .with(CONFIG_MODE, &mode)
-            .with(CONFIG_TIMEOUT, &WAITS.to_be_bytes())
-            .with(CONFIG_AT_ONCE, &TOGETHER.to_be_bytes());
-        for request in [message(1).with(CONFIG_COMMAND, &[BIND]), settings] {
-            socket.send(&request.bytes())?;
-            let answer = socket.receive()?.unwrap_or_default();
-            let answer = Messages(&answer).find_map(|message| said(&message));
-            match answer.ok_or_else(|| Error::new("nfnetlink_log does not answer"))?.errno {
-                None => {}
-                Some(errno) => return Err(Error::new(format!("listen at group {GROUP}: {}", errno.desc()))),
+        let mut last = Errno::EPERM;
+        for group in GROUP..GROUP + GROUPS {
+            match listen(&socket, group)? {
+                None => return Ok(Reports { socket, group, lost: 0 }),
+                Some(errno) => last = errno,
+            }
+            // Another's, or no right to any.
+            if last != Errno::EPERM && last != Errno::EBUSY {
+                break;
             }
         }
-        Ok(Reports { socket, lost: 0 })
+        Err(Error::new(format!("listen at a group of reports, from {GROUP} on: {}", last.desc())))
+    }
+
+    /// Where rules have to report.
+    #[must_use]
+    pub fn group(&self) -> u16 {
+        self.group
     }
 
     /// What has been reported since the last time. Does not wait.
@@ -105,6 +110,27 @@ impl Reports {
     pub fn lost(&mut self) -> u64 {
         std::mem::take(&mut self.lost)
     }
+}
+
+/// What the kernel has against it, if anything.
+fn listen(socket: &Netfilter, group: u16) -> Result<Option<Errno>> {
+    let message = |sequence| Writing::netfilter(CONFIG, libc::NLM_F_ACK, sequence, libc::AF_UNSPEC, group);
+    // struct nfulnl_msg_config_mode: how much, what of it, padding.
+    let mode = [&COPIED.to_be_bytes()[..], &[COPY_PACKET, 0]].concat();
+    let settings = message(2)
+        .with(CONFIG_MODE, &mode)
+        .with(CONFIG_TIMEOUT, &WAITS.to_be_bytes())
+        .with(CONFIG_AT_ONCE, &TOGETHER.to_be_bytes());
+    for request in [message(1).with(CONFIG_COMMAND, &[BIND]), settings] {
+        socket.send(&request.bytes())?;
+        let answer = socket.receive()?.unwrap_or_default();
+        let answer = Messages(&answer).find_map(|message| said(&message));
+        let answer = answer.ok_or_else(|| Error::new("nfnetlink_log does not answer"))?;
+        if answer.errno.is_some() {
+            return Ok(answer.errno);
+        }
+    }
+    Ok(None)
 }
 
 impl AsFd for Reports {

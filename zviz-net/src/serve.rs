@@ -27,6 +27,7 @@ pub use asker::Asker;
 pub use events::{Connection, Line};
 
 use crate::error::{Doing, Error, Result};
+use crate::report::Reports;
 use frame::{Come, Frame};
 use listen::{Listeners, Who};
 use nix::errno::Errno;
@@ -67,7 +68,7 @@ struct Names {
 
 impl Resident {
     /// Prepares it: in the container's namespace, before anything of the container runs, so that no other can listen where it
-    /// does. `asker` was started in the host's. None is: nothing has to stay.
+    /// does. `asker` was started in the host's; reports are told where `events` leads. None is: nothing has to stay.
     ///
     /// # Errors
     /// What is missing of the request, and of the sockets.
@@ -75,14 +76,14 @@ impl Resident {
         up: &Up,
         asker: Option<Asker>,
         process: Option<OwnedFd>,
-        events: Option<OwnedFd>,
+        (reports, events): (Option<Reports>, Option<OwnedFd>),
     ) -> Result<Option<Resident>> {
         let now = Instant::now();
-        if up.resolver.is_none() && !up.events {
+        if up.resolver.is_none() && reports.is_none() {
             return Ok(None);
         }
         let process = process.ok_or_else(|| Error::new("no process came with the request, with which to end"))?;
-        let told = Told::open(up, events, now)?;
+        let told = Told::new(&up.container, reports, events, now)?;
         let table = up.inside.as_ref().map(|inside| inside.table.as_str());
         let names = up.resolver.as_ref().map(|policy| Names::prepare(policy, table, asker, now)).transpose()?;
         Ok(Some(Resident { process, names, told }))

@@ -5,6 +5,7 @@ use crate::flows;
 use crate::links::Outside;
 use crate::namespace::{self, Kind};
 use crate::netfilter::Netfilter;
+use crate::report::Reports;
 use crate::rules;
 use crate::serve::{Asker, Resident};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -96,15 +97,19 @@ fn inside(up: &Up, descriptors: Descriptors, outside: Option<&Outside<'_>>) -> R
     descriptors.enter()?;
     let socket = Netfilter::open()?;
     // Before there is a link that a packet could pass.
+    let reports = up.events.then(Reports::open).transpose()?;
     if let Some(inside) = &up.inside {
-        rules::apply(inside, &socket)?;
+        match &reports {
+            Some(reports) => rules::apply(&inside.reporting_to(reports.group()), &socket)?,
+            None => rules::apply(inside, &socket)?,
+        }
     }
     let rest = || {
         outside.map_or(Ok(()), Outside::inside)?;
         if up.joined {
             flows::forget(&socket)?;
         }
-        let resident = Resident::prepare(up, asker, descriptors.process, descriptors.events)?;
+        let resident = Resident::prepare(up, asker, descriptors.process, (reports, descriptors.events))?;
         outside.map_or(Ok(()), Outside::open)?;
         resident.map(Resident::confined).transpose()
     };

@@ -34,6 +34,20 @@ impl Ruleset {
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
         self.chains.iter().flat_map(|chain| &chain.rules).chain(self.parts.iter().flat_map(|part| &part.rules))
     }
+
+    /// The same, with reports that go to another group.
+    #[must_use]
+    pub fn reporting_to(&self, listened: u16) -> Ruleset {
+        let mut rules = self.clone();
+        let (chains, parts) = (rules.chains.iter_mut(), rules.parts.iter_mut());
+        let all = chains.flat_map(|chain| &mut chain.rules).chain(parts.flat_map(|part| &mut part.rules));
+        for action in all.flat_map(|rule| &mut rule.actions) {
+            if let Action::Report { group, .. } = action {
+                *group = listened;
+            }
+        }
+        rules
+    }
 }
 
 /// Rules that packets come to by [`Action::Jump`] alone. What none of them decides goes on behind that one.
@@ -218,7 +232,7 @@ pub const RESOLVER: [SocketAddr; 2] = [
     SocketAddr::new(IpAddr::V6(std::net::Ipv6Addr::LOCALHOST), 53_053),
 ];
 
-/// The nfnetlink_log group of every container's own namespace.
+/// The nfnetlink_log group of a container's rules. Where others of its network namespace have it, the next that is free.
 pub const GROUP: u16 = 53;
 
 /// The table of a container's policy begins so, and goes on with its id's hash.

@@ -1,7 +1,7 @@
 //! Where programs in the sandbox ask: everything that they send to port 53 is redirected there.
 
 use super::streams::Streams;
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 use nix::errno::Errno;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -39,6 +39,11 @@ impl Listeners {
                     all.tcp.push(tcp);
                 }
                 Err(error) if address.is_ipv6() && is_missing(&error) => {}
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    let whose =
+                        "another container in this network namespace has a resolver, and all of port 53 is that one's";
+                    return Err(Error::new(format!("listen at {address}: {whose}")));
+                }
                 Err(error) => return Err(error).doing(|| format!("listen at {address}")),
             }
         }

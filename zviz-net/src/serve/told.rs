@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Instant;
 use zviz_dns::Event;
 use zviz_network::rules::report;
-use zviz_network::wire::Up;
 
 /// Keys of rules about what comes in begin so.
 const INGRESS: &str = "network.ingress";
@@ -23,18 +22,16 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// Listens for reports of the namespace that this process is in, where events are wanted.
+    /// Tells of these reports, where there are any.
     ///
     /// # Errors
-    /// Nowhere to write them, and of the socket.
-    pub(super) fn open(up: &Up, to: Option<OwnedFd>, now: Instant) -> Result<Told> {
-        let events = if up.events {
+    /// Nowhere to write them.
+    pub(super) fn new(container: &str, reports: Option<Reports>, to: Option<OwnedFd>, now: Instant) -> Result<Told> {
+        let with = |reports| {
             let to = to.ok_or_else(|| Error::new("events, and nothing came with the request where they would go"))?;
-            Some((Events::new(to, &up.container, now), Reports::open()?))
-        } else {
-            None
+            Ok((Events::new(to, container, now), reports))
         };
-        Ok(Told { events, known: Known::default() })
+        Ok(Told { events: reports.map(with).transpose()?, known: Known::default() })
     }
 
     /// Where reports come.

@@ -33,7 +33,8 @@ pub(super) fn of(plan: &Plan, network: &Network, table: &str) -> Result<Inside, 
     if network.nameservers {
         // The host's, too: what answers inside of an engine's network asks those from in there.
         let servers = names::inside(plan).into_iter().chain(names::servers()?);
-        policies.iter_mut().for_each(|policy| policy.egress.push(nameservers(servers.clone())));
+        // Port 53 of all of them leads to the resolver of another container of this namespace, if that one has any.
+        policies.iter_mut().for_each(|policy| policy.egress.extend([nameservers(servers.clone()), neighbours()]));
     } else {
         guard(&mut policies, &Guarded { network: ENGINE.into(), what: "an engine's resolver".into() });
     }
@@ -74,6 +75,13 @@ fn nameservers(servers: impl Iterator<Item = IpAddr>) -> Rule {
         protocol: None,
         ports: vec![Ports::one(DNS)],
     }
+}
+
+/// Where the resolver of another container answers.
+fn neighbours() -> Rule {
+    let [port, _] = rules::RESOLVER.map(|resolver| Ports::one(resolver.port()));
+    let networks = rules::RESOLVER.map(|resolver| resolver.ip().into()).to_vec();
+    Rule { networks, ports: vec![port], ..nameservers(std::iter::empty()) }
 }
 
 fn upstream(servers: Vec<IpAddr>) -> Result<Vec<SocketAddr>, Error> {

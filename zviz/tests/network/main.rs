@@ -16,6 +16,7 @@ mod names;
 mod netlink;
 mod ordinary;
 mod pasta;
+mod pods;
 mod remains;
 mod rules;
 mod sandboxes;
