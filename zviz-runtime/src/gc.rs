@@ -8,6 +8,7 @@ use crate::network::{self, leftovers};
 use crate::store::{self, Store};
 use crate::teardown;
 use std::fmt;
+use std::path::PathBuf;
 
 /// One thing that is left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Left {
     Address(leftovers::Left),
     /// The bridge, with its rules: there is nobody at it.
     Bridge,
+    /// Leases of a network namespace that is gone.
+    Leases(PathBuf),
 }
 
 impl fmt::Display for Left {
@@ -25,6 +28,7 @@ impl fmt::Display for Left {
         match self {
             Left::Sandbox(id) => write!(f, "sandbox {id}"),
             Left::Address(left) => write!(f, "{left}"),
+            Left::Leases(folder) => write!(f, "{}, of a network namespace that is gone", folder.display()),
             Left::Bridge => write!(f, "bridge {} and its rules", network::bridge::NAME),
         }
     }
@@ -63,7 +67,11 @@ pub fn collect(
     }
     if with_network {
         leftovers::collect(looks, &mut |left, error| {
-            let left = left.map_or(Left::Bridge, Left::Address);
+            let left = match left {
+                leftovers::Of::Address(left) => Left::Address(left),
+                leftovers::Of::Bridge => Left::Bridge,
+                leftovers::Of::Namespace(folder) => Left::Leases(folder),
+            };
             told(&left, error.map(Error::Network).as_ref());
         })?;
     }

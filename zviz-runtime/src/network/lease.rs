@@ -9,6 +9,8 @@
 //! and of two that come for what a dead one has left one gets it. Such a file is not empty, which tells that there may be devices and
 //! rules of the dead one that bear its name.
 
+mod gone;
+
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
@@ -22,6 +24,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub(super) use gone::{gone, inhabited};
 
 /// Where leases are, for all stores of this machine: two of them share one bridge.
 pub const ROOT: &str = "/run/zviz-net";
@@ -224,17 +228,21 @@ impl Leases {
         Ok(count)
     }
 
-    /// None if somebody has it. A name may vanish between the opening and the lock, by its last holder; then it is made again.
+    /// None if somebody has it, or what has its name is no file, as zviz makes none. A name may vanish between the opening and the lock, by its last holder; then it is made again.
     fn try_take(&self, address: Ipv4Addr, make: bool) -> Result<Option<Lease>, Error> {
         let failed = |errno: Errno| self.failed("open a lease", errno.into());
         let create = if make { OFlag::O_CREAT } else { OFlag::empty() };
-        let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | create;
+        let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | create;
         loop {
             let name = address.to_string();
             let file = match openat(&*self.folder, name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR) {
                 Err(Errno::ENOENT) if !make => return Ok(None),
+                Err(Errno::EISDIR | Errno::ELOOP | Errno::ENXIO | Errno::ENODEV) => return Ok(None),
                 other => File::from(other.map_err(failed)?),
             };
+            if !file.metadata().is_ok_and(|found| found.is_file()) {
+                return Ok(None);
+            }
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),

@@ -5,7 +5,7 @@ use super::{Error, bridge, helper, link};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use zviz_network::rules;
 use zviz_network::wire::{Down, Reply, Request};
 
@@ -26,11 +26,24 @@ impl fmt::Display for Left {
     }
 }
 
-/// Takes it away, or only looks. `told` is given each, none for the bridge, and why it is there still if it is.
-pub(crate) fn collect(looks: bool, told: &mut dyn FnMut(Option<Left>, Option<Error>)) -> Result<(), Error> {
+/// Of what.
+pub(crate) enum Of {
+    /// An address.
+    Address(Left),
+    /// Nobody: the bridge itself.
+    Bridge,
+    /// A network namespace that is gone: the folder of its leases.
+    Namespace(PathBuf),
+}
+
+/// Takes it away, or only looks. `told` is given each, and why it is there still if it is.
+pub(crate) fn collect(looks: bool, told: &mut dyn FnMut(Of, Option<Error>)) -> Result<(), Error> {
     if !Path::new(lease::ROOT).exists() {
         return Ok(());
     }
+    lease::gone(Path::new(lease::ROOT), lease::inhabited, looks, &mut |folder, error| {
+        told(Of::Namespace(folder), error.map(Error::from));
+    })?;
     let leases = Leases::open(Path::new(lease::ROOT), bridge::POOL)?;
     let Reply::Swept { tables, links } = helper::find()?.ask(&Request::Sweep, &[], false)? else {
         return Err(Error::Unexpected);
@@ -51,7 +64,7 @@ pub(crate) fn collect(looks: bool, told: &mut dyn FnMut(Option<Left>, Option<Err
         if (looks || result.is_err()) && lease.is_left() {
             lease.keep();
         }
-        told(Some(one), result.err());
+        told(Of::Address(one), result.err());
     }
     let host = rules::bridge(bridge::NAME, &bridge::networks()).table;
     let is_there = links.iter().any(|name| name == bridge::NAME) || tables.contains(&host);
@@ -62,7 +75,7 @@ pub(crate) fn collect(looks: bool, told: &mut dyn FnMut(Option<Left>, Option<Err
     let Some(_alone) = leases.alone()? else { return Ok(()) };
     let down = Down { tables: vec![host], links: vec![bridge::NAME.into()], inside: None };
     let result = if looks { Ok(Reply::Done) } else { helper::find()?.ask(&Request::Down(down), &[], false) };
-    told(None, result.err().map(Error::from));
+    told(Of::Bridge, result.err().map(Error::from));
     Ok(())
 }
 

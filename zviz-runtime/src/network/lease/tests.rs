@@ -160,3 +160,18 @@ fn the_folder_is_the_callers_alone() {
         assert!(matches!(Leases::open(&of_another, pool(5)), Err(Error::Foreign { .. })));
     }
 }
+
+#[test]
+fn what_is_no_file_is_nobodys_lease() {
+    let scratch = tempfile::tempdir().unwrap();
+    let leases = open(scratch.path(), 5);
+    let at = |last: u8| leases.path.join(format!("10.213.0.{last}"));
+    fs::create_dir(at(2)).unwrap();
+    symlink(scratch.path().join("elsewhere"), at(3)).unwrap();
+    nix::unistd::mkfifo(&at(4), Mode::S_IRWXU).unwrap();
+    let taken: Vec<Lease> = (0..2).map(|_| leases.take(&holder("a")).unwrap()).collect();
+    let addresses: BTreeSet<_> = taken.iter().map(|lease| lease.address().octets()[3]).collect();
+    assert_eq!(addresses, [5, 6].into());
+    assert!(matches!(leases.take(&holder("a")), Err(Error::Exhausted { .. })));
+    assert!(leases.left().unwrap().is_empty() && !scratch.path().join("elsewhere").exists());
+}
