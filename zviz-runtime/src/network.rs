@@ -39,7 +39,7 @@ use nix::errno::Errno;
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zviz_network::wire::{self, Descriptor, Reply, Request};
 use zviz_sys::{fd, path, process};
@@ -210,9 +210,17 @@ pub fn trail(plan: &Plan) -> Result<Option<File>, Error> {
     let logs = plan.network.iter().flat_map(|network| &network.policies).any(|policy| policy.log != Log::default());
     match plan.profile.broker.audit.as_ref().filter(|_| logs) {
         Some(Trail::File { path, .. }) => {
-            let file =
-                OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path);
-            file.map(Some).map_err(|source| Error::Audit { path: path.clone(), source })
+            let failed = |source| Error::Audit { path: path.clone(), source };
+            // Without O_NONBLOCK a FIFO of that name would hold us.
+            let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+            let file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(path);
+            let file = file.map_err(failed)?;
+            let found = file.metadata().map_err(failed)?;
+            if !found.is_file() || found.uid() != nix::unistd::geteuid().as_raw() || found.mode() & 0o022 != 0 {
+                let what = "no file of one's own that nobody else may write";
+                return Err(failed(std::io::Error::new(std::io::ErrorKind::PermissionDenied, what)));
+            }
+            Ok(Some(file))
         }
         Some(Trail::Descriptor(number)) => {
             let own = fd::duplicate(*number).map(|own| Some(own.into()));

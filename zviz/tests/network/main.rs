@@ -4,9 +4,9 @@
 mod attacks;
 mod container;
 mod echoes;
+mod exhaustion;
 mod explained;
 mod fragments;
-mod exhaustion;
 mod internet;
 mod life;
 mod links;
@@ -20,6 +20,7 @@ mod pods;
 mod remains;
 mod rules;
 mod sandboxes;
+mod silence;
 mod sockets;
 #[path = "../support/mod.rs"]
 mod support;
