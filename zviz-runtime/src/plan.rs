@@ -143,6 +143,10 @@ pub struct LandlockRule {
     /// Whether it need not be there when the ruleset is made. Nothing is granted then.
     #[serde(default)]
     pub optional: bool,
+    /// To cut files is granted as well, though they are only read, since whoever is inside cannot do it: the mount is
+    /// read-only, and the files are other users'.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncate: bool,
 }
 
 /// What a Landlock rule grants below its path.

@@ -10,6 +10,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::linux::fs::MetadataExt;
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -159,6 +160,26 @@ fn descriptors_stay_outside() {
         let listed = String::from_utf8(shell.output().unwrap().stdout).unwrap();
         assert!(listed.contains("0 -> "), "{listed}");
         assert!(!listed.contains("/etc"), "{listed}");
+    });
+}
+
+#[test]
+fn files_of_the_system_are_not_cut() {
+    each("files_of_the_system_are_not_cut", |caller| {
+        // By its path, where the mount is read-only, and by a descriptor that leads around that mount.
+        let file = tempfile::Builder::new().prefix("zviz-test-").tempfile_in("/usr/local").unwrap();
+        fs::write(&file, "text").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        let path = file.path().to_str().unwrap();
+        let cut = format!(
+            "import os, sys\nfor path in '/proc/self/fd/0', '{path}':\n  for cut in os.truncate, \
+             lambda path, _: os.open(path, os.O_TRUNC):\n    try: cut(path, 0)\n    except OSError as e: print(e.errno)"
+        );
+        let mut inside = caller.sandbox(&[], &["python3", "-c", &cut]);
+        let output = inside.stdin(fs::File::open(&file).unwrap()).output().unwrap();
+        let said = format!("{0}\n{0}\n{0}\n{1}\n", nix::libc::EACCES, nix::libc::EROFS);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), said, "as {}", caller.name());
+        assert_eq!(fs::read(&file).unwrap(), b"text");
     });
 }
 

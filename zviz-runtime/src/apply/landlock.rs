@@ -79,7 +79,9 @@ pub(crate) fn prepare(plan: &Landlock) -> Result<PreparedLandlock, Error> {
         LandlockRights::Full => AccessFs::from_all(abi).bits(),
     };
     let prepared = |rule: &LandlockRule| {
-        Ok(Prepared { path: place(&rule.path)?, access: bits(rule.rights), optional: rule.optional })
+        let truncate = if rule.truncate { AccessFs::from_all(abi) & AccessFs::Truncate } else { BitFlags::empty() };
+        let access = bits(rule.rights) | truncate.bits();
+        Ok(Prepared { path: place(&rule.path)?, access, optional: rule.optional })
     };
     let rules = plan.rules.iter().map(prepared).collect::<Result<_, Error>>()?;
     Ok(PreparedLandlock { ruleset, rules, files: AccessFs::from_file(abi).bits() })

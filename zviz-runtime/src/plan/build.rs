@@ -52,7 +52,7 @@ impl Plan {
             process.apparmor_profile = Some(policy.name.clone());
         }
         let seccomp = filter::plan(input, process.no_new_privs, &mut found);
-        let landlock = landlock::plan(input, rootfs.as_ref(), &mounts, &mut found);
+        let landlock = landlock::plan(input, &namespaces.user, rootfs.as_ref(), &mounts, &mut found);
         let network = network::plan(input, &namespaces, &process, seccomp.as_ref(), &mut found);
         let hooks = programs::plan(input, &mut found);
         let plan = Plan {

@@ -357,7 +357,9 @@ fn landlock(f: &mut Formatter<'_>, l: &Landlock) -> fmt::Result {
             LandlockRights::ReadWrite => "everything but execute",
             LandlockRights::Full => "everything",
         };
-        writeln!(f, "  {}: {rights}{}", quoted(&rule.path), if rule.optional { ", if it is there" } else { "" })?;
+        let truncate = if rule.truncate { ", and cut what the mount lets nobody cut" } else { "" };
+        let optional = if rule.optional { ", if it is there" } else { "" };
+        writeln!(f, "  {}: {rights}{truncate}{optional}", quoted(&rule.path))?;
     }
     for (what, ports) in [("bound", &l.bind), ("connected to", &l.connect)] {
         if let Some(ports) = ports {

@@ -2,8 +2,10 @@
 
 use super::input::{Findings, Input};
 use super::mounts::{Mount, MountKind, attr};
+use super::namespaces::{IdMap, User};
 use super::rootfs::Rootfs;
 use super::{Landlock, LandlockRights, LandlockRule};
+use crate::sandbox::folders::SYSTEM;
 
 /// Scopes of abstract sockets and signals. Linux 6.12.
 pub(super) const ABI_SCOPES: u32 = 6;
@@ -13,7 +15,13 @@ pub(super) const ABI_PORTS: u32 = 4;
 const MOST_PORTS: usize = 4096;
 
 /// Decides the ruleset, where the profile asks for one.
-pub(super) fn plan(input: Input, rootfs: Option<&Rootfs>, mounts: &[Mount], found: &mut Findings) -> Option<Landlock> {
+pub(super) fn plan(
+    input: Input,
+    user: &User,
+    rootfs: Option<&Rootfs>,
+    mounts: &[Mount],
+    found: &mut Findings,
+) -> Option<Landlock> {
     let profile = input.profile;
     if !profile.landlock {
         return None;
@@ -43,7 +51,7 @@ pub(super) fn plan(input: Input, rootfs: Option<&Rootfs>, mounts: &[Mount], foun
         let any = scoped || bind.is_some() || connect.is_some();
         return any.then(|| Landlock { abi, rules: Vec::new(), scoped, bind, connect });
     }
-    Some(Landlock { abi, rules: rules(input, rootfs, mounts), scoped, bind, connect })
+    Some(Landlock { abi, rules: rules(input, user, rootfs, mounts), scoped, bind, connect })
 }
 
 /// What the profile says that Landlock alone can keep.
@@ -60,7 +68,7 @@ fn named(input: Input) -> Option<&'static str> {
     says.into_iter().find_map(|(given, what)| given.then_some(what))
 }
 
-fn rules(input: Input, rootfs: Option<&Rootfs>, mounts: &[Mount]) -> Vec<LandlockRule> {
+fn rules(input: Input, user: &User, rootfs: Option<&Rootfs>, mounts: &[Mount]) -> Vec<LandlockRule> {
     let files = &input.profile.files;
     // A root that is given as a directory is the container's own, to be written unless it is read-only; one that is made
     // of mounts alone has nothing of its own.
@@ -84,12 +92,48 @@ fn rules(input: Input, rootfs: Option<&Rootfs>, mounts: &[Mount]) -> Vec<Landloc
             around.max_by_key(|(place, ..)| place.len()).map(|(_, writable, _)| (path.as_str(), *writable, true))
         })
         .collect();
-    let all = places.into_iter().chain(made);
+    let all: Vec<(&str, bool, bool)> = places.into_iter().chain(made).collect();
+    let alone = all.iter().any(|(path, writable, _)| *writable && !files.writes(path));
+    let sealed = match alone {
+        true => Vec::new(),
+        false => sealed(input, user, mounts),
+    };
     let rule = |(path, writable, optional): (&str, bool, bool)| {
         let rights = LandlockRights::of(files.reads(path), writable && files.writes(path), files.executes(path))?;
-        Some(LandlockRule { path: path.to_owned(), rights, optional })
+        let truncate = sealed.contains(&path) && matches!(rights, LandlockRights::Read | LandlockRights::ReadExecute);
+        Some(LandlockRule { path: path.to_owned(), rights, optional, truncate })
     };
-    all.filter_map(rule).collect()
+    all.into_iter().filter_map(rule).collect()
+}
+
+/// The folders of the system in which nobody inside could cut a file if Landlock let them.
+///
+/// The kernel asks at every open whether the file may be cut later (`hook_file_open` of security/landlock/fs.c), and where
+/// nothing grants that it goes up to the root, past the rule that lets the file be read. Granted at such a folder, the way
+/// ends there. What refuses then is the mount, which is read-only with all that is mounted below it; and, where a descriptor
+/// from outside leads past that mount, that the files are other users': the ids inside are of a range that nobody has.
+/// Rights go down to what is mounted below, and hold for other mounts of the same folder, so that nothing is granted where
+/// Landlock alone keeps anybody from writing.
+fn sealed<'a>(input: Input, user: &User, mounts: &'a [Mount]) -> Vec<&'a str> {
+    let User::New { uids, gids, .. } = user else { return Vec::new() };
+    let host = input.host;
+    let strangers = !maps_to(uids, host.euid) && !maps_to(gids, host.egid);
+    if !input.request.sandbox || host.rootless || !strangers {
+        return Vec::new();
+    }
+    let own = |mount: &&Mount| {
+        let MountKind::Bind(bind) = &mount.kind else { return false };
+        let system = mount.destination.strip_prefix('/').is_some_and(|name| SYSTEM.contains(&name));
+        // Whose ids are translated belongs to somebody inside.
+        let untouched = bind.source == mount.destination && bind.idmap.is_none();
+        system && untouched && mount.recursive.set & attr::RDONLY != 0
+    };
+    mounts.iter().filter(own).map(|mount| mount.destination.as_str()).collect()
+}
+
+/// Whether somebody inside is this id outside.
+fn maps_to(lines: &[IdMap], outside: u32) -> bool {
+    lines.iter().any(|line| outside.checked_sub(line.outside).is_some_and(|above| above < line.count))
 }
 
 fn is_readonly(mount: &Mount) -> bool {

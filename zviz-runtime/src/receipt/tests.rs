@@ -21,7 +21,7 @@ fn full() -> State {
     plan.process.rlimits = vec![Rlimit { resource: libc::RLIMIT_CORE, soft: 0, hard: u64::MAX }];
     let policy = Policy::new(Action::Errno(38));
     plan.seccomp = Some(Seccomp { policy: policy.into(), listener_path: None, listener_metadata: None, program: None });
-    let rule = LandlockRule { path: "/".into(), rights: LandlockRights::Read, optional: false };
+    let rule = LandlockRule { path: "/".into(), rights: LandlockRights::Read, optional: false, truncate: false };
     plan.landlock = Some(Landlock { abi: 3, rules: vec![rule], scoped: false, bind: Some(vec![80]), connect: None });
     plan.profile.broker = Brokered { sysinfo: true, ..Brokered::default() };
     plan.notes = vec![Note("swap is not limited".into())];

@@ -29,7 +29,7 @@ pub(super) fn rules(input: Input, found: &mut Findings) -> Vec<LandlockRule> {
     let rule = |Place { path, writable, executable, optional }: Place| {
         let rights =
             LandlockRights::of(list.reads(&path), writable && list.writes(&path), executable && list.executes(&path))?;
-        Some(LandlockRule { path, rights, optional })
+        Some(LandlockRule { path, rights, optional, truncate: false })
     };
     let rules: Vec<LandlockRule> = places.into_iter().filter_map(rule).collect();
     overruled(&rules, found);

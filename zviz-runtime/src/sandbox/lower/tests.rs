@@ -322,6 +322,29 @@ fn the_plan_of_an_ordinary_user() {
 }
 
 #[test]
+fn truncation_is_left_to_the_mounts_of_roots_system_folders() {
+    let left = |sandbox: &Sandbox, facts: &Facts, profile: &Profile| -> Vec<String> {
+        let plan = lower(sandbox, facts).unwrap().plan(profile, &host(facts.uid), "a").unwrap();
+        let rules = plan.landlock.unwrap().rules.into_iter();
+        rules.filter(|rule| rule.truncate).map(|rule| rule.path).collect()
+    };
+    let mut sandbox = Sandbox::new(["true"]);
+    sandbox.ro("/data", "/data");
+    let default = Profile::default();
+    assert_eq!(left(&sandbox, &as_root(), &default), ["/etc", "/opt", "/usr"]);
+    // A descriptor from outside may lead to the user's own file there, past the read-only mount.
+    assert!(left(&sandbox, &facts(), &default).is_empty());
+    // Landlock alone keeps /data from being written.
+    let mut listed = Profile::default();
+    listed.files.writable = Some(vec!["/tmp".into()]);
+    let mut written = Sandbox::new(["true"]);
+    written.rw("/data", "/data");
+    assert!(left(&written, &as_root(), &listed).is_empty());
+    sandbox.userns(Userns::Identity);
+    assert!(left(&sandbox, &as_root(), &default).is_empty());
+}
+
+#[test]
 fn the_plan_of_root_translates_shared_folders_only() {
     let mut sandbox = Sandbox::new(["true"]);
     sandbox.ro("/data", "/data");
