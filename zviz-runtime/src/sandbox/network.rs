@@ -1,14 +1,17 @@
 //! The network of a sandbox, decided: which it is, what of it is reached from outside, and what programs inside read of names.
 
+mod published;
+
 use super::facts::{Facts, Names};
 use super::folders::{Entry, What};
 use super::{Network, Sandbox, paths};
 use crate::network::{NAMES, bridge};
 use crate::plan::network::{Bridge, Files, Link, Pasta, Resolver};
 use crate::plan::{Note, Plan, Problems};
+pub(super) use published::published;
 use std::fmt::Write;
 use std::net::IpAddr;
-use zviz_network::policy::{Guarded, Published, Transport};
+use zviz_network::policy::{Guarded, Ingress};
 use zviz_network::rules::RESOLVER;
 
 impl Network {
@@ -16,40 +19,6 @@ impl Network {
     #[must_use]
     pub fn is_linked(self) -> bool {
         matches!(self, Network::Bridge | Network::Pasta | Network::Private)
-    }
-}
-
-/// `[HOSTADDR:]HOSTPORT:PORT[/tcp|udp]`.
-pub(super) fn published(text: &str) -> Result<Published, String> {
-    let (ports, transport) = match text.rsplit_once('/') {
-        Some((ports, "tcp")) => (ports, Transport::Tcp),
-        Some((ports, "udp")) => (ports, Transport::Udp),
-        Some((_, other)) => return Err(format!("{other:?} is neither tcp nor udp")),
-        None => (text, Transport::Tcp),
-    };
-    let form = || "is not [ADDRESS:]PORT-OF-HOST:PORT[/tcp|udp]".to_owned();
-    let (outside, inside) = ports.rsplit_once(':').ok_or_else(form)?;
-    let (address, outside) = match outside.rsplit_once(':') {
-        Some((address, port)) => (Some(host_address(address)?), port),
-        None => (None, outside),
-    };
-    let port = |text: &str| {
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = text.parse().ok().filter(|port| *port != 0).filter(|_| digits);
-        number.ok_or_else(|| format!("{text:?} is no port: 1 to 65535"))
-    };
-    Ok(Published { address, outside: port(outside)?, inside: port(inside)?, transport })
-}
-
-fn host_address(text: &str) -> Result<IpAddr, String> {
-    let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
-    let parsed = match bracketed {
-        Some(six) => six.parse().ok().filter(IpAddr::is_ipv6),
-        None => text.parse().ok().filter(IpAddr::is_ipv4),
-    };
-    match parsed {
-        Some(address) if !address.is_multicast() => Ok(address.to_canonical()),
-        _ => Err(format!("{text:?} is no address of a host (IPv6 in brackets)")),
     }
 }
 
@@ -83,21 +52,16 @@ pub(super) fn lower(
         }
         return None;
     }
-    for (at, port) in sandbox.published.iter().enumerate() {
-        let before = sandbox.published.iter().take(at);
-        let same = |other: &Published| (other.outside, other.transport) == (port.outside, port.transport);
-        let meets = |other: &&Published| {
-            same(other) && (other.address == port.address || other.address.is_none() || port.address.is_none())
-        };
-        if let Some(other) = before.into_iter().find(meets) {
-            problems.add(format!("-p {port}"), format!("-p {other} has this port of the host already"));
-        }
-    }
+    published::meet(&sandbox.published, problems);
+    published::come_in(sandbox, problems);
     let published = sandbox.published.clone();
     let link = match sandbox.network {
         Network::Pasta => Link::Pasta(Pasta { published }),
         Network::Private if !facts.is_root => Link::Pasta(Pasta { published }),
-        _ if facts.is_root => Link::Bridge(Bridge { published }),
+        _ if facts.is_root => {
+            published::leave_loopback(&published, problems);
+            Link::Bridge(Bridge { published })
+        }
         _ => {
             problems.add("--net bridge", "makes devices of the host, which only root may: --net pasta does without");
             return None;
@@ -141,10 +105,12 @@ impl Linked {
             // One that guards nothing is there to count.
             if !policy.guarded.is_empty() {
                 policy.guarded.extend(others.clone());
-                // Nobody reaches in but by what is published, or named.
-                policy.ingress.get_or_insert_default();
+                // Nobody reaches in but by what is published, or by whom the profile names.
+                if policy.ingress.is_none() {
+                    policy.ingress = Some(Ingress::default());
+                    policy.publish(published);
+                }
             }
-            policy.publish(published);
             policy.links.extend(links.iter().copied());
             policy.resolver |= resolves;
         }

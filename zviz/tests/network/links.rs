@@ -63,6 +63,7 @@ fn only_published_ports_are_reached() {
     refused(&["--net", "bridge", "-p", "8080:80"], "-p 8080:80/tcp: port 8080 of this host is in use");
     refused(&["--net", "pasta", "-p", "8080:80"], "-p 8080:80/tcp: port 8080 of this host is in use");
     refused(&["--net", "bridge", "-p", &format!("{HOSTS}:80")], "is in use by python3");
+    refused(&["--net", "bridge", "-p", "[::1]:8082:80"], "what is for ::1 does not leave the host's loopback device");
     refused(&["-p", "1:1"], "--net private gives it one");
     refused(&["--net", "host", "-p", "1:1"], "leave -p out");
     let done = run(&mut world.run(USER, BRIDGE, &["true"]));

@@ -7,6 +7,7 @@ mod echoes;
 mod exhaustion;
 mod explained;
 mod fragments;
+mod ingress;
 mod internet;
 mod life;
 mod links;

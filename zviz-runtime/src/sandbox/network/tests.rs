@@ -1,5 +1,6 @@
 use super::*;
 use std::collections::BTreeSet;
+use zviz_network::policy::{Policy, Protocol, Rule, Verdict};
 
 fn facts(root: bool) -> Facts {
     Facts {
@@ -93,6 +94,51 @@ fn ports_want_a_network_and_no_two_the_same() {
         (&["1:1", "1:1/udp", "2:1"], true),
     ] {
         assert_eq!(lowered(&network(Network::Bridge, ports), &facts(true)).0.is_ok(), fine, "{ports:?}");
+    }
+}
+
+#[test]
+fn the_loopback_device_of_the_host_is_left_by_ipv4_alone() {
+    for (net, port, root, fine) in [
+        (Network::Bridge, "[::1]:8080:80", true, false),
+        (Network::Private, "[::1]:8080:80/udp", true, false),
+        (Network::Bridge, "127.0.0.1:8080:80", true, true),
+        (Network::Bridge, "[2001:db8::5]:8080:80", true, true),
+        (Network::Private, "[::1]:8080:80", false, true),
+        (Network::Pasta, "[::1]:8080:80", true, true),
+    ] {
+        let said = lowered(&network(net, &[port]), &facts(root)).0.map_err(|problems| problems.to_string());
+        assert_eq!(said.is_ok(), fine, "{port}: {said:?}");
+        let wanted = "does not leave the host's loopback device";
+        assert!(said.is_ok() || said.is_err_and(|said| said.contains(wanted) && said.contains("--net pasta")));
+    }
+}
+
+#[test]
+fn no_flag_lets_in_whom_the_profile_keeps_out() {
+    let rule = |protocol, ports: &str| Rule {
+        key: "network.ingress.allow[0]".into(),
+        verdict: Verdict::Accept,
+        networks: Vec::new(),
+        protocol,
+        ports: ports.split_whitespace().map(|ports| ports.to_owned().try_into().unwrap()).collect(),
+    };
+    let tcp = Some(Protocol::Tcp);
+    for (ingress, fine) in [
+        (None, true),
+        (Some(vec![]), false),
+        (Some(vec![rule(None, "")]), true),
+        (Some(vec![rule(tcp, "80")]), true),
+        (Some(vec![rule(tcp, "81-90"), rule(None, "1-79")]), false),
+        (Some(vec![rule(Some(Protocol::Udp), "80")]), false),
+    ] {
+        let mut sandbox = network(Network::Bridge, &["8080:80"]);
+        let ingress = ingress.map(|rules| Ingress { rules });
+        let policy = Policy { ingress, ..Policy::new(Verdict::Accept) };
+        let packets = crate::profile::Packets { policies: vec![policy], ..Default::default() };
+        sandbox.profile.packets = Some(packets);
+        let said = lowered(&sandbox, &facts(true)).0.map_err(|problems| problems.to_string());
+        assert_eq!(said.is_ok(), fine, "{said:?}");
     }
 }
 
