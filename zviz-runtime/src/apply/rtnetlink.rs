@@ -44,6 +44,14 @@ impl Body {
         Body(body)
     }
 
+    /// ndmsg.
+    pub fn of_neighbour(family: u8, index: u32) -> Self {
+        let mut body = vec![family, 0, 0, 0];
+        body.extend(index.to_ne_bytes());
+        body.extend([0; 4]);
+        Body(body)
+    }
+
     /// rtmsg of any route.
     pub fn of_routes() -> Self {
         Body(vec![0; 12])

@@ -87,19 +87,48 @@ pub(super) fn clear(address: Ipv4Addr, has_rules: bool) -> Result<(), Error> {
             _ => Err(Error::Unexpected),
         };
     }
-    match remove(&bridge::device(address)) {
-        Ok(()) | Err(Errno::ENODEV) => Ok(()),
-        Err(errno) => Err(Error::Device { name: bridge::device(address), errno }),
-    }
+    let failed = |name: String| move |errno| Error::Device { name, errno };
+    let mut netlink = Rtnetlink::open().map_err(failed(bridge::device(address)))?;
+    remove(&mut netlink, &bridge::device(address)).map_err(failed(bridge::device(address)))?;
+    forget(&mut netlink, address).map_err(failed(format!("{address} at {}", bridge::NAME)))
 }
 
 /// Without another program: this is on the way of every end.
-fn remove(device: &str) -> Result<(), Errno> {
-    let mut netlink = Rtnetlink::open()?;
-    let named = |body: Body| body.with(libc::IFLA_IFNAME, &[device.as_bytes(), &[0]].concat());
-    let found = netlink.request(libc::RTM_GETLINK, 0, &named(Body::of_link(0, false))?)?;
-    let index = found.iter().find(|answer| answer.kind == libc::RTM_NEWLINK).and_then(|answer| word(&answer.body, 4));
-    netlink.request(libc::RTM_DELLINK, 0, &Body::of_link(index.ok_or(Errno::ENODEV)?, false)).map(drop)
+fn remove(netlink: &mut Rtnetlink, device: &str) -> Result<(), Errno> {
+    let Some(index) = index(netlink, device)? else { return Ok(()) };
+    match netlink.request(libc::RTM_DELLINK, 0, &Body::of_link(index, false)) {
+        Ok(_) | Err(Errno::ENODEV) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Whose MAC the address is, which was entered at the bridge and does not go with a device.
+fn forget(netlink: &mut Rtnetlink, address: Ipv4Addr) -> Result<(), Errno> {
+    let Some(bridge) = index(netlink, bridge::NAME)? else { return Ok(()) };
+    let six = bridge::POOL.six(address);
+    for (family, bytes) in [(libc::AF_INET, &address.octets()[..]), (libc::AF_INET6, &six.octets()[..])] {
+        let family = u8::try_from(family).map_err(|_| Errno::EINVAL)?;
+        let entry = Body::of_neighbour(family, bridge).with(libc::NDA_DST, bytes)?;
+        match netlink.request(libc::RTM_DELNEIGH, 0, &entry) {
+            // The last two are of a host without IPv6.
+            Ok(_) | Err(Errno::ENOENT | Errno::ENODEV | Errno::EAFNOSUPPORT | Errno::EOPNOTSUPP) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// The number of a device, if there is one of this name.
+fn index(netlink: &mut Rtnetlink, device: &str) -> Result<Option<u32>, Errno> {
+    let named = Body::of_link(0, false).with(libc::IFLA_IFNAME, &[device.as_bytes(), &[0]].concat())?;
+    match netlink.request(libc::RTM_GETLINK, 0, &named) {
+        Ok(found) => {
+            let found = found.iter().find(|answer| answer.kind == libc::RTM_NEWLINK);
+            Ok(found.and_then(|answer| word(&answer.body, 4)))
+        }
+        Err(Errno::ENODEV) => Ok(None),
+        Err(errno) => Err(errno),
+    }
 }
 
 impl Link {

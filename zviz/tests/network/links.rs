@@ -75,6 +75,22 @@ fn only_published_ports_are_reached() {
 }
 
 #[test]
+fn the_host_forgets_whom_an_address_was_of() {
+    requires!(root, program "ip", program "nft", program "python3", program "setpriv");
+    let world = World::new();
+    let known = || world.internet.host.ip("neighbour show dev zviz0 nud permanent");
+    for flags in [&["--net", "bridge"][..], &["--net", "bridge", "-p", "8080:80"]] {
+        let mut shell = world.shell(0, flags);
+        let (four, six) = shell.addresses();
+        let said = known();
+        assert!(said.contains(&format!("{four} ")) && said.contains(&format!("{six} ")), "{said}");
+        shell.ends();
+        assert_eq!(known(), "", "{flags:?}");
+    }
+    world.is_clean();
+}
+
+#[test]
 fn its_files_are_its_own_and_its_packets_as_large_as_the_hosts() {
     requires!(root, program "ip", program "nft", program "python3", program "setpriv");
     let world = World::new();
