@@ -21,6 +21,7 @@ mod made;
 pub mod names;
 mod pasta;
 mod ports;
+pub(crate) mod watch;
 
 pub use events::Event;
 pub use files::NAMES;

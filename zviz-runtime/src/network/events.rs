@@ -56,6 +56,11 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<String>,
     },
+    /// The program that the sandbox's network comes by has ended, and the sandbox has not.
+    Ended {
+        /// Which.
+        program: String,
+    },
     /// Events are missing here.
     Dropped {
         /// How many.
@@ -99,6 +104,9 @@ impl fmt::Display for Event {
                 };
                 let why = why.as_ref().map(|why| format!(": {}", shown(why))).unwrap_or_default();
                 write!(f, "{} name {} {record} ({}){why}", shown(verdict), shown(name), shown(rule))
+            }
+            Event::Ended { program } => {
+                write!(f, "{} has ended: the sandbox has no way out any more", shown(program))
             }
             Event::Dropped { records } => write!(f, "{records} events are missing here"),
         }

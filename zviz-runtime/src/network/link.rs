@@ -140,6 +140,14 @@ impl Link {
         }
     }
 
+    /// The process that it comes by: readable when that has ended.
+    pub(super) fn program(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Link::Pasta { running, .. } => running.as_ref()?.pidfd(),
+            Link::None | Link::Bridge(_) => None,
+        }
+    }
+
     fn lease(&self) -> Option<&Lease> {
         match self {
             Link::Bridge(bridged) => bridged.lease.as_ref(),

@@ -29,7 +29,8 @@ use zviz_sys::exec::CStrArray;
 use zviz_sys::spawn::{self, Child, Image, Program};
 use zviz_sys::{fd, path};
 
-const NAME: &str = "pasta";
+/// What it is called.
+pub(super) const NAME: &str = "pasta";
 /// How long it may take until it is set up. It takes a tenth of a second.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// As much as is read of what it complains about.
@@ -92,6 +93,13 @@ pub(crate) struct Found {
 /// It runs until this is dropped, or this process ends.
 #[derive(Debug)]
 pub(crate) struct Running(Option<Child>);
+
+impl Running {
+    /// Readable when it has ended.
+    pub(super) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.0.as_ref().map(Child::pidfd)
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {

@@ -136,6 +136,8 @@ pub struct Decided {
     temporary: Option<PathBuf>,
     /// Who is told of connections as they come.
     connections: Option<network::events::Tell>,
+    /// Who is told that the network has gone before the sandbox.
+    lost: Option<network::events::Tell>,
 }
 
 impl Sandbox {
@@ -179,7 +181,18 @@ impl Sandbox {
         }
         let plan = lowered.plan(&self.profile, &host, id.as_str())?;
         let asked = self.asked();
-        Ok(Decided { plan, id, host, asked, lowered, _ids: ids, forced: None, temporary: None, connections: None })
+        Ok(Decided {
+            plan,
+            id,
+            host,
+            asked,
+            lowered,
+            _ids: ids,
+            forced: None,
+            temporary: None,
+            connections: None,
+            lost: None,
+        })
     }
 
     /// What keeps namespaces from being made, where the profile agrees to do without and nobody has said otherwise.
@@ -199,7 +212,18 @@ impl Sandbox {
         let lowered = lower(&sandbox, &facts)?;
         let mut plan = lowered.plan(&self.profile, &host, id.as_str())?;
         plan.notes.extend(forced.iter().map(|why| Note(format!("backend landlock: {why}"))));
-        Ok(Decided { plan, id, host, asked: self.asked(), lowered, _ids: None, forced, temporary, connections: None })
+        Ok(Decided {
+            plan,
+            id,
+            host,
+            asked: self.asked(),
+            lowered,
+            _ids: None,
+            forced,
+            temporary,
+            connections: None,
+            lost: None,
+        })
     }
 }
 
@@ -229,6 +253,11 @@ impl Decided {
     /// Has somebody told of its connections, where it was asked for with their log.
     pub fn tell_connections(&mut self, tell: network::events::Tell) {
         self.connections = Some(tell);
+    }
+
+    /// Has somebody told when the network goes before the sandbox does.
+    pub fn tell_of_network(&mut self, tell: network::events::Tell) {
+        self.lost = Some(tell);
     }
 
     /// When everything inside is killed.
@@ -360,6 +389,13 @@ impl Decided {
             }
         };
         let following = following.map(|events| network::events::follow(events, self.connections, trail));
+        let watching = match network::watch::watch(&container.network.link, self.lost) {
+            Ok(watching) => watching,
+            Err(errno) => {
+                start::abandon(container);
+                return Err(pipes(errno));
+            }
+        };
         let pidfd = container.pidfd.as_fd();
         let mut kill = || if in_place { tend::end(pidfd) } else { pidfd_send_signal(pidfd, libc::SIGKILL) };
         let mut payload = Payload::new(container.pid, pidfd);
@@ -376,12 +412,15 @@ impl Decided {
                 return Err(error.into());
             }
         };
+        // Before it is ended here.
+        let lost = watching.and_then(network::watch::Watching::end);
         let seen = reporting.map(Reporting::finish).transpose();
         let peak = container.memory_peak();
         // Who asks for it asks out of curiosity.
         let kills = if seen.as_ref().is_ok_and(Option::is_some) { container.memory_kills() } else { 0 };
         let mut ended = ledger::Report::of(&container.state, outcome, begun.elapsed(), meter, all);
         ended.refused = following.map(network::events::Following::refused).unwrap_or_default();
+        ended.refused.extend(lost);
         start::finish(container)?;
         Ok((outcome, ended, seen?.map(|(report, summary)| (report, summary, peak, kills))))
     }

@@ -53,6 +53,11 @@ const DENIALS: &[&str] = &["network.egress.deny[", "network.ports.deny_connect["
 /// What rules of the network, or the resolver, have refused.
 #[must_use]
 pub fn refused(scene: &Scene<'_>, event: &Event) -> Option<Denial> {
+    if let Event::Ended { program } = event {
+        let what = "it has ended, and with it the sandbox's way out: nothing was reached from then on";
+        let denial = Denial::new(Layer::Network, "ended").what(what);
+        return Some(Denial { object: shown(program.as_bytes()), result: "ended".into(), ..denial });
+    }
     if !event.is_refusal() {
         return None;
     }
@@ -83,7 +88,7 @@ pub fn refused(scene: &Scene<'_>, event: &Event) -> Option<Denial> {
             let change = Change::yaml(format!("network: {{allow_domains: [{}]}}", quoted(name)), Risk::Medium, risk);
             (name.clone(), line(scene, rule).or_else(list), what, vec![change])
         }
-        Event::Dropped { .. } => return None,
+        Event::Ended { .. } | Event::Dropped { .. } => return None,
     };
     let denial = Denial::new(Layer::Network, "rule").what(shown(what.as_bytes())).rule(rule).changes(changes);
     Some(Denial { object: shown(object.as_bytes()), result: "refused".into(), ..denial })

@@ -82,6 +82,7 @@ fn decide_and_run(
     if net_log {
         decided.tell_connections(|event| eprintln!("zviz: network: {event}"));
     }
+    decided.tell_of_network(|event| eprintln!("zviz: network: {event}"));
     let explainer = explain.map(|asked| asked.explainer(&mut decided.plan, has_terminal));
     if let Some(why) = decided.forced() {
         context

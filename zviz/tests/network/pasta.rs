@@ -3,6 +3,10 @@
 use super::internet::{HOST, METADATA, PRIVATE, Space, WEB, wait_for};
 use super::sandboxes::{HOSTS, PORT, USER, World, flows};
 use super::support::{requires, run};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Stdio;
 
 /// Names of the gateway of the host.
 const GATEWAY: (&str, &str) = ("198.51.100.1", "2001:db8:51::1");
@@ -100,6 +104,40 @@ fn published_ports_lead_to_it_and_it_ends_with_the_sandbox() {
         let mut again = world.shell(user, &flags);
         assert_eq!(again.does("echo x"), "x\n");
         again.ends();
+    });
+}
+
+#[test]
+fn when_it_dies_the_sandbox_reaches_nobody_and_that_is_told() {
+    requires!(root, program "ip", program "nft", program "python3", program "setpriv", program "pasta");
+    each(|world, user| {
+        let flows = flows(&[WEB.0, HOST.0, METADATA.0], 80);
+        let probe = format!("/usr/bin/python3 /probe.py {}", flows.join(" "));
+        let script = format!(
+            "{probe}; echo ready; read line; while ip link show eth0 >/dev/null 2>&1; do sleep 0.1; done; {probe}; \
+             ip -o link show | grep -vc ' lo:'; true"
+        );
+        let mut command = world.run(user, &["--net", "pasta", "--id", "lost", "--explain"], &["sh", "-c", &script]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut zviz = command.spawn().unwrap();
+        let mut lines = BufReader::new(zviz.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let before: Vec<String> = lines.by_ref().take_while(|line| line != "ready").collect();
+        assert!(before[0].ends_with(" ok web") && before[2..].iter().all(|line| !line.contains(" ok ")), "{before:?}");
+        kill(Pid::from_raw(world.pastas()[0]), Signal::SIGKILL).unwrap();
+        writeln!(zviz.stdin.take().unwrap(), "go on").unwrap();
+        let after: Vec<String> = lines.collect();
+        let mut said = String::new();
+        zviz.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert!(zviz.wait().unwrap().success(), "{said}");
+        let told = "zviz: network: pasta has ended: the sandbox has no way out any more";
+        assert_eq!(said.matches(told).count(), 1, "as {user}: {said}");
+        let none: Vec<String> = flows.iter().map(|flow| format!("{flow} ENETUNREACH")).collect();
+        assert_eq!(after, [&none[..], &["0".to_owned()]].concat(), "as {user}");
+        let why = run(&mut world.zviz(user, &["why", "lost"])).ok();
+        assert!(why.contains("denied by network: pasta: ended"), "as {user}: {why}");
+        // The control: nothing is said of one that ends with its sandbox.
+        let quiet = run(&mut world.run(user, &["--net", "pasta"], &["true"]));
+        assert_eq!((quiet.code, &*quiet.err), (0, ""), "{quiet}");
     });
 }
 
