@@ -72,6 +72,11 @@ impl<'i> Container<'i> {
         self.annotated("profile", yaml)
     }
 
+    /// With what a profile says of the network, and nothing else of it.
+    pub fn policy(self, yaml: &str) -> Self {
+        self.annotated("network-policy", yaml)
+    }
+
     fn annotated(self, key: &str, yaml: &str) -> Self {
         let folder = self.internet.scratch.join("profiles");
         fs::create_dir_all(&folder).unwrap();

@@ -18,6 +18,7 @@ mod netlink;
 mod ordinary;
 mod pasta;
 mod pods;
+mod policies;
 mod remains;
 mod rules;
 mod sandboxes;
