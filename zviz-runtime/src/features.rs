@@ -2,10 +2,11 @@
 //!
 //! Every list is the table that the runtime itself works by: nothing is typed here a second time.
 
-use crate::apply::hooks::Kind;
+use crate::apply::hooks;
 use crate::plan::{capabilities, mounts, namespaces, scheduling};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use zviz_profile::schema::{Kind, leaves};
 use zviz_seccomp::{Action, Arch, Flags, Op};
 use zviz_sys::seccomp::{flag, knows_flag};
 
@@ -87,12 +88,13 @@ impl Features {
             // Of runc, but read by containerd for any runtime.
             ("org.opencontainers.runc.checkpoint.enabled", "false".to_owned()),
             ("io.github.seccomp.libseccomp.version", zviz_seccomp::libseccomp_version()),
+            ("zviz.network.modes", network_modes()),
             ("zviz.version", env!("CARGO_PKG_VERSION").to_owned()),
         ];
         Self {
             oci_version_min: OCI_VERSION_MIN,
             oci_version_max: OCI_VERSION_MAX,
-            hooks: Kind::ALL.iter().map(|kind| kind.name()).collect(),
+            hooks: hooks::Kind::ALL.iter().map(|kind| kind.name()).collect(),
             mount_options: &mounts::KNOWN_OPTIONS,
             linux: Linux {
                 namespaces: namespaces::names(),
@@ -130,6 +132,13 @@ impl Default for Features {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// What a profile's `network.mode` may be, as its schema says.
+fn network_modes() -> String {
+    let all = leaves().into_iter().find(|(path, _)| path == "network.mode");
+    all.map(|(_, key)| if let Kind::Word(modes) = key.kind { modes.join(",") } else { String::new() })
+        .unwrap_or_default()
 }
 
 /// Flags of filters that this kernel knows, by their OCI names.
@@ -176,6 +185,7 @@ mod tests {
         assert!(has(&seccomp["actions"], "SCMP_ACT_NOTIFY") && has(&seccomp["operators"], "SCMP_CMP_MASKED_EQ"));
         assert!(has(&seccomp["archs"], "SCMP_ARCH_X86_64") && has(&linux["memoryPolicy"]["modes"], "MPOL_BIND"));
         assert_eq!(linux["mountExtensions"]["idmap"]["enabled"], true);
+        assert_eq!(features["annotations"]["zviz.network.modes"], "none,host,allow-cidr,bridge,pasta,private");
     }
 
     #[test]
