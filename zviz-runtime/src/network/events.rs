@@ -116,6 +116,15 @@ impl fmt::Display for Event {
 /// Who is told of each.
 pub type Tell = fn(&Event);
 
+/// Who is told what.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tells {
+    /// Of connections as they come.
+    pub connections: Option<Tell>,
+    /// That the network has gone before the sandbox.
+    pub end: Option<Tell>,
+}
+
 /// A reader of events, in a thread of its own.
 #[derive(Debug)]
 pub struct Following {

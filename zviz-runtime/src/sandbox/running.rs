@@ -11,6 +11,7 @@ use crate::host::Host;
 use crate::launch;
 use crate::ledger;
 use crate::network;
+use crate::network::events::{Tell as TellEvent, Tells};
 use crate::plan::{Backend, Note, Plan, Problems};
 use crate::receipt::{Asked, Machine, Receipt};
 use crate::start::{self, Container, TakeMaster};
@@ -134,10 +135,8 @@ pub struct Decided {
     forced: Option<Forbidden>,
     /// Without mounts: where its private folder will be.
     temporary: Option<PathBuf>,
-    /// Who is told of connections as they come.
-    connections: Option<network::events::Tell>,
-    /// Who is told that the network has gone before the sandbox.
-    lost: Option<network::events::Tell>,
+    /// Who is told what of its network.
+    tells: Tells,
 }
 
 impl Sandbox {
@@ -190,8 +189,7 @@ impl Sandbox {
             _ids: ids,
             forced: None,
             temporary: None,
-            connections: None,
-            lost: None,
+            tells: Tells::default(),
         })
     }
 
@@ -212,18 +210,8 @@ impl Sandbox {
         let lowered = lower(&sandbox, &facts)?;
         let mut plan = lowered.plan(&self.profile, &host, id.as_str())?;
         plan.notes.extend(forced.iter().map(|why| Note(format!("backend landlock: {why}"))));
-        Ok(Decided {
-            plan,
-            id,
-            host,
-            asked: self.asked(),
-            lowered,
-            _ids: None,
-            forced,
-            temporary,
-            connections: None,
-            lost: None,
-        })
+        let (asked, tells) = (self.asked(), Tells::default());
+        Ok(Decided { plan, id, host, asked, lowered, _ids: None, forced, temporary, tells })
     }
 }
 
@@ -251,13 +239,13 @@ impl Decided {
     }
 
     /// Has somebody told of its connections, where it was asked for with their log.
-    pub fn tell_connections(&mut self, tell: network::events::Tell) {
-        self.connections = Some(tell);
+    pub fn tell_connections(&mut self, tell: TellEvent) {
+        self.tells.connections = Some(tell);
     }
 
     /// Has somebody told when the network goes before the sandbox does.
-    pub fn tell_of_network(&mut self, tell: network::events::Tell) {
-        self.lost = Some(tell);
+    pub fn tell_of_network(&mut self, tell: TellEvent) {
+        self.tells.end = Some(tell);
     }
 
     /// When everything inside is killed.
@@ -388,8 +376,8 @@ impl Decided {
                 return Err(Error::Start(error.into()));
             }
         };
-        let following = following.map(|events| network::events::follow(events, self.connections, trail));
-        let watching = match network::watch::watch(&container.network.link, self.lost) {
+        let following = following.map(|events| network::events::follow(events, self.tells.connections, trail));
+        let watching = match network::watch::watch(&container.network.link, self.tells.end) {
             Ok(watching) => watching,
             Err(errno) => {
                 start::abandon(container);
