@@ -168,6 +168,9 @@ fn nobody_speaks_under_another_address_unless_nothing_is_guarded() {
             assert_eq!(out(&policy, &packet(State::New), &world), Fate::Dropped, "{source} {port}");
             assert_eq!(out(&policy, &packet(State::Established), &world), Fate::Accepted, "{source} {port}");
             assert_eq!(out(&counts, &packet(State::New), &world), Fate::Accepted, "{source} {port}");
+            let at_home = |state| Packet { to: Some("lo".into()), ..packet(state) };
+            assert_eq!(out(&policy, &at_home(State::New), &world), Fate::Dropped, "its answer would go to {source}");
+            assert_eq!(out(&policy, &at_home(State::Related), &world), Fate::Accepted, "the kernel's own refusal");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The rules of one container, in its own network namespace.
 //!
 //! ```text
-//! output   not what others listen on at lo ─► lo, established, neighbours ─► from an own address ─► the resolver
+//! output   not what others listen on at lo ─► established, neighbours ─► from an own address ─► lo ─► the resolver
 //!          ─► not invalid ─► limits ─► what is refused
 //!          ─► for each guarded block, the narrowest first: what names it, then no more of it
 //!          ─► what is accepted ─► hosts by name ─► otherwise
@@ -13,7 +13,7 @@
 //! From the refusals to the hosts by name, rules are sorted to parts by family and TCP: see `parts.rs`.
 //!
 //! Of several policies, each has its chains `output` and `input`, one after the other: a packet must get through them all.
-//! What goes to `lo` passes `output` before everything but only after `names`. A raw socket's packets pass like all others;
+//! What goes to `lo` from an own address passes `output` before the policy's rules but only after `names`. A raw socket's packets pass like all others;
 //! those of a packet socket pass no chain, so the planner refuses the capability for it. Fragments are put together before
 //! (connection tracking does), and one that keeps out of that is invalid.
 
@@ -114,12 +114,19 @@ fn output(policy: &Policy, resolver: bool, first: bool, named: usize, chain: &st
         if first { decided(comment, matches, Verdict::Accept, Log::default()) } else { vec![quiet(comment, matches)] }
     };
     let mut rules = apart(policy);
-    rules.push(quiet("loopback", vec![Match::To(LOOPBACK.into())]));
+    rules.push(quiet("loopback", vec![Match::To(LOOPBACK.into()), Match::Established]));
     rules.extend(known().into_iter().flat_map(|matches| plain("established", matches)));
     let about = Part { name: format!("{chain}-neighbours"), rules: neighbours(policy) };
     rules.push(parts::to(about.name.clone(), vec![Match::Family(Family::V6), Match::Protocol(ICMPV6)]));
     // Any program may send IPv6 from an address that is not its own (IPV6_FREEBIND), and the answer would go there: to the host,
-    // to another sandbox, as part of a connection that was let through. The resolver would answer it, too.
+    // to another sandbox, as part of a connection that was let through. The resolver would answer it, too. And what asks at `lo`
+    // under a stranger's address has an answer that goes out, to the stranger, as part of that conversation. There, a reset by
+    // which the kernel refuses a connection comes from the stranger as well, but begins nothing.
+    let loopback = Match::To(LOOPBACK.into());
+    if !policy.guarded.is_empty() {
+        rules.extend(decided("spoofed", vec![loopback.clone(), Match::New, Match::Foreign], Verdict::Drop, log));
+    }
+    rules.push(quiet("loopback", vec![loopback]));
     if !policy.guarded.is_empty() {
         rules.extend(decided("spoofed", vec![Match::Foreign], Verdict::Drop, log));
     }

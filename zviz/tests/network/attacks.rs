@@ -1,6 +1,6 @@
 //! What a workload tries that knows how it is held.
 
-use super::internet::{HOST, WEB};
+use super::internet::{DNS, HOST, METADATA, OTHER, WEB};
 use super::sandboxes::{USER, World, flows};
 use super::support::{requires, run};
 
@@ -33,6 +33,48 @@ fn nobody_speaks_under_another_address() {
     shell.does(&format!("/usr/bin/python3 -c \"{UNDER}\" {sent} {own} {} 80", WEB.1));
     super::internet::wait_for("its own", || web.was_reached("udp", 80));
     assert!(!web.was_reached("udp", 7777), "{:?}", web.seen());
+    shell.ends();
+    world.is_clean();
+}
+
+/// Sends itself a datagram under a stranger's address, and answers: OWN STRANGER PORT.
+const ANSWERS: &str = "import socket, sys\n\
+    own, stranger, port = sys.argv[1:]\n\
+    here, there = (socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) for _ in range(2))\n\
+    here.bind((own, 5555))\n\
+    here.settimeout(1)\n\
+    there.setsockopt(socket.IPPROTO_IPV6, 78, 1)\n\
+    there.bind((stranger, int(port)))\n\
+    try:\n\
+    \x20   there.sendto(b'x', (own, 5555))\n\
+    \x20   here.sendto(b'secret', here.recvfrom(9)[1])\n\
+    except OSError as error: print(error)\n";
+
+/// The answer would be part of a conversation, which nobody has judged since it began at `lo`.
+#[test]
+fn nobody_is_answered_who_has_not_asked() {
+    requires!(root, program "ip", program "nft", program "python3", program "setpriv");
+    let world = World::new();
+    let (web, other) = (&world.internet.web, &world.internet.other);
+    // The control: without rules the answer goes to whom it seems to have come from.
+    run(world.internet.dns.command("python3").args(["-c", ANSWERS, DNS.1, WEB.1, "443"])).ok();
+    super::internet::wait_for("an answer", || web.seen().contains(&format!("udp 443 {}", DNS.1)));
+    let profile = world.internet.scratch.join("other.yaml");
+    let yaml = format!("name: other\nnetwork: {{mode: private, egress: {{allow: ['{}']}}}}\n", OTHER.1);
+    std::fs::write(&profile, yaml).unwrap();
+    let mut shell = world.shell(0, &["--net", "bridge", "--profile", &profile.to_string_lossy()]);
+    let (_, own) = shell.addresses();
+    for stranger in [WEB.1, METADATA.1] {
+        shell.does(&format!("/usr/bin/python3 -c \"{ANSWERS}\" {own} {stranger} 7777"));
+    }
+    // Nor does it keep anybody from asking himself.
+    let said = shell.does(&format!("/usr/bin/python3 -c \"{ANSWERS}\" {own} {own} 7777"));
+    assert_eq!(said, "");
+    shell.does(&format!("/usr/bin/python3 -c \"{UNDER}\" {own} {} 80", OTHER.1));
+    super::internet::wait_for("what is allowed", || other.was_reached("udp", 80));
+    assert!(!web.was_reached("udp", 7777), "{:?}", web.seen());
+    let core = std::fs::read_to_string(&world.internet.core_log).unwrap();
+    assert!(!core.contains("udp 7777"), "{core}");
     shell.ends();
     world.is_clean();
 }

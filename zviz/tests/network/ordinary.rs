@@ -47,6 +47,7 @@ fn an_ordinary_users_container_is_held() {
     let reached = |id: &str, profile: Option<&str>| {
         let mut spec: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         spec["process"]["terminal"] = json!(false);
+        spec["process"]["env"].as_array_mut().unwrap().push(json!("PATIENCE=10"));
         spec["process"]["args"] = json!([&["/usr/bin/python3", "/probe.py"], &flows[..]].concat());
         spec["annotations"] = profile.map_or(json!({}), |name| json!({ "zviz.io/profile": name }));
         let usr = json!({ "destination": "/usr", "type": "bind", "source": "/usr", "options": ["rbind", "ro"] });

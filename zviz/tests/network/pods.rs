@@ -155,7 +155,8 @@ fn the_death_of_who_answers_for_names_opens_nothing() {
             kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
             asking.join().unwrap()
         });
-        assert_eq!(said, "True 0", "{name}");
+        // On a busy machine it may have come before the first question.
+        assert!(["True 0", "False 0"].contains(&&*said), "{name}: {said}");
         let flows = ["tcp:203.0.113.10:80", "tcp:203.0.113.20:80", "udp:203.0.113.20:80"];
         assert_eq!(container.reaches_by_exec(&flows), flows[..1], "{name}: what was named is pinned still");
         container.deletes();
