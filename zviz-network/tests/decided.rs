@@ -170,7 +170,11 @@ fn nobody_speaks_under_another_address_unless_nothing_is_guarded() {
             assert_eq!(out(&counts, &packet(State::New), &world), Fate::Accepted, "{source} {port}");
             let at_home = |state| Packet { to: Some("lo".into()), ..packet(state) };
             assert_eq!(out(&policy, &at_home(State::New), &world), Fate::Dropped, "its answer would go to {source}");
-            assert_eq!(out(&policy, &at_home(State::Related), &world), Fate::Accepted, "the kernel's own refusal");
+            assert_eq!(
+                out(&policy, &at_home(State::Untracked), &world),
+                Fate::Accepted,
+                "what begins nothing is answered to nobody"
+            );
         }
     }
 }
