@@ -3,6 +3,7 @@
 use super::parts::{Broker, processes, until};
 use super::{each, works};
 use std::fs;
+use std::io::Read;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -140,9 +141,11 @@ fn rulesets_inside_are_not_promised() {
 fn a_sandbox_ends_with_its_broker() {
     each("a_sandbox_ends_with_its_broker", &[], |caller| {
         for part in ["eyes", "hands", "eyes and hands"] {
-            let mut sandbox = caller.sandbox(&["--profile", "nested"], &["sleep", "1000"]).spawn().unwrap();
+            let mut sandbox = caller.sandbox(&["--profile", "nested"], &["sh", "-c", "echo; exec sleep 1000"]);
+            let mut sandbox = sandbox.stdout(Stdio::piped()).spawn().unwrap();
             let broker = Broker::wait_for(&sandbox);
             // Until it serves, its end is that of the start.
+            sandbox.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
             std::thread::sleep(Duration::from_millis(100));
             let killed = match part {
                 "eyes" => &[&broker.eyes][..],
