@@ -22,7 +22,10 @@ fn listener() -> Option<OwnedFd> {
     match std::thread::spawn(load).join().unwrap() {
         Ok(listener) => listener,
         Err(errno) => {
-            eprintln!("skipped: no seccomp listener can be made here: {}", errno.desc());
+            let _ = std::io::Write::write_all(
+                &mut std::io::stderr(),
+                format!("SKIP handover: no seccomp listener can be made here: {}\n", errno.desc()).as_bytes(),
+            );
             None
         }
     }

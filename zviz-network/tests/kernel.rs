@@ -34,7 +34,8 @@ fn apart(test: &str, inside: impl FnOnce()) {
     let able =
         Command::new("unshare").args(["--net", "nft", "add", "table", "inet", "probe"]).stderr(Stdio::null()).status();
     if !able.is_ok_and(|status| status.success()) || !has("ip") || !has("nsenter") {
-        eprintln!("skipped: needs root, unshare(1), nsenter(1), ip(8), nft(8) and nf_tables in the kernel");
+        let why = "needs root, unshare(1), nsenter(1), ip(8), nft(8) and nf_tables in the kernel";
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("SKIP {test}: {why}\n").as_bytes());
         return;
     }
     let own = std::env::current_exe().unwrap();

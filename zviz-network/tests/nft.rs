@@ -26,7 +26,10 @@ fn has_nft() -> bool {
     let able = apart(&["nft", "-f", "-"], "add table inet probe\n");
     let able = matches!(able, Some(Ok(_)));
     if !able {
-        eprintln!("skipped: needs root, unshare(1), nft(8) and nf_tables in the kernel");
+        let _ = std::io::Write::write_all(
+            &mut std::io::stderr(),
+            b"SKIP nft: needs root, unshare(1), nft(8) and nf_tables in the kernel\n",
+        );
     }
     able
 }

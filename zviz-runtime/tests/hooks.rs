@@ -140,7 +140,10 @@ fn container_hooks_run_in_its_namespaces() {
     let mut line = String::new();
     BufReader::new(holder.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
     if line.is_empty() {
-        eprintln!("skipped: unshare(1) cannot make a user namespace here");
+        let _ = std::io::Write::write_all(
+            &mut std::io::stderr(),
+            b"SKIP hooks: unshare(1) cannot make a user namespace here\n",
+        );
         return;
     }
     let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", holder.0.id())).unwrap();

@@ -17,7 +17,8 @@ use zviz_sys::rights;
 
 /// Says that a test was not made, and why, as tests/all counts it.
 pub fn skip(test: &str, why: &str) {
-    println!("SKIP {test}: {why}");
+    // Straight to the descriptor: what goes through println! is only seen of a test that fails.
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("SKIP {test}: {why}\n").as_bytes());
 }
 
 /// Runs a test in a thread that is in a network namespace of its own: this test's host. Skipped where none can be made.

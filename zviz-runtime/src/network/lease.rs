@@ -228,7 +228,8 @@ impl Leases {
         Ok(count)
     }
 
-    /// None if somebody has it, or what has its name is no file, as zviz makes none. A name may vanish between the opening and the lock, by its last holder; then it is made again.
+    /// None if somebody has it, or what has its name is no file, as zviz makes none. A name may vanish between the opening and the
+    /// lock, by its last holder; then it is made again.
     fn try_take(&self, address: Ipv4Addr, make: bool) -> Result<Option<Lease>, Error> {
         let failed = |errno: Errno| self.failed("open a lease", errno.into());
         let create = if make { OFlag::O_CREAT } else { OFlag::empty() };
