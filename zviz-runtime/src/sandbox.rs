@@ -8,8 +8,10 @@
 //! look at anything else, an ordinary spec and the profile over it, so that there is one planner for every door.
 //! `docs/run.md` says in words what comes out.
 
+mod decided;
 pub mod enforceable;
 pub mod environment;
+mod error;
 pub mod facts;
 pub mod flags;
 pub mod folders;
@@ -31,12 +33,14 @@ pub mod subids;
 mod temporary;
 mod words;
 
+pub use decided::Decided;
+pub use error::Error;
 pub use facts::Facts;
 pub use flags::Flags;
 pub use folders::{CURRENT, is_shared};
 pub use lower::{Lowered, lower};
 pub use probe::probe;
-pub use running::{Decided, Error, Observed};
+pub use running::Observed;
 pub use shares::Share;
 
 use crate::plan::Backend;

@@ -1,104 +1,27 @@
 //! A sandbox from what was asked for to its end, in the foreground of the calling process.
 
-use super::probe::probe_in_place;
+use super::error::explained;
 use super::temporary::Folder;
-use super::{Lowered, Sandbox, Userns, enforceable, lower, probe, subids};
-use crate::console::{self, Relay, Terminal};
-use crate::container::{Id, id};
-use crate::doctor::{self, Forbidden};
+use super::{Decided, Error, Sandbox};
+use crate::console::{Relay, Terminal};
 use crate::foreground::{self, Budget, Meter, Outcome, Output, Payload, Watch};
 use crate::host::Host;
-use crate::launch;
 use crate::ledger;
 use crate::network;
-use crate::network::events::{Tell as TellEvent, Tells};
-use crate::plan::{Backend, Note, Plan, Problems};
-use crate::receipt::{Asked, Machine, Receipt};
+use crate::plan::Backend;
+use crate::receipt::{Machine, Receipt};
 use crate::start::{self, Container, TakeMaster};
 use crate::store::Store;
 use std::io::{self, stderr, stdin, stdout};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::path::Path;
+use std::time::{Duration, Instant};
 use zviz_observe::{Call, Observer, Report, Reporting, Summary};
 use zviz_sys::process::pidfd_send_signal;
 use zviz_sys::tend;
 
-/// Below the store, under a name that is no id.
-const SUBIDS: &str = ".subids";
-/// The same, for records of private folders.
+/// Below the store, under a name that is no id: records of private folders.
 const TEMPORARY: &str = ".temporary";
-
-/// Why a sandbox did not run.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Something that was asked for makes no sense, or cannot be had here.
-    #[error(transparent)]
-    Problems(#[from] Problems),
-    /// The id.
-    #[error(transparent)]
-    Id(#[from] id::Error),
-    /// The machine cannot be looked at.
-    #[error(transparent)]
-    Host(io::Error),
-    /// No range of user ids.
-    #[error("user ids for the sandbox")]
-    Ids(#[source] io::Error),
-    /// The private folder of a sandbox without mounts.
-    #[error("make the temporary folder")]
-    Temporary(#[source] io::Error),
-    /// No sandbox of namespaces can be made here.
-    #[error("{0}; zviz run --backend landlock does without, and keeps less (docs/landlock.md)")]
-    Forbidden(Forbidden),
-    /// The sandbox cannot be made, or not be undone.
-    #[error(transparent)]
-    Start(start::Error),
-    /// A folder that is shared writable cannot be, under ids of the sandbox's own.
-    #[error(
-        "{origin}: the file system of {path} cannot translate user ids: share it read-only, or do without ids of the \
-         sandbox's own (--userns identity)"
-    )]
-    Untranslated {
-        /// What it was shared for.
-        origin: String,
-        /// On the host.
-        path: String,
-    },
-    /// The caller's terminal.
-    #[error(transparent)]
-    Terminal(#[from] console::Error),
-    /// The receipt cannot be given.
-    #[error("--receipt")]
-    Receipt(#[source] io::Error),
-    /// The command cannot be waited for.
-    #[error(transparent)]
-    Wait(#[from] foreground::Error),
-    /// It cannot be observed.
-    #[error(transparent)]
-    Observe(#[from] zviz_observe::Error),
-}
-
-impl From<start::Error> for Error {
-    fn from(error: start::Error) -> Self {
-        match error {
-            start::Error::Launch(launch::Error::Untranslated { origin, path, .. }) => {
-                Error::Untranslated { origin, path }
-            }
-            other => Error::Start(other),
-        }
-    }
-}
-
-impl Error {
-    /// What a shell answers where it is the command itself that cannot be run: 127 if it is not there, else 126.
-    #[must_use]
-    pub fn program_status(&self) -> Option<u8> {
-        match self {
-            Error::Start(error) => error.program_status(),
-            _ => None,
-        }
-    }
-}
 
 /// A command that was observed, and has ended.
 #[derive(Debug)]
@@ -120,25 +43,6 @@ pub struct Observed<R> {
 /// As in `Observed`: who was told, what was counted, the most memory, kills for want of it.
 type Seen<R> = (R, Summary, Option<u64>, u64);
 
-/// A sandbox that was decided on, and is not made yet.
-#[derive(Debug)]
-pub struct Decided {
-    /// Everything that will be done.
-    pub plan: Plan,
-    id: Id,
-    host: Host,
-    asked: Asked,
-    lowered: Lowered,
-    // Held for the sandbox's life.
-    _ids: Option<subids::Range>,
-    /// Why it is without namespaces although nobody asked for that.
-    forced: Option<Forbidden>,
-    /// Without mounts: where its private folder will be.
-    temporary: Option<PathBuf>,
-    /// Who is told what of its network.
-    tells: Tells,
-}
-
 impl Sandbox {
     /// Runs the command and waits for its end, as `Command::status` does. While it runs, the signals of the calling
     /// thread go to the command, so that this is for programs with one thread.
@@ -148,112 +52,9 @@ impl Sandbox {
     pub fn status(&self, store: &Store) -> Result<Outcome, Error> {
         self.decide(store, Host::probe().map_err(Error::Host)?)?.run(store, None)
     }
-
-    /// Whether the sandbox has a range of ids that nobody else has: where the caller is root of the first user namespace,
-    /// which may map any. Without one, the ids inside are those that may write the calling program's own file:
-    /// `sealed::ensure` is for that.
-    #[must_use]
-    pub fn has_ids_of_its_own(&self, host: &Host) -> bool {
-        may_map_any(host) && self.userns == Userns::Auto && self.backend != Some(Backend::Landlock)
-    }
-
-    /// Looks at the machine and decides what will be done.
-    ///
-    /// # Errors
-    /// What was asked for makes no sense or cannot be had.
-    pub fn decide(&self, store: &Store, host: Host) -> Result<Decided, Error> {
-        let id = Id::new(self.id.clone().unwrap_or_else(made_up))?;
-        let forced = self.forced();
-        if forced.is_some() || self.backend == Some(Backend::Landlock) {
-            return self.decide_in_place(id, host, forced);
-        }
-        let limits = enforceable::limits(&host, &host.cgroup);
-        let ids =
-            may_map_any(&host).then(|| subids::take(&store.path().join(SUBIDS))).transpose().map_err(Error::Ids)?;
-        let sandbox = self.under_profile();
-        let mut facts = probe(&sandbox, limits, ids.as_ref().map(subids::Range::base));
-        facts.is_root = !host.rootless;
-        facts.state = store.path().join(id.as_str()).into_os_string().into_string().ok();
-        let lowered = lower(&sandbox, &facts)?;
-        if sandbox.stage.is_some() {
-            lowered.places_exist()?;
-        }
-        let plan = lowered.plan(&self.profile, &host, id.as_str())?;
-        let asked = self.asked();
-        Ok(Decided {
-            plan,
-            id,
-            host,
-            asked,
-            lowered,
-            _ids: ids,
-            forced: None,
-            temporary: None,
-            tells: Tells::default(),
-        })
-    }
-
-    /// What keeps namespaces from being made, where the profile agrees to do without and nobody has said otherwise.
-    fn forced(&self) -> Option<Forbidden> {
-        let agreed = self.backend.is_none() && self.profile.requirements.backend == Some(Backend::Landlock);
-        if agreed { doctor::forbidden() } else { None }
-    }
-
-    fn decide_in_place(&self, id: Id, host: Host, forced: Option<Forbidden>) -> Result<Decided, Error> {
-        let mut sandbox = self.under_profile();
-        // Those of the profile are the planner's, with their own reasons.
-        (sandbox.memory, sandbox.pids, sandbox.cpus) = (self.memory, self.pids, self.cpus);
-        sandbox.tmpfs.clone_from(&self.tmpfs);
-        sandbox.backend = Some(Backend::Landlock);
-        let facts = probe_in_place(&sandbox).map_err(Error::Host)?;
-        let temporary = facts.temporary.clone().map(PathBuf::from);
-        let lowered = lower(&sandbox, &facts)?;
-        let mut plan = lowered.plan(&self.profile, &host, id.as_str())?;
-        plan.notes.extend(forced.iter().map(|why| Note(format!("backend landlock: {why}"))));
-        let (asked, tells) = (self.asked(), Tells::default());
-        Ok(Decided { plan, id, host, asked, lowered, _ids: None, forced, temporary, tells })
-    }
-}
-
-fn may_map_any(host: &Host) -> bool {
-    !host.rootless && !host.user_namespace
-}
-
-/// Unique in a store: of the processes with one number, only one lives at a time.
-fn made_up() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("run-{}-{:x}", std::process::id(), now.as_nanos())
 }
 
 impl Decided {
-    /// Why it is without namespaces, where nobody has asked for that but the profile agreed to it.
-    #[must_use]
-    pub fn forced(&self) -> Option<&Forbidden> {
-        self.forced.as_ref()
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn id(&self) -> &Id {
-        &self.id
-    }
-
-    /// Has somebody told of its connections, where it was asked for with their log.
-    pub fn tell_connections(&mut self, tell: TellEvent) {
-        self.tells.connections = Some(tell);
-    }
-
-    /// Has somebody told when the network goes before the sandbox does.
-    pub fn tell_of_network(&mut self, tell: TellEvent) {
-        self.tells.end = Some(tell);
-    }
-
-    /// When everything inside is killed.
-    #[must_use]
-    pub fn timeout(&self) -> Option<Duration> {
-        self.lowered.timeout
-    }
-
     /// Runs the command and waits for its end. `terminal` is the caller's, where the command gets one of its own: standard
     /// input and output are tied to it.
     ///
@@ -426,18 +227,4 @@ fn told(container: &Container, tell: &Tell<'_>) -> io::Result<()> {
     let machine = Machine::look()?;
     let receipt = Receipt::of(&container.state, &machine);
     tell(&receipt.ok_or_else(|| io::Error::other("init has not reported what is in force"))?)
-}
-
-/// The error, or what is behind it: that this host lets nobody have namespaces.
-fn explained(error: start::Error, in_place: bool) -> Error {
-    if in_place
-        || error.program_status().is_some()
-        || !matches!(error, start::Error::Launch(_) | start::Error::Prepare(_))
-    {
-        return error.into();
-    }
-    match doctor::forbidden() {
-        Some(forbidden) => Error::Forbidden(forbidden),
-        None => error.into(),
-    }
 }
