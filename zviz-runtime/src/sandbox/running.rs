@@ -142,49 +142,23 @@ impl Decided {
             warn: &|_| (),
         })
         .map_err(|error| explained(error, in_place))?;
-        if let Err(error) = container.unlock() {
-            start::abandon(container);
-            return Err(error.into());
-        }
-        if let Some(tell) = tell
-            && let Err(error) = told(&container, tell)
-        {
-            start::abandon(container);
-            return Err(Error::Receipt(error));
-        }
+        let unlocked = container.unlock();
+        let (container, ()) = or_abandon(container, unlocked)?;
+        let receipt = tell.map_or(Ok(()), |tell| told(&container, tell));
+        let (container, ()) = or_abandon(container, receipt.map_err(Error::Receipt))?;
         let budget = limits.cpu_total.map(Duration::from_millis);
-        let budget = match budget.map(|most| Budget::open(&container.state.plan.cgroup, most)).transpose() {
-            Ok(budget) => budget,
-            Err(error) => {
-                start::abandon(container);
-                return Err(Error::Start(error.into()));
-            }
-        };
+        let budget = budget.map(|most| Budget::open(&container.state.plan.cgroup, most)).transpose();
+        let (container, budget) = or_abandon(container, budget.map_err(start::Error::from))?;
         // A thread, so after the last fork of the start.
-        let reporting = match observer.zip(report).map(|(observer, report)| observer.report_to(report)).transpose() {
-            Ok(reporting) => reporting,
-            Err(error) => {
-                start::abandon(container);
-                return Err(error.into());
-            }
-        };
+        let reporting = observer.zip(report).map(|(observer, report)| observer.report_to(report)).transpose();
+        let (mut container, reporting) = or_abandon(container, reporting)?;
         let following = container.network.events.take();
         let trail = following.is_some().then(|| network::trail(&container.state.plan)).transpose();
-        let trail = match trail {
-            Ok(trail) => trail.flatten(),
-            Err(error) => {
-                start::abandon(container);
-                return Err(Error::Start(error.into()));
-            }
-        };
-        let following = following.map(|events| network::events::follow(events, self.tells.connections, trail));
-        let watching = match network::watch::watch(&container.network.link, self.tells.end) {
-            Ok(watching) => watching,
-            Err(errno) => {
-                start::abandon(container);
-                return Err(pipes(errno));
-            }
-        };
+        let (container, trail) = or_abandon(container, trail.map_err(start::Error::from))?;
+        let following =
+            following.map(|events| network::events::follow(events, self.tells.connections, trail.flatten()));
+        let watching = network::watch::watch(&container.network.link, self.tells.end);
+        let (container, watching) = or_abandon(container, watching.map_err(pipes))?;
         let pidfd = container.pidfd.as_fd();
         let mut kill = || if in_place { tend::end(pidfd) } else { pidfd_send_signal(pidfd, libc::SIGKILL) };
         let mut payload = Payload::new(container.pid, pidfd);
@@ -193,14 +167,9 @@ impl Decided {
         payload.broker = container.vital_broker();
         payload.deadline = deadline;
         payload.kill = Some(&mut kill);
-        let outcome = match watch.until_end(payload) {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                // The tracer lives until init is reaped, which it sees first.
-                start::abandon(container);
-                return Err(error.into());
-            }
-        };
+        // The tracer lives until init is reaped, which it sees first.
+        let outcome = watch.until_end(payload);
+        let (container, outcome) = or_abandon(container, outcome)?;
         // Before it is ended here.
         let lost = watching.and_then(network::watch::Watching::end);
         let seen = reporting.map(Reporting::finish).transpose();
@@ -212,6 +181,17 @@ impl Decided {
         ended.refused.extend(lost);
         start::finish(container)?;
         Ok((outcome, ended, seen?.map(|(report, summary)| (report, summary, peak, kills))))
+    }
+}
+
+/// A container, and what was made for it or came of it; without that, the container is ended.
+fn or_abandon<T, E: Into<Error>>(container: Container, made: Result<T, E>) -> Result<(Container, T), Error> {
+    match made {
+        Ok(made) => Ok((container, made)),
+        Err(error) => {
+            start::abandon(container);
+            Err(error.into())
+        }
     }
 }
 
