@@ -7,6 +7,7 @@ pub mod built_in;
 pub mod bundle;
 pub mod files;
 pub mod find;
+pub mod hashed;
 pub mod limits;
 pub mod lower;
 pub mod packets;
@@ -75,7 +76,7 @@ pub struct Profile {
     pub ambient: u64,
     /// The texts that it was made of, its own first; none where no text was read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub texts: Vec<artefacts::Hashed>,
+    pub texts: Vec<hashed::Hashed>,
     /// What its author should know of it.
     #[serde(default)]
     pub notes: Vec<Note>,

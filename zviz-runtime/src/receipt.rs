@@ -13,7 +13,7 @@ pub use asked::{Asked, Form};
 pub use machine::{Applied, Loaded, Machine};
 
 use crate::container::State;
-use crate::profile::artefacts::{Hashed, sha256};
+use crate::profile::hashed::{Hashed, sha256};
 use containment::Containment;
 use layers::{Broker, Filter, Label, Landlock, Network, Resources};
 use serde::Serialize;

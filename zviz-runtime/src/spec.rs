@@ -7,7 +7,7 @@ mod patch;
 mod version;
 
 use crate::plan::{Note, Problems};
-use crate::profile::artefacts::sha256;
+use crate::profile::hashed::sha256;
 use serde_json::Value;
 use std::fs::File;
 use std::io::{self, Read};

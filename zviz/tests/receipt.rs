@@ -13,7 +13,7 @@ fn read(path: &str) -> Value {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    zviz_runtime::profile::artefacts::sha256(bytes)
+    zviz_runtime::profile::hashed::sha256(bytes)
 }
 
 #[test]

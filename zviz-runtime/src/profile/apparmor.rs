@@ -7,7 +7,7 @@
 mod paths;
 
 use super::Profile;
-use super::artefacts::sha256;
+use super::hashed::sha256;
 use crate::plan::capabilities;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;

@@ -1,7 +1,7 @@
 //! The profiles that zviz brings along. They are files like everybody's.
 
 use super::Profile;
-use super::artefacts::Hashed;
+use super::hashed::Hashed;
 use super::lower::{Context, lower};
 use zviz_profile::{Document, Faults, Text};
 

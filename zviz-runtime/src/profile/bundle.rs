@@ -2,8 +2,8 @@
 //! config.json is the policy.
 
 use super::annotations::{Annotations, NO_NETWORK, PREFIX};
-use super::artefacts::Hashed;
 use super::find::{HOST, Search, read};
+use super::hashed::Hashed;
 use super::lower::{Context, lower};
 use super::{Network, Packets, Ports, Profile};
 use crate::plan::Problems;

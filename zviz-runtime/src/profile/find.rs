@@ -1,8 +1,8 @@
 //! Where profiles are looked for: by path, in the user's and the host's folders, among the built-in ones.
 
 use super::Profile;
-use super::artefacts::Hashed;
 use super::built_in;
+use super::hashed::Hashed;
 use super::lower::{Context, lower};
 use std::cell::RefCell;
 use std::fs::File;

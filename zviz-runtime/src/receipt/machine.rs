@@ -4,7 +4,7 @@ use crate::container::time;
 use crate::features::supported_flags;
 use crate::plan::cgroup::{Cgroup, Group};
 use crate::prepare::Filter;
-use crate::profile::artefacts::sha256;
+use crate::profile::hashed::sha256;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::PathBuf;

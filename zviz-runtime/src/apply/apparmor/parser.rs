@@ -4,7 +4,7 @@
 
 use super::Error;
 use crate::profile::apparmor::Policy;
-use crate::profile::artefacts::sha256;
+use crate::profile::hashed::sha256;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
