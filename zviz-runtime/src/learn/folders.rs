@@ -10,24 +10,16 @@
 //! - a link in a folder of /etc's, such as /etc/alternatives: that folder;
 //! - the rest: itself, or the folder that it is in if three or more of that were used, but never /, /etc, /home or the like.
 
+mod found;
+mod general;
+
 use super::needs::{Needs, Uses};
 use super::programs::{chain, interpreter};
-use super::secrets::{in_folder, why_secret};
-use crate::profile::files::{OWN, within};
+use crate::profile::files::within;
 use crate::sandbox::folders::SYSTEM;
+use found::Found;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-
-/// So many of one folder stand for the folder.
-const MANY: usize = 3;
-/// Too much to be granted because of a few files in it.
-const NEVER_WHOLE: &[&str] =
-    &["/", "/boot", "/etc", "/home", "/media", "/mnt", "/opt", "/root", "/srv", "/usr", "/var", "/var/lib"];
-/// With its terminator, as profiles have it.
-const LONGEST: usize = 4096;
-/// Empty in every sandbox.
-const TEMPORARY: &[&str] = &["/tmp", "/var/tmp"];
-const RUN: &[&str] = &["/run", "/var/run", "/var/lock"];
 
 /// Where a program was seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,52 +55,6 @@ pub struct Lists {
     pub hidden: BTreeSet<String>,
     /// What was used and is not granted, with the reason.
     pub left: BTreeMap<String, String>,
-}
-
-/// What was found, before it is made general.
-#[derive(Default)]
-struct Found {
-    lists: Lists,
-    read: BTreeSet<String>,
-    written: BTreeSet<String>,
-    executed: BTreeSet<String>,
-}
-
-fn is_in(path: &str, folders: &[&str]) -> bool {
-    folders.iter().any(|folder| within(path, folder))
-}
-
-/// Whether it is of the system's, whose folders are shared in every sandbox.
-pub(super) fn is_system(path: &str) -> bool {
-    SYSTEM.iter().any(|name| within(path, &format!("/{name}")))
-}
-
-/// Whether this can have been an interpreter: the program may have been written anew since it was executed, and say what it likes. One
-/// that leads to a program is seen as that; a linker is seen by nobody, and is the system's.
-fn plausible(path: &Path, needs: &Needs) -> bool {
-    let leads_to = chain(path).pop();
-    let was = |path: &PathBuf| needs.paths.get(path).is_some_and(|uses| uses.executed);
-    let of_system = |path: &PathBuf| path.to_str().is_some_and(|path| is_system(path) && !within(path, "/etc"));
-    leads_to.is_some_and(|path| was(&path) || of_system(&path))
-}
-
-fn is_folder(path: &str) -> bool {
-    Path::new(path).is_dir()
-}
-
-fn depth(path: &str) -> usize {
-    path.split('/').filter(|part| !part.is_empty()).count()
-}
-
-fn parent(path: &str) -> &str {
-    path.rsplit_once('/').map_or("/", |(folder, _)| if folder.is_empty() { "/" } else { folder })
-}
-
-/// A library, which is mapped to be executed.
-fn is_library(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or_default();
-    let version = name.split_once(".so.").is_some_and(|(_, version)| version.starts_with(|c: char| c.is_ascii_digit()));
-    name.ends_with(".so") || version || name.ends_with(".node")
 }
 
 impl Lists {
@@ -161,155 +107,30 @@ impl Lists {
     }
 }
 
-impl Found {
-    /// All on the way to a path.
-    fn way(&mut self, path: &Path, uses: Uses, around: &Surroundings) {
-        chain(path).iter().for_each(|path| self.place(path, uses, around));
-    }
-
-    fn place(&mut self, path: &Path, uses: Uses, around: &Surroundings) {
-        let Some(path) = path.to_str().filter(|path| !path.chars().any(char::is_control)) else {
-            self.lists.left.insert(path.to_string_lossy().escape_debug().to_string(), "no text".into());
-            return;
-        };
-        let cwd = around.cwd.as_deref().filter(|cwd| within(path, cwd));
-        if is_in(path, OWN) || path == "/" {
-            return;
-        }
-        let why = why_secret(path, around.home.as_deref(), around.agent.as_deref());
-        if let Some(why) = why.filter(|_| !around.allowed.iter().any(|allowed| within(path, allowed))) {
-            self.lists.left.insert(path.to_owned(), format!("{why}; --allow-secret grants it"));
-            if cwd.is_some() && Path::new(path).exists() {
-                self.lists.hidden.insert(path.to_owned());
-            }
-            return;
-        }
-        let runs = uses.executed || uses.read && is_library(path);
-        if let Some(cwd) = cwd {
-            let written = self.lists.workspace == Some(true) || uses.written || uses.made;
-            self.lists.workspace = Some(written);
-            if runs {
-                self.executed.insert(cwd.to_owned());
-            }
-            return;
-        }
-        if path.contains('*') || path.len() >= LONGEST {
-            self.lists.left.insert(path.to_owned(), "no list of a profile can have this name".into());
-            return;
-        }
-        let shared = around.shares.iter().any(|share| within(path, share));
-        let private = around.home.as_deref().filter(|home| within(path, home) && *home != "/");
-        let private = private.or(TEMPORARY.iter().copied().find(|folder| within(path, folder))).filter(|_| !shared);
-        if let Some(private) = private {
-            // An ancestor is looked at by many, and used by few.
-            if path != private || uses.read || uses.made {
-                self.lists.tmpfs.insert(private.to_owned());
-            }
-            if runs {
-                self.executed.insert(private.to_owned());
-            }
-            return;
-        }
-        if is_in(path, RUN) || is_in(path, TEMPORARY) {
-            if shared {
-                let why = "below a folder that every sandbox has of its own; --ro and --rw share it with run, too";
-                self.lists.left.insert(path.to_owned(), why.into());
-            }
-            return;
-        }
-        let folder = is_folder(path);
-        let looked = uses.seen && (!folder || is_system(path) && !within(path, "/etc") && depth(path) >= 3);
-        if runs {
-            self.executed.insert(path.to_owned());
-        }
-        if uses.read || runs || looked && Path::new(path).exists() {
-            self.read.insert(path.to_owned());
-        }
-        if uses.made {
-            self.written.insert(parent(path).to_owned());
-        } else if uses.written {
-            self.written.insert(path.to_owned());
-        }
-    }
-
-    fn general(self, around: &Surroundings) -> Lists {
-        let Found { mut lists, read, written, executed } = self;
-        let mut left = BTreeMap::new();
-        lists.readonly = general(&read, around, &mut left);
-        lists.writable = general(&written, around, &mut left);
-        lists.executable = general(&executed, around, &mut left);
-        // The folders that links of the root stand for: a path that leads through one needs it.
-        let links = SYSTEM.iter().map(|name| format!("/{name}")).filter(|path| Path::new(path).is_symlink());
-        lists.executable.retain(|path| depth(path) > 1 || !Path::new(path).is_symlink());
-        lists.readonly.extend(links);
-        // What is executed is read; the workspace, and what is in memory, are anyway.
-        for path in &lists.executable {
-            let there = around.cwd.as_deref() == Some(path.as_str()) || lists.tmpfs.contains(path);
-            if !there && !covered(path, &lists.readonly) {
-                lists.readonly.insert(path.clone());
-            }
-        }
-        lists.readonly.retain(|path| !lists.writable.contains(path));
-        let granted = lists.readonly.iter().chain(&lists.writable).map(String::as_str);
-        let granted = granted.chain(around.cwd.as_deref().filter(|_| lists.workspace.is_some()));
-        let allowed = |path: &String| !around.allowed.iter().any(|allowed| within(path, allowed));
-        let hidden: Vec<String> =
-            granted.flat_map(|folder| in_folder(folder, around.home.as_deref())).filter(allowed).collect();
-        lists.hidden.extend(hidden);
-        lists.left.extend(left);
-        lists
-    }
+/// Whether this can have been an interpreter: the program may have been written anew since it was executed, and say what it likes. One
+/// that leads to a program is seen as that; a linker is seen by nobody, and is the system's.
+fn plausible(path: &Path, needs: &Needs) -> bool {
+    let leads_to = chain(path).pop();
+    let was = |path: &PathBuf| needs.paths.get(path).is_some_and(|uses| uses.executed);
+    let of_system = |path: &PathBuf| path.to_str().is_some_and(|path| is_system(path) && !within(path, "/etc"));
+    leads_to.is_some_and(|path| was(&path) || of_system(&path))
 }
 
-fn covered(path: &str, by: &BTreeSet<String>) -> bool {
-    by.iter().any(|above| above != path && !Path::new(above).is_symlink() && within(path, above))
+/// Whether it is of the system's, whose folders are shared in every sandbox.
+pub(super) fn is_system(path: &str) -> bool {
+    SYSTEM.iter().any(|name| within(path, &format!("/{name}")))
 }
 
-/// Whether a folder is too much to be granted.
-fn never_whole(path: &str, around: &Surroundings) -> bool {
-    NEVER_WHOLE.contains(&path) || around.home.as_deref().is_some_and(|home| within(home, path))
+fn is_folder(path: &str) -> bool {
+    Path::new(path).is_dir()
 }
 
-fn general(found: &BTreeSet<String>, around: &Surroundings, left: &mut BTreeMap<String, String>) -> BTreeSet<String> {
-    let mut general = BTreeSet::new();
-    let mut others: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
-    for path in found {
-        let folder = if is_folder(path) { path.as_str() } else { parent(path) };
-        let asked = around.shares.contains(path);
-        if is_folder(path) && never_whole(path, around) && !asked {
-            left.insert(path.clone(), "too much to be granted as a whole".into());
-        } else if is_system(path) && !within(path, "/etc") && !never_whole(folder, around) {
-            general.insert(folder.to_owned());
-        } else if within(path, "/etc") && Path::new(path).is_symlink() && !never_whole(parent(path), around) {
-            // As a link, and not as the file that it leads to: compilers look for their parts from there.
-            general.insert(parent(path).to_owned());
-        } else {
-            others.entry(parent(path)).or_default().push(path);
-        }
-    }
-    for (folder, paths) in others {
-        if paths.len() >= MANY && !never_whole(folder, around) {
-            general.insert(folder.to_owned());
-        } else {
-            general.extend(paths.into_iter().cloned());
-        }
-    }
-    // The system's folders, level by level.
-    loop {
-        let mut around: BTreeMap<String, usize> = BTreeMap::new();
-        for path in general.iter().filter(|path| is_system(path) && depth(path) > MANY && !within(path, "/etc")) {
-            *around.entry(parent(path).to_owned()).or_default() += 1;
-        }
-        let many: Vec<String> = around.into_iter().filter(|(_, count)| *count >= MANY).map(|(path, _)| path).collect();
-        if many.is_empty() {
-            break;
-        }
-        general.retain(|path| !many.iter().any(|above| within(path, above)));
-        general.extend(many);
-    }
-    let all = general.clone();
-    general.retain(|path| !covered(path, &all));
-    general
+fn depth(path: &str) -> usize {
+    path.split('/').filter(|part| !part.is_empty()).count()
+}
+
+fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("/", |(folder, _)| if folder.is_empty() { "/" } else { folder })
 }
 
 #[cfg(test)]
