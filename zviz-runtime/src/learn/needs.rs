@@ -1,5 +1,8 @@
 //! What a program was seen to use.
 
+mod sockets;
+
+use sockets::kind;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use zviz_observe::{Call, Intent, Report, SocketAddress};
@@ -13,8 +16,6 @@ const X32: u64 = 1 << 30;
 const BESIDE: usize = 128;
 /// Driver calls, which no program has so many of.
 const MOST_IOCTLS: usize = 1024;
-/// Sockets that are remembered.
-const MOST_SOCKETS: usize = 1 << 16;
 /// No kernel has a call of such a number.
 const NO_CALL: u64 = 1 << 16;
 
@@ -131,19 +132,6 @@ fn int(value: u64) -> i32 {
     value as i32
 }
 
-/// The kind of a socket, as profiles name it; none for what no profile allows.
-fn kind(family: i32, kind: i32, protocol: i32) -> Option<&'static str> {
-    // Without SOCK_CLOEXEC and SOCK_NONBLOCK.
-    match (family, kind & 0xf, protocol) {
-        (libc::AF_UNIX, ..) => Some("unix"),
-        (libc::AF_NETLINK, ..) => Some("netlink"),
-        (libc::AF_INET | libc::AF_INET6, libc::SOCK_STREAM, _) => Some("tcp"),
-        (libc::AF_INET | libc::AF_INET6, libc::SOCK_DGRAM, libc::IPPROTO_ICMP | libc::IPPROTO_ICMPV6) => Some("icmp"),
-        (libc::AF_INET | libc::AF_INET6, libc::SOCK_DGRAM, _) => Some("udp"),
-        _ => None,
-    }
-}
-
 impl Report for Needs {
     fn call(&mut self, call: &Call) {
         if call.number & !X32 >= NO_CALL {
@@ -218,45 +206,6 @@ impl Needs {
             self.sockets_refused.extend(kind(int(call.args[0]), int(call.args[1]), int(call.args[2])));
         }
     }
-
-    fn connected(&mut self, path: &Path) {
-        if !self.unix.contains(path) && self.room.take(path) {
-            self.unix.insert(path.to_path_buf());
-        }
-    }
-
-    fn socket(&mut self, name: &str, call: &Call) {
-        match name {
-            "socket" | "socketpair" if call.errno().is_none() => {
-                let kind = kind(int(call.args[0]), int(call.args[1]), int(call.args[2]));
-                self.sockets.extend(kind);
-                if let (Some(kind), Ok(fd)) = (kind, u64::try_from(call.result)) {
-                    if self.kinds.len() >= MOST_SOCKETS {
-                        self.kinds.clear();
-                    }
-                    self.kinds.insert((call.pid, fd), kind);
-                }
-            }
-            "bind" | "connect" => {
-                let tcp = self.kinds.get(&(call.pid, call.args[0])).is_none_or(|kind| *kind == "tcp");
-                match &call.address {
-                    Some(SocketAddress::Inet(at)) if tcp && name == "bind" && at.port() == 0 => self.any_port = true,
-                    Some(SocketAddress::Inet(at)) if tcp && name == "bind" => drop(self.binds.insert(at.port())),
-                    Some(SocketAddress::Inet(at)) if tcp => drop(self.connects.insert(at.port())),
-                    Some(SocketAddress::UnixPath(path)) if name == "bind" => {
-                        let uses = Uses { written: true, made: true, ..Uses::default() };
-                        self.room.note(&mut self.paths, path, uses);
-                    }
-                    Some(SocketAddress::UnixPath(path)) if call.errno().is_none() => {
-                        self.connected(path);
-                    }
-                    _ => {}
-                }
-            }
-            "listen" if !self.calls.contains("bind") => self.any_port = true,
-            _ => {}
-        }
-    }
 }
 
 #[cfg(test)]
@@ -265,7 +214,7 @@ mod tests {
     use zviz_observe::Named;
     use zviz_seccomp::{Arch, number_of};
 
-    fn call(name: &str, args: [u64; 6], result: i64) -> Call {
+    pub(super) fn call(name: &str, args: [u64; 6], result: i64) -> Call {
         Call {
             pid: 1,
             program: PathBuf::new(),
@@ -304,22 +253,5 @@ mod tests {
         let paths = vec![Named { path: "/a".into(), text: b"/a".to_vec(), intent: Intent::Read }];
         needs.call(&Call { paths, ..call("openat", [0; 6], 3) });
         assert!(needs.paths.contains_key(Path::new("/a")) && needs.texts.contains_key(Path::new("/a")));
-    }
-
-    #[test]
-    fn ports_are_those_of_tcp() {
-        let mut needs = Needs::default();
-        let inet = |name, fd, port: u16| Call {
-            address: Some(SocketAddress::Inet(([127, 0, 0, 1], port).into())),
-            ..call(name, [fd, 0, 0, 0, 0, 0], 0)
-        };
-        needs.call(&call("socket", [2, 1, 0, 0, 0, 0], 3));
-        needs.call(&call("socket", [2, 2, 0, 0, 0, 0], 4));
-        needs.call(&inet("connect", 3, 80));
-        needs.call(&inet("connect", 4, 53));
-        needs.call(&inet("bind", 3, 8080));
-        assert_eq!(needs.connects, BTreeSet::from([80]));
-        assert_eq!(needs.binds, BTreeSet::from([8080]));
-        assert_eq!(needs.sockets, BTreeSet::from(["tcp", "udp"]));
     }
 }
