@@ -5,6 +5,7 @@
 //!                └──► Denial, beside the profile's Lists ──► YAML lines   frozen
 //! ```
 
+mod calls;
 mod denied;
 mod folders;
 mod limits;

@@ -1,8 +1,9 @@
 //! What a profile kept from a program.
 
+use super::calls::calls;
 use super::folders::{Lists, Surroundings, is_system};
 use super::needs::{Needs, Uses};
-use super::text::{calls, scalar};
+use super::text::scalar;
 use crate::profile::Profile;
 use crate::profile::files::{OWN, Workspace, within};
 use std::collections::BTreeSet;
