@@ -1,25 +1,17 @@
 //! Mounts: sources opened and file systems described beforehand, made and attached by init through descriptors.
 
+mod prepare;
+
+pub(crate) use prepare::{Opener, place, prepare, propagation};
+
 use super::inroot::{self, Make};
-use super::namespaces;
 use crate::failure::{Failure, Stage, at_item};
-use crate::plan::mounts::{IdmapSource, PropagationKind};
-use crate::plan::{Attributes, Bind, Filesystem, Mount, MountKind, Propagation};
-use crate::prepare::{Error, cstring};
+use crate::plan::mounts::IdmapSource;
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use zviz_sys::mount::{self, MountAttr};
 use zviz_sys::{fd, path};
-
-/// Who opens the sources of binds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Opener {
-    /// The parent, whose rights init may lose with its user namespace.
-    Parent,
-    /// Init, in its own mount namespace: an unprivileged parent may not copy mounts of the host's.
-    Init,
-}
 
 /// One mount, ready to be made.
 pub(crate) struct PreparedMount {
@@ -73,99 +65,6 @@ enum Mode {
 
 /// linux/magic.h.
 pub(crate) const PROC_SUPER_MAGIC: i64 = 0x9fa0;
-
-/// A path inside the container as the kernel resolves it from the root's descriptor.
-pub(crate) fn place(absolute: &str) -> Result<CString, Error> {
-    cstring(absolute.trim_matches('/'))
-}
-
-fn changes(a: Attributes) -> Option<MountAttr> {
-    (a != Attributes::default()).then(|| MountAttr { set: a.set, clear: a.clear, ..MountAttr::default() })
-}
-
-pub(crate) fn propagation(p: Propagation) -> (MountAttr, bool) {
-    let flag = match p.kind {
-        PropagationKind::Shared => libc::MS_SHARED,
-        PropagationKind::Slave => libc::MS_SLAVE,
-        PropagationKind::Private => libc::MS_PRIVATE,
-        PropagationKind::Unbindable => libc::MS_UNBINDABLE,
-    };
-    (MountAttr { propagation: flag, ..MountAttr::default() }, p.recursive)
-}
-
-/// Opens what can be opened before the clone.
-pub(crate) fn prepare(plan: &Mount, opener: Opener, inherited: MountAttr) -> Result<PreparedMount, Error> {
-    let mut own = changes(plan.attributes);
-    let what = match &plan.kind {
-        MountKind::Bind(bind) => source(plan, bind, opener, inherited)?,
-        MountKind::Filesystem(fs) => {
-            own = None;
-            filesystem(fs, plan.attributes)?
-        }
-        MountKind::Overlay => {
-            own = None;
-            What::Overlay { attributes: plan.attributes.set, proc: namespaces::open_proc()? }
-        }
-        MountKind::Remount => What::Remount,
-        MountKind::Symlink { target } => What::Symlink(cstring(target)?),
-        MountKind::Directory { mode } => What::Directory(*mode),
-    };
-    Ok(PreparedMount {
-        place: place(&plan.destination)?,
-        what,
-        own,
-        tree: changes(plan.recursive),
-        propagation: plan.propagation.iter().map(|p| propagation(*p)).collect(),
-        late_readonly: plan.late_readonly,
-        no_symlinks: plan.no_symlinks,
-        is_proc: plan.destination == "/proc",
-        in_proc: plan.destination == "/proc" || plan.destination.starts_with("/proc/"),
-        mounted: None,
-    })
-}
-
-fn source(plan: &Mount, bind: &Bind, opener: Opener, inherited: MountAttr) -> Result<What, Error> {
-    let path = cstring(&bind.source)?;
-    if opener == Opener::Init {
-        return Ok(What::Source { path, recursive: bind.recursive, nofollow: bind.nofollow });
-    }
-    let tree = mount::clone_tree_at(&path, bind.recursive, bind.nofollow).map_err(|errno| Error::Source {
-        origin: plan.origin.clone(),
-        path: bind.source.clone(),
-        errno,
-    })?;
-    // The copy is a peer of the host's mount; in init's namespace, whose tree has been given this propagation, it would
-    // not be.
-    if inherited.propagation != 0 {
-        mount::set_attributes(tree.as_fd(), true, &inherited).map_err(|errno| Error::Source {
-            origin: plan.origin.clone(),
-            path: bind.source.clone(),
-            errno,
-        })?;
-    }
-    Ok(What::Tree(tree))
-}
-
-fn filesystem(fs: &Filesystem, attributes: Attributes) -> Result<What, Error> {
-    let mut options = Vec::with_capacity(fs.options.len() + 1);
-    if let Some(source) = &fs.source {
-        options.push((c"source".to_owned(), Some(cstring(source)?)));
-    }
-    for (key, value) in &fs.options {
-        options.push((cstring(key)?, value.as_deref().map(cstring).transpose()?));
-    }
-    Ok(What::New {
-        fstype: cstring(&fs.fstype)?,
-        options,
-        copy_up: fs.copy_up,
-        attributes: attributes.set & !mount::attr::IDMAP,
-        mode: if fs.fstype == "tmpfs" && fs.options.iter().all(|(key, _)| key != "mode") {
-            Mode::OfPlace
-        } else {
-            Mode::Given
-        },
-    })
-}
 
 impl PreparedMount {
     /// Translates ids on the way through a bind. The descriptor is shared with init, so this reaches its mount too.
