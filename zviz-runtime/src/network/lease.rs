@@ -10,27 +10,26 @@
 //! rules of the dead one that bear its name.
 
 mod gone;
+mod held;
 
+use held::read;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, fstat, mkdirat, stat};
-use nix::unistd::{UnlinkatFlags, unlinkat};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::{File, TryLockError};
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(super) use gone::{gone, inhabited};
+pub use held::{Holder, Lease};
 
 /// Where leases are, for all stores of this machine: two of them share one bridge.
 pub const ROOT: &str = "/run/zviz-net";
-/// Far more than an id and a path take.
-const LONGEST: u64 = 16 << 10;
 const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
 /// Why there is no address.
@@ -62,17 +61,6 @@ pub enum Error {
         /// The last.
         last: Ipv4Addr,
     },
-}
-
-/// Whose an address is: for who looks at what is left of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
-    /// The sandbox.
-    pub id: String,
-    /// Its store.
-    pub store: PathBuf,
-    /// The process that runs it.
-    pub pid: u32,
 }
 
 /// Addresses that may be leased.
@@ -108,18 +96,6 @@ pub struct Leases {
     folder: Arc<OwnedFd>,
     path: PathBuf,
     pool: Pool,
-}
-
-/// An address, ours until this is dropped.
-#[derive(Debug)]
-pub struct Lease {
-    address: Ipv4Addr,
-    six: Ipv6Addr,
-    left_by: Option<Holder>,
-    left: bool,
-    kept: bool,
-    folder: Arc<OwnedFd>,
-    file: File,
 }
 
 impl Leases {
@@ -264,60 +240,6 @@ impl Leases {
     fn failed(&self, what: &'static str, source: io::Error) -> Error {
         Error::Folder { path: self.path.clone(), what, source }
     }
-}
-
-impl Lease {
-    /// The IPv4 address.
-    #[must_use]
-    pub fn address(&self) -> Ipv4Addr {
-        self.address
-    }
-
-    /// The IPv6 address.
-    #[must_use]
-    pub fn six(&self) -> Ipv6Addr {
-        self.six
-    }
-
-    /// Whether another had it who did not give it back, so that devices and rules of its name may be there.
-    #[must_use]
-    pub fn is_left(&self) -> bool {
-        self.left
-    }
-
-    /// Who that was, as far as it can be read.
-    #[must_use]
-    pub fn left_by(&self) -> Option<&Holder> {
-        self.left_by.as_ref()
-    }
-
-    /// Leaves the file where it is when this is dropped: what bears its name could not be taken away, and whoever comes next
-    /// is to know.
-    pub fn keep(&mut self) {
-        self.kept = true;
-    }
-
-    fn write(&mut self, holder: &Holder) -> io::Result<()> {
-        let text = serde_json::to_vec(holder)?;
-        self.file.set_len(0)?;
-        io::Seek::rewind(&mut self.file)?;
-        self.file.write_all(&text)
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if !self.kept {
-            // Under the lock, so that who waits for it sees a file without a name and looks again.
-            let _ = unlinkat(&*self.folder, self.address.to_string().as_str(), UnlinkatFlags::NoRemoveDir);
-        }
-    }
-}
-
-fn read(file: &File) -> Option<Holder> {
-    let mut text = Vec::new();
-    file.take(LONGEST).read_to_end(&mut text).ok()?;
-    serde_json::from_slice(&text).ok()
 }
 
 /// A folder, made where it is absent, that only its owner, the caller, may enter.
