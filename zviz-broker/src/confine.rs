@@ -113,6 +113,20 @@ mod tests {
         }
     }
 
+    /// Whoever has two threads yields to the other, now and then, when both are at a channel at once: too seldom to be seen.
+    #[test]
+    fn whoever_has_threads_may_yield() {
+        let alone = [HANDS, BECOMING_ALONE].concat();
+        let without: Vec<_> = EYES.iter().copied().filter(|name| *name != "sched_yield").collect();
+        let ends = [&EYES[..], &alone, ALONE, &without].map(|calls| {
+            let program = filter(&[calls], &[], &[]).unwrap();
+            in_child(|| load_after(&program).map(|()| std::thread::yield_now()))
+        });
+        let ended = wait::Exit::Code(0);
+        // The control: who may not is ended.
+        assert_eq!(ends, [ended, ended, ended, wait::Exit::Signal(libc::SIGSYS)]);
+    }
+
     /// As the eyes write the answer to sysinfo: by a number, which could be anybody's by then. Who has more rights is out of
     /// reach, also for who has the same user id, and who is in a user namespace that this user owns is not.
     #[test]

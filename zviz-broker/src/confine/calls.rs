@@ -32,6 +32,8 @@ pub const EYES: &[&str] = &[
     "rt_sigaction",
     "rt_sigprocmask",
     "rt_sigreturn",
+    // A channel of the standard library whose other end is just being written to.
+    "sched_yield",
     "sendmsg",
     "sigaltstack",
     "sysinfo",
@@ -171,6 +173,7 @@ pub const ALONE: &[&str] = &[
     "restart_syscall",
     "rt_sigprocmask",
     "rt_sigreturn",
+    "sched_yield",
     "sendmsg",
     "sigaltstack",
     "statx",
@@ -179,7 +182,7 @@ pub const ALONE: &[&str] = &[
 
 /// What the hands have beside [`HANDS`] so that one of them can become such a hand, and give up the rest.
 pub const BECOMING_ALONE: &[&str] =
-    &["clock_nanosleep", "pidfd_getfd", "process_vm_readv", "sched_getaffinity", "seccomp"];
+    &["clock_nanosleep", "pidfd_getfd", "process_vm_readv", "sched_getaffinity", "sched_yield", "seccomp"];
 
 /// System calls of the loader, with [`LOADER_COMMANDS`] of bpf(2). It makes no process, and no socket on which its right over
 /// the network would count for anything.
