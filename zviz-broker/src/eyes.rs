@@ -204,7 +204,8 @@ impl Eyes {
             if woken.left {
                 self.hear_of_calls();
             }
-            if woken.call {
+            // A hand that was made meanwhile may have taken the call, and this process would wait for the next one.
+            if woken.call && !self.alone.serves() {
                 self.bucket.take();
                 self.take();
             }
