@@ -39,6 +39,7 @@ pub use facts::Facts;
 pub use flags::Flags;
 pub use folders::{CURRENT, is_shared};
 pub use lower::{Lowered, lower};
+pub use network::Network;
 pub use probe::probe;
 pub use running::Observed;
 pub use shares::Share;
@@ -107,45 +108,6 @@ pub enum Variable {
     Set(String, String),
     /// With the value that the caller has.
     Copy(String),
-}
-
-/// Which network the sandbox sees.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Network {
-    /// A loopback device and nothing else.
-    #[default]
-    None,
-    /// The host's: all of it, and the abstract Unix sockets of the host's programs with it.
-    Host,
-    /// One of its own, at a bridge of the host's; root's.
-    Bridge,
-    /// One of its own, by pasta(1).
-    Pasta,
-    /// Whichever of the two the caller can have.
-    Private,
-}
-
-/// Each with its name.
-const NETWORKS: &[(Network, &str)] = &[
-    (Network::None, "none"),
-    (Network::Host, "host"),
-    (Network::Bridge, "bridge"),
-    (Network::Pasta, "pasta"),
-    (Network::Private, "private"),
-];
-
-impl Network {
-    /// As `--net` names it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        NETWORKS.iter().find(|(known, _)| *known == self).map_or("", |(_, name)| name)
-    }
-
-    /// The one of a name.
-    #[must_use]
-    pub fn of(name: &str) -> Option<Network> {
-        NETWORKS.iter().find(|(_, known)| *known == name).map(|(network, _)| *network)
-    }
 }
 
 /// How ids inside relate to ids of the host, where the caller is root.

@@ -4,7 +4,7 @@ mod published;
 
 use super::facts::{Facts, Names};
 use super::folders::{Entry, What};
-use super::{Network, Sandbox, paths};
+use super::{Sandbox, paths};
 use crate::network::{NAMES, bridge};
 use crate::plan::network::{Bridge, Files, Link, Pasta, Resolver};
 use crate::plan::{Note, Plan, Problems};
@@ -14,7 +14,44 @@ use std::net::IpAddr;
 use zviz_network::policy::{Guarded, Ingress};
 use zviz_network::rules::RESOLVER;
 
+/// Which network the sandbox sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Network {
+    /// A loopback device and nothing else.
+    #[default]
+    None,
+    /// The host's: all of it, and the abstract Unix sockets of the host's programs with it.
+    Host,
+    /// One of its own, at a bridge of the host's; root's.
+    Bridge,
+    /// One of its own, by pasta(1).
+    Pasta,
+    /// Whichever of the two the caller can have.
+    Private,
+}
+
+/// Each with its name.
+const NETWORKS: &[(Network, &str)] = &[
+    (Network::None, "none"),
+    (Network::Host, "host"),
+    (Network::Bridge, "bridge"),
+    (Network::Pasta, "pasta"),
+    (Network::Private, "private"),
+];
+
 impl Network {
+    /// As `--net` names it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        NETWORKS.iter().find(|(known, _)| *known == self).map_or("", |(_, name)| name)
+    }
+
+    /// The one of a name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Network> {
+        NETWORKS.iter().find(|(_, known)| *known == name).map(|(network, _)| *network)
+    }
+
     /// Whether it has a way out of its own.
     #[must_use]
     pub fn is_linked(self) -> bool {
