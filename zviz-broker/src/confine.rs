@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
 use zviz_seccomp::{Action, Op, Policy, Rule};
 use zviz_sys::seccomp::{self, Instruction};
-use zviz_sys::{fd, ids, path, process, sched};
+use zviz_sys::{fd, ids, path, process, sched, signals};
 
 /// Address space of a part, in bytes: a broker that is made to need more dies, and the container's calls fail.
 const MEMORY: u64 = 256 << 20;
@@ -32,7 +32,7 @@ pub(crate) fn detach(name: &std::ffi::CStr, keep: &[Option<BorrowedFd<'_>>]) -> 
     drop(null);
     fd::close_all_but(3, keep)?;
     ids::set_dumpable(false)?;
-    process::reset_signals()?;
+    signals::reset()?;
     // Two for every hand and one for every call that is held, whatever the caller has; less where it may not have as many.
     let _ = sched::set_rlimit(0, libc::RLIMIT_NOFILE, DESCRIPTORS, DESCRIPTORS);
     for (resource, limit) in [(libc::RLIMIT_CORE, 0), (libc::RLIMIT_AS, MEMORY)] {

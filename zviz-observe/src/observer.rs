@@ -9,7 +9,7 @@ use std::io::{self, BufReader};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread::{self, JoinHandle};
 use zviz_sys::process::{self, Cloned, exit, pidfd_send_signal};
-use zviz_sys::{Errno, fd, ids, wait};
+use zviz_sys::{Errno, fd, ids, signals, wait};
 
 /// How long a tracer may take to tell the last of it when init has ended, in milliseconds.
 const PATIENCE: u16 = 10_000;
@@ -135,7 +135,7 @@ impl Observer {
 
 /// In the tracer: away from the caller's terminal, signals and descriptors, and gone when the runtime is.
 fn settle(control: &OwnedFd, out: &OwnedFd) -> Result<(), Errno> {
-    process::block_signals()?;
+    signals::block()?;
     process::new_session()?;
     ids::set_parent_death_signal(libc::SIGKILL)?;
     ids::set_name(c"zviz-observer")?;

@@ -12,10 +12,8 @@ use nix::errno::Errno;
 use std::convert::Infallible;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use zviz_sys::process::{
-    Cloned, block_signals, clone, clone_sibling, exit, reap_until, reset_signals, unblock_signals,
-};
-use zviz_sys::{fd, ids, landlock, pty, tend};
+use zviz_sys::process::{Cloned, clone, clone_sibling, exit};
+use zviz_sys::{fd, ids, landlock, pty, reaper, signals, tend};
 
 /// Becomes the payload, or says why not and ends.
 pub(crate) fn run(prepared: &mut Prepared, sync: ChildEnd) -> ! {
@@ -69,7 +67,7 @@ fn enter(p: &mut Prepared, sync: &ChildEnd) -> Result<Infallible, Failure> {
     for (i, tasks) in p.cgroup_tasks.iter().enumerate() {
         at_item(Stage::Cgroup, i, fd::write_all(tasks.as_fd(), b"0"))?;
     }
-    at(Stage::Session, reset_signals())?;
+    at(Stage::Session, signals::reset())?;
     p.process.new_session()?;
     zviz_sys::process::set_umask(0);
 
@@ -198,22 +196,22 @@ fn load_filter(filter: Option<&Filter>, sync: &ChildEnd) -> Result<(), Failure> 
 /// Process 1 stays as the reaper; the payload goes on below it.
 fn become_payload(p: &Prepared) -> Result<(), Failure> {
     // Before the clone, so that a signal that comes meanwhile waits for the reaper instead of being lost.
-    at(Stage::Reaper, block_signals())?;
+    at(Stage::Reaper, signals::block())?;
     match at(Stage::Reaper, clone(0, None))? {
-        Cloned::Child => at(Stage::Reaper, unblock_signals()),
+        Cloned::Child => at(Stage::Reaper, signals::unblock()),
         Cloned::Parent { pid, .. } => {
             p.process.give_up_spare_right()?;
             // Nothing of the runtime's stays open in, or can be read from, what the payload sees as process 1.
             at(Stage::Reaper, ids::set_dumpable(false))?;
             at(Stage::Reaper, fd::close_from(0))?;
-            reap_until(pid)
+            reaper::reap_until(pid)
         }
     }
 }
 
 /// As `become_payload`, where the reaper is no process 1: it learns of its parent's death, and the payload dies with it.
 fn tended(p: &Prepared, tends: &Tends) -> Result<(), Failure> {
-    at(Stage::Reaper, block_signals())?;
+    at(Stage::Reaper, signals::block())?;
     let tender = at(Stage::Reaper, tend::prepare(tends.scope.is_some()))?;
     match at(Stage::Reaper, clone(0, None))? {
         Cloned::Child => {
@@ -222,7 +220,7 @@ fn tended(p: &Prepared, tends: &Tends) -> Result<(), Failure> {
                 // One domain further in than the reaper, which it cannot signal from there.
                 at_item(Stage::Landlock, usize::MAX, landlock::restrict_self(scope.as_fd()))?;
             }
-            at(Stage::Reaper, unblock_signals())
+            at(Stage::Reaper, signals::unblock())
         }
         Cloned::Parent { pid, .. } => {
             p.process.give_up_spare_right()?;

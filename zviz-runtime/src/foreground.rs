@@ -86,7 +86,7 @@ fn next(signals: &SignalFd) -> Result<Option<siginfo>, Errno> {
 }
 
 /// Blocks and reads the calling thread's signals, from before the clone until after the clean-up. The payload's process
-/// must reset them (`zviz_sys::process::reset_signals`). The mask is restored when this is dropped.
+/// must reset them (`zviz_sys::signals::reset`). The mask is restored when this is dropped.
 ///
 /// In a program with other threads these must block signals themselves: one that does not may get them.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use crate::policy::Uname;
 use nix::errno::Errno;
 use std::os::fd::AsFd;
 use std::time::Instant;
-use zviz_sys::{notify, process};
+use zviz_sys::{machine, notify};
 
 impl Eyes {
     /// A hand has something to say about a call, or has died over it.
@@ -116,7 +116,7 @@ impl Eyes {
 
 /// The names with those replaced that the policy replaces: the third and fourth of `struct new_utsname`.
 fn masked(mut names: Vec<u8>, policy: Option<&Uname>) -> Vec<u8> {
-    const NAME: usize = process::NAMES / 6;
+    const NAME: usize = machine::NAMES / 6;
     for (i, text) in policy.iter().flat_map(|uname| [(2, &uname.release), (3, &uname.version)]) {
         if let Some(place) = names.get_mut(i * NAME..(i + 1) * NAME) {
             place.fill(0);
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn two_of_six_names_are_replaced() {
         let uname = Uname { release: "6.1.0".into(), version: "#1".into() };
-        let names = masked(vec![b'x'; process::NAMES], Some(&uname));
+        let names = masked(vec![b'x'; machine::NAMES], Some(&uname));
         let name = |i: usize| String::from_utf8_lossy(&names[i * 65..(i + 1) * 65]).trim_end_matches('\0').to_owned();
         assert_eq!([name(2), name(3)], ["6.1.0", "#1"]);
         assert!([0, 1, 4, 5].iter().all(|i| name(*i) == "x".repeat(65)));

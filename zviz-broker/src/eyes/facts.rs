@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 use zviz_sys::Errno;
-use zviz_sys::process;
+use zviz_sys::machine;
 
 /// Where the numbers come from. Files are opened before the eyes lose the right to.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ impl Told {
 
 /// With its numbers in bytes.
 fn sysinfo(facts: &Facts, started: Instant) -> Result<Sysinfo, Errno> {
-    let mut machine = process::machine()?;
+    let mut machine = machine::sysinfo()?;
     let unit = u64::from(machine.mem_unit.max(1));
     #[allow(clippy::useless_conversion)] // narrower on some architectures
     let bytes = |amount: libc::c_ulong| u64::from(amount).saturating_mul(unit);
@@ -63,7 +63,7 @@ fn sysinfo(facts: &Facts, started: Instant) -> Result<Sysinfo, Errno> {
     machine.loads = [0; 3];
     machine.uptime = libc::c_long::try_from(started.elapsed().as_secs()).unwrap_or(libc::c_long::MAX);
     machine.procs = facts.tasks.as_ref().and_then(number).map_or(1, |tasks| u16::try_from(tasks).unwrap_or(u16::MAX));
-    Ok(process::machine_bytes(&machine))
+    Ok(machine::sysinfo_bytes(&machine))
 }
 
 /// The number in a file of the cgroup.

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
-use zviz_sys::process::{interrupt_by, signal_first_thread};
+use zviz_sys::signals::{interrupt_by, to_first_thread};
 
 /// A signal that comes just before the wait is lost: it is sent again after this time.
 const AGAIN: Duration = Duration::from_millis(20);
@@ -82,7 +82,7 @@ fn watch(take: &Receiver<Watched>) {
         let mut fds: Vec<_> = [PollFd::new(listener.as_fd(), PollFlags::empty())].into_iter().chain(hands).collect();
         if poll(&mut fds, PollTimeout::NONE).is_ok_and(|count| count > 0) {
             if waits.0.load(Ordering::SeqCst) {
-                let _ = signal_first_thread(WAKE);
+                let _ = to_first_thread(WAKE);
             }
             told += 1;
             thread::sleep(AGAIN);

@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use zviz_sys::process::{self, Cloned};
-use zviz_sys::{fd, ids, path, rights, wait};
+use zviz_sys::{fd, ids, machine, path, rights, signals, wait};
 
 /// What a hand goes by.
 pub(super) struct Told<'h> {
@@ -40,7 +40,7 @@ pub(super) fn run(
     let ready = (|| {
         fd::close_all_but(0, &[Some(proc.0.as_fd()), Some(eyes.as_fd()), Some(turns.0.as_fd())])?;
         // What waits for somebody can be told to stop.
-        process::interrupt_by(WAKE)?;
+        signals::interrupt_by(WAKE)?;
         let pids = identity::assume(proc, thread, identity)?;
         forget(proc)?;
         // It ends with whoever made it, even while it waits for the other end of a FIFO. Changing ids would have undone this.
@@ -157,7 +157,7 @@ fn act(identity: &Identity, work: &Work, text: &mut Vec<u8>) -> Result<i64, Errn
         Op::Node => node::make(identity, work)?,
         Op::Open | Op::Rename | Op::Link | Op::Symlink => return Err(Errno::ENOSYS),
         Op::Remove | Op::Make | Op::Truncate | Op::Chmod => return Err(Errno::ENOSYS),
-        Op::Uname => text.extend_from_slice(&zviz_sys::process::names()?),
+        Op::Uname => text.extend_from_slice(&machine::names()?),
         Op::Connect | Op::Bind | Op::Send => return Err(Errno::ENOTSOCK),
         Op::Devices | Op::Mount | Op::MountProc | Op::Unmount => return Err(Errno::EPROTO),
     }

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 use wire::Told;
 use zviz_sys::process::{self, Cloned, pidfd_send_signal};
-use zviz_sys::{fd, wait};
+use zviz_sys::{fd, signals, wait};
 
 /// How long a hand may take to become somebody, in milliseconds: long, since a machine may be busy.
 const BECOMING: i64 = 2_000;
@@ -63,11 +63,11 @@ impl Inside {
         let (ours, theirs) = fd::packet_pair()?;
         let own = std::process::id();
         // A number must not become another's before there is a descriptor; and a hand waits for children of its own.
-        process::keep_ended_children(true);
+        signals::keep_ended_children(true);
         let forked = process::fork();
         if !matches!(forked, Ok(Cloned::Child)) {
             // How a hand ends nobody asks, and no question may come for long at which it could be reaped.
-            process::keep_ended_children(false);
+            signals::keep_ended_children(false);
             while let Ok(Some(_)) = wait::reap_any() {}
         }
         match forked? {

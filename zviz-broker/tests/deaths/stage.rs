@@ -224,7 +224,7 @@ fn live(board: &Board, calls: Calls, parent: OwnedFd) -> ! {
             std::thread::sleep(Duration::from_millis(1));
             continue;
         }
-        call(board, || process::names().map(drop));
+        call(board, || zviz_sys::machine::names().map(drop));
         if calls == Calls::Names {
             continue;
         }

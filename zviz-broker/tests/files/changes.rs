@@ -186,7 +186,7 @@ pub fn changes_are_made_as_natively(test: &str) {
         assert_eq!(mkfifo("new/", ALL), Err(Errno::ENOENT));
         // A file is not made longer than the caller's files may be.
         setrlimit(Resource::RLIMIT_FSIZE, 1 << 20, 1 << 20).unwrap();
-        zviz_sys::process::interrupt_by(libc::SIGXFSZ).unwrap();
+        zviz_sys::signals::interrupt_by(libc::SIGXFSZ).unwrap();
         assert_eq!(truncate("to-plain", 2 << 20), Err(Errno::EFBIG));
         truncate("to-plain", 1 << 20).unwrap();
         unlink("to-plain").unwrap();

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use zviz_sys::path::{self, resolve};
-use zviz_sys::{fd, ids, net, process};
+use zviz_sys::{fd, ids, machine, net, process};
 
 /// Namespaces to join, in order, and to make.
 pub(crate) struct PreparedNamespaces {
@@ -148,10 +148,10 @@ impl PreparedNamespaces {
             at(Stage::Loopback, net::bring_loopback_up())?;
         }
         if let Some(name) = &self.hostname {
-            at_item(Stage::Names, 0, process::set_hostname(name))?;
+            at_item(Stage::Names, 0, machine::set_hostname(name))?;
         }
         if let Some(name) = &self.domainname {
-            at_item(Stage::Names, 1, process::set_domainname(name))?;
+            at_item(Stage::Names, 1, machine::set_domainname(name))?;
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use nix::sys::stat::Mode;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 use zviz_sys::process::{self, Cloned, pidfd_send_signal};
-use zviz_sys::{fd, ids, path, sched};
+use zviz_sys::{fd, ids, path, sched, signals};
 
 /// CAP_KILL, linux/capability.h: a payload may be another user's.
 const KILL: u64 = 1 << 5;
@@ -92,7 +92,7 @@ fn confine(keep: &[BorrowedFd<'_>]) -> Result<(), Errno> {
     let keep: Vec<Option<BorrowedFd<'_>>> = keep.iter().map(|fd| Some(*fd)).collect();
     fd::close_all_but(3, &keep)?;
     ids::set_dumpable(false)?;
-    process::reset_signals()?;
+    signals::reset()?;
     sched::set_rlimit(0, libc::RLIMIT_CORE, 0, 0)?;
     ids::set_no_new_privs()?;
     match ids::set_capabilities(KILL, KILL, 0) {

@@ -84,7 +84,7 @@ fn size(path: &str) -> Outcome {
         Ok(_) => return Outcome::NotApplicable(format!("{path} is not in memory")),
         Err(errno) => return done::<()>(Err(errno)),
     }
-    match (statvfs(path), zviz_sys::process::machine()) {
+    match (statvfs(path), zviz_sys::machine::sysinfo()) {
         (Ok(there), Ok(machine)) => {
             let bytes = there.blocks().saturating_mul(there.fragment_size());
             let memory = machine.totalram.saturating_mul(u64::from(machine.mem_unit));

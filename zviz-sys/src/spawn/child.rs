@@ -3,6 +3,7 @@
 use super::{Failure, Image, Program, SECOND, STEPS, Step};
 use crate::exec::{execve, execve_fd};
 use crate::process::{self, Cloned};
+use crate::signals;
 use crate::{Errno, Result, fd, ids, owned, path};
 use std::convert::Infallible;
 use std::ffi::CStr;
@@ -32,7 +33,7 @@ fn run(program: &Program<'_>, report: BorrowedFd<'_>) -> std::result::Result<Inf
     // A copy of the caller, which those in the namespaces that it joins must not trace, until execve makes it another
     // program (CVE-2016-9962).
     at(Step::Prepare, ids::set_dumpable(false))?;
-    at(Step::Prepare, process::reset_signals())?;
+    at(Step::Prepare, signals::reset())?;
     for tasks in program.tasks {
         at(Step::Cgroup, fd::write_all(tasks.as_fd(), b"0"))?;
     }
