@@ -2,7 +2,9 @@
 
 use super::runner::needs;
 use super::stage::{Calls, Stage, Word, children, files, policy, until};
+use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -201,4 +203,37 @@ pub fn a_flood_is_delayed(test: &str) {
         assert_eq!((stage.board.get(Word::Late), stage.board.get(Word::Refused)), (0, 0));
         stage.finish();
     }
+}
+
+/// While the first hand is made, which takes the calls from then on, another call comes, at any moment. The eyes are slow: what
+/// they have seen in the listener, the hand may have taken.
+pub fn a_call_that_comes_while_the_first_hand_is_made_is_no_obstacle(test: &str) {
+    let mut slowest = Duration::ZERO;
+    for i in 0..30 {
+        let later = i * Duration::from_millis(2);
+        let stage = Stage::new(files(Death::Kill, Pace::default()), Calls::Two(later));
+        let (started, enough) = (Instant::now(), Duration::from_secs(10));
+        slowly(Pid::from_raw(stage.eyes()), || stage.board.get(Word::Done) > 0 || started.elapsed() > enough);
+        assert!(stage.board.get(Word::Done) > 0, "the first call has no answer; another came after {later:?}");
+        slowest = slowest.max(started.elapsed());
+        stage.finish();
+    }
+    println!("{test}: the longest call took {slowest:?}");
+}
+
+/// Has a process wait before and after each system call, until something is done.
+fn slowly(process: Pid, done: impl Fn() -> bool) {
+    ptrace::seize(process, ptrace::Options::empty()).unwrap();
+    ptrace::interrupt(process).unwrap();
+    let stopped = || waitpid(process, Some(WaitPidFlag::WNOHANG)).unwrap() != WaitStatus::StillAlive;
+    while !done() {
+        if stopped() {
+            std::thread::sleep(Duration::from_millis(2));
+            ptrace::syscall(process, None).unwrap();
+        }
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    ptrace::interrupt(process).unwrap();
+    until("it is stopped", stopped);
+    ptrace::detach(process, None).unwrap();
 }

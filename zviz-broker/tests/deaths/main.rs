@@ -13,6 +13,10 @@ const TESTS: &[(&str, runner::Test)] = &[
     ("a_frozen_container_has_no_held_calls", load::a_frozen_container_has_no_held_calls),
     ("a_call_that_waits_for_an_answer_is_no_obstacle", load::a_call_that_waits_for_an_answer_is_no_obstacle),
     ("a_call_that_waits_for_a_fifo_is_no_obstacle", load::a_call_that_waits_for_a_fifo_is_no_obstacle),
+    (
+        "a_call_that_comes_while_the_first_hand_is_made_is_no_obstacle",
+        load::a_call_that_comes_while_the_first_hand_is_made_is_no_obstacle,
+    ),
     ("a_hand_that_hangs_is_ended", load::a_hand_that_hangs_is_ended),
     ("a_hand_that_ends_is_reaped_though_nobody_calls", load::a_hand_that_ends_is_reaped_though_nobody_calls),
     ("a_flood_is_delayed", load::a_flood_is_delayed),

@@ -31,7 +31,7 @@ pub fn files(death: Death, pace: Pace) -> Policy {
 /// mount, umount2 and uname are asked about, or openat; all others are allowed.
 fn filter(calls: Calls) -> Vec<Instruction> {
     let asked: &[i64] = match calls {
-        Calls::Opens => &[libc::SYS_openat],
+        Calls::Opens | Calls::Two(_) => &[libc::SYS_openat],
         Calls::All | Calls::Names => &[libc::SYS_mount, libc::SYS_umount2, libc::SYS_uname],
     };
     let mut program = vec![Instruction { code: 0x20, jt: 0, jf: 0, k: 0 }];
@@ -103,6 +103,15 @@ pub enum Calls {
     Names,
     /// openat of a file, by two threads, and of a FIFO that nobody opens, by a third. All are one identity.
     Opens,
+    /// openat of a file, once, and so much later of a FIFO that nobody opens, by another thread.
+    Two(Duration),
+}
+
+impl Calls {
+    /// Whether files are opened, which a hand answers by itself where there is a user namespace.
+    fn are_opens(self) -> bool {
+        matches!(self, Calls::Opens | Calls::Two(_))
+    }
 }
 
 /// A process with a broker.
@@ -125,15 +134,14 @@ impl Stage {
         let settings = Settings {
             policy,
             facts: Facts::default(),
-            capabilities: if calls == Calls::Opens { 0 } else { EYES },
-            one_identity: calls == Calls::Opens,
+            capabilities: if calls.are_opens() { 0 } else { EYES },
+            one_identity: calls.are_opens(),
             container: "deaths".into(),
             patient: false,
             way: Way { freezer, ..Way::default() },
         };
         let (starting, board) = (start(settings).unwrap(), Board::new());
-        // With a user namespace, a hand answers opens by itself.
-        let users = if calls == Calls::Opens { libc::CLONE_NEWUSER } else { 0 };
+        let users = if calls.are_opens() { libc::CLONE_NEWUSER } else { 0 };
         let namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWNS | users;
         match process::clone(u64::from(namespaces.cast_unsigned()), None).unwrap() {
             Cloned::Child => {
@@ -197,7 +205,7 @@ fn serve(starting: Starting, ours: &OwnedFd, pidfd: &OwnedFd) -> Serving {
 fn live(board: &Board, calls: Calls, parent: OwnedFd) -> ! {
     let none: Option<&str> = None;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
-    if calls == Calls::Opens {
+    if calls.are_opens() {
         mount(Some("none"), "/tmp", Some("tmpfs"), MsFlags::empty(), none).unwrap();
         fs::write("/tmp/file", "").unwrap();
         nix::unistd::mkfifo("/tmp/fifo", nix::sys::stat::Mode::S_IRUSR).unwrap();
@@ -208,13 +216,21 @@ fn live(board: &Board, calls: Calls, parent: OwnedFd) -> ! {
     drop(listener);
     let mut word = [0u8; 1];
     rights::receive(parent.as_fd(), &mut word).unwrap();
-    if calls == Calls::Opens {
+    if let Calls::Two(later) = calls {
         std::thread::scope(|threads| {
             threads.spawn(|| {
-                if path::openat(HERE, c"/tmp/fifo", libc::O_RDONLY, 0).is_err() {
-                    board.more(Word::Released);
+                let started = Instant::now();
+                while started.elapsed() < later {
+                    std::hint::spin_loop();
                 }
+                waits(board)
             });
+            open(board);
+        });
+    }
+    if calls == Calls::Opens {
+        std::thread::scope(|threads| {
+            threads.spawn(|| waits(board));
             threads.spawn(|| opens(board));
             opens(board)
         })
@@ -238,17 +254,27 @@ fn live(board: &Board, calls: Calls, parent: OwnedFd) -> ! {
     }
 }
 
+fn waits(board: &Board) {
+    if path::openat(HERE, c"/tmp/fifo", libc::O_RDONLY, 0).is_err() {
+        board.more(Word::Released);
+    }
+}
+
 fn opens(board: &Board) -> ! {
     loop {
-        call(board, || {
-            let file = path::openat(HERE, c"/tmp/file", libc::O_RDONLY, 0)?;
-            if file.as_raw_fd() <= 2 {
-                board.more(Word::Half);
-                std::mem::forget(file);
-            }
-            Ok(())
-        });
+        open(board);
     }
+}
+
+fn open(board: &Board) {
+    call(board, || {
+        let file = path::openat(HERE, c"/tmp/file", libc::O_RDONLY, 0)?;
+        if file.as_raw_fd() <= 2 {
+            board.more(Word::Half);
+            std::mem::forget(file);
+        }
+        Ok(())
+    });
 }
 
 fn call(board: &Board, what: impl FnOnce() -> Result<(), Errno>) -> bool {
