@@ -118,7 +118,7 @@ mod tests {
     fn whoever_has_threads_may_yield() {
         let alone = [HANDS, BECOMING_ALONE].concat();
         let without: Vec<_> = EYES.iter().copied().filter(|name| *name != "sched_yield").collect();
-        let ends = [&EYES[..], &alone, ALONE, &without].map(|calls| {
+        let ends = [EYES, &alone, ALONE, &without].map(|calls| {
             let program = filter(&[calls], &[], &[]).unwrap();
             in_child(|| load_after(&program).map(|()| std::thread::yield_now()))
         });

@@ -77,7 +77,7 @@ fn a_short_list_is_all_they_have() {
     {
         assert!(!ALONE.contains(&name), "{name}");
     }
-    let of_eyes = ["clock_nanosleep", "pidfd_getfd", "process_vm_readv"];
+    let of_eyes = ["clock_nanosleep", "pidfd_getfd", "process_vm_readv", "sched_yield"];
     assert!(ALONE.iter().all(|name| HANDS.contains(name) || of_eyes.contains(name)));
     // The loader makes no process, joins nobody and finds nothing but the directory above another; of bpf(2) it has no maps,
     // pins nothing and opens no program of others.
