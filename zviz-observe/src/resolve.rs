@@ -54,9 +54,28 @@ pub fn resolve(task: i32, base: Option<&Path>, text: &[u8], follow: bool) -> Pat
     let by_text = || plain(&root.join(below.strip_prefix("/").unwrap_or(&below)));
     // Of proc, `self` would be this very process.
     if below.starts_with("/proc") {
-        return by_text();
+        return match own_link(task, &below) {
+            Some((there, rest)) if follow || !rest.as_os_str().is_empty() => {
+                resolve(task, Some(&there), rest.as_os_str().as_bytes(), follow)
+            }
+            _ => by_text(),
+        };
     }
     known(task, &below, follow).unwrap_or_else(|_| by_text())
+}
+
+/// Where a link of proc leads that the process has of itself, and what comes after it in the path.
+fn own_link(task: i32, below: &Path) -> Option<(PathBuf, PathBuf)> {
+    let whole = plain(below);
+    let mut parts = whole.strip_prefix("/proc").ok()?.components();
+    parts.next().filter(|part| matches!(part.as_os_str().as_bytes(), b"self" | b"thread-self"))?;
+    let there = match parts.next()?.as_os_str().as_bytes() {
+        b"cwd" => working_folder(task),
+        b"root" => absolute(read_link(format!("/proc/{task}/root"))),
+        b"fd" => descriptor(task, parts.next()?.as_os_str().to_str()?.parse().ok()?),
+        _ => None,
+    };
+    Some((there?, parts.as_path().to_path_buf()))
 }
 
 fn known(task: i32, below: &Path, follow: bool) -> Result<PathBuf> {
@@ -125,5 +144,11 @@ mod tests {
         assert_eq!(there("link/../link/new", false), dir.join("a/new"));
         assert_eq!(there("nowhere/../a/./b", true), dir.join("a/b"));
         assert_eq!(there("/proc/self/maps", true), Path::new("/proc/self/maps"));
+        assert_eq!(there("/proc/self/cwd", false), Path::new("/proc/self/cwd"));
+        assert_eq!(there("/proc/self/cwd/x", true), working_folder(me).expect("a folder").join("x"));
+        let in_root = format!("/proc/thread-self/root{}/link/b", dir.to_str().expect("text"));
+        assert_eq!(there(&in_root, true), dir.join("a/b"));
+        let open = std::fs::File::open(&dir).expect("a folder");
+        assert_eq!(there(&format!("/proc/self/fd/{}/link/b", open.as_raw_fd()), true), dir.join("a/b"));
     }
 }

@@ -150,10 +150,11 @@ impl Begun {
         let mut paths: Vec<_> = paths.into_iter().map(|path| path.named(task)).collect();
         if let (true, Ok(fd), [named]) = (opens, i32::try_from(result), &mut paths[..])
             && fd >= 0
-            && !named.path.starts_with("/proc")
             && let Some(path) = resolve::descriptor(task, fd)
+            // What proc itself has keeps its name: there the number of the process would be another at each run.
+            && !path.starts_with("/proc")
         {
-            // What was opened is where it led.
+            // What was opened is where it led, by way of proc's links too.
             named.path = path;
         }
         if executes && result == 0 {

@@ -145,7 +145,11 @@ fn secrets_are_granted_to_nobody_unasked() {
         };
         let (key, ordinary) = (make(".ssh/id_x"), make("notes"));
         put(&caller, ".env", "TOKEN=1\n");
-        let script = format!("cat {key} {ordinary} .env; read x </dev/null; true");
+        // Used by way of a link of proc's, and not used at all.
+        fs::create_dir_all(caller.work.join("unused/.aws")).unwrap();
+        fs::create_dir(caller.work.join("keys")).unwrap();
+        put(&caller, "keys/id_rsa", "key\n");
+        let script = format!("cat {key} {ordinary} .env /proc/self/cwd/keys/id_rsa; read x </dev/null; true");
         let command = ["sh", "-c", &script];
         let learned = learn(&caller, &["--ro", &home, "--output", "p.yaml"], &command);
         assert!(learned.status.success(), "as {}: {}", caller.name(), text(&learned));
@@ -156,8 +160,9 @@ fn secrets_are_granted_to_nobody_unasked() {
         assert!(granted.contains(&ordinary), "{profile}");
         assert!(!granted.iter().any(|path| Path::new(&key).starts_with(path)), "{profile}");
         assert!(profile.contains(&format!("# - {key}: ")), "{profile}");
-        let env = caller.work.join(".env").to_str().unwrap().to_owned();
-        assert_eq!(list(&profile, "hidden"), [env], "{profile}");
+        let hidden = [".env", "keys/id_rsa", "unused/.aws"].map(|name| caller.work.join(name).display().to_string());
+        assert_eq!(list(&profile, "hidden"), hidden, "{profile}");
+        assert!(profile.contains(&format!("# - {}: a secret", hidden[1])), "{profile}");
         let under = caller.run(&["--profile", "./p.yaml"], &command);
         assert_eq!(String::from_utf8_lossy(&under.stdout), "text\n", "as {}: {under:?}", caller.name());
 

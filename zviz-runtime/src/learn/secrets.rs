@@ -45,19 +45,58 @@ pub fn why_secret(path: &str, home: Option<&str>, agent: Option<&str>) -> Option
     }
     let mut parts = path.split('/');
     let last = parts.next_back().unwrap_or_default();
-    let dotenv = last.starts_with(".env.") && last != ".env.example";
-    if FILES.contains(&last) || dotenv || parts.chain([last]).any(|part| FOLDERS.contains(&part)) {
+    if is_named_as_secret(last) || parts.any(|part| FOLDERS.contains(&part)) {
         return Some("a secret");
     }
     let is_agent = last.starts_with("S.gpg-agent") || last.starts_with("agent.") || agent == Some(path);
     (is_agent || SOCKETS.contains(&last)).then_some("the socket of one who acts with the user's rights")
 }
 
-/// Known secrets that are there below a folder: those of the system and of the home folder, and in the folder itself.
+/// How far below a folder secrets are looked for, and among how many names.
+const DEEPEST: usize = 4;
+const MOST_NAMES: usize = 20_000;
+/// Others' packages, which have such names in their tests, and are removed as a whole by who manages them.
+const PACKAGES: &[&str] = &["node_modules", "site-packages"];
+
+fn is_named_as_secret(name: &str) -> bool {
+    let dotenv = name.starts_with(".env.") && name != ".env.example";
+    FILES.contains(&name) || FOLDERS.contains(&name) || dotenv
+}
+
+/// Files and folders below a folder that are named as secrets are. No link is followed.
+fn named_as_secrets(folder: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut level = vec![folder.to_owned()];
+    let mut names = 0;
+    for _ in 0..DEEPEST {
+        let mut next = Vec::new();
+        for entry in level.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten() {
+            names += 1;
+            if names > MOST_NAMES {
+                return found;
+            }
+            let (path, name) = (entry.path(), entry.file_name());
+            let (Some(path), Some(name)) = (path.to_str(), name.to_str()) else { continue };
+            if is_named_as_secret(name) && !path.contains('*') && !path.chars().any(char::is_control) {
+                found.push(path.to_owned());
+            } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) && !PACKAGES.contains(&name) {
+                next.push(path.to_owned());
+            }
+        }
+        level = next;
+    }
+    found
+}
+
+/// Known secrets that are there below a folder: those of the system and of the home folder, and what has their names some levels
+/// below it; of the system's folders, in itself.
 pub(super) fn in_folder(folder: &str, home: Option<&str>) -> Vec<String> {
     let of_system = SYSTEM_SECRETS.iter().filter(|secret| !secret.ends_with('*')).map(|secret| (*secret).to_owned());
     let of_home = home.into_iter().flat_map(|home| HOME_SECRETS.iter().map(move |secret| format!("{home}/{secret}")));
-    let here = FOLDERS.iter().chain(FILES).map(|name| format!("{folder}/{name}"));
+    let here = match super::folders::is_system(folder) {
+        true => FOLDERS.iter().chain(FILES).map(|name| format!("{folder}/{name}")).collect(),
+        false => named_as_secrets(folder),
+    };
     let mut all: Vec<String> = of_system.chain(of_home).chain(here).collect();
     all.retain(|path| path != folder && crate::profile::files::within(path, folder) && Path::new(path).exists());
     all
