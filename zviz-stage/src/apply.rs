@@ -1,9 +1,11 @@
 //! Carries changes onto the host's folder, one file at a time, each as a whole or not at all.
 //!
 //! A file is written under a name of ours beside its place and then exchanged with what is there. Only after that is it
-//! known for certain what was there: if it is not what was judged, the two are exchanged back.
+//! known for certain what was there: if it is not what was judged, the two are exchanged back. Who interrupts it is heard between two
+//! files, so that no name of ours is left.
 
 use crate::change::{Change, Did, Kind, Stamp};
+use crate::interrupts::Interrupts;
 use crate::judge::Judged;
 use crate::{Error, Opened, at, escape};
 use nix::errno::Errno;
@@ -13,13 +15,15 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, linkat, symlinkat, unlinkat};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use zviz_sys::fd::ProcPath;
 
 /// What a name of ours begins with, as long as a file is written.
 pub const UNFINISHED: &str = ".zviz-apply-";
+/// Bytes that are copied before it is asked whether to go on.
+const AT_ONCE: u64 = 64 << 20;
 
 impl Opened {
     /// Applies what is given, in this order, which is that of [`changes`](Self::changes). What must not be applied is not to
@@ -32,12 +36,17 @@ impl Opened {
         let mut modes = Vec::new();
         let mut count = 0;
         let mut outcome = Ok(());
+        let mut interrupts = Interrupts::held()?;
         for Judged { change, .. } in judged {
+            outcome = interrupts.look();
+            if outcome.is_err() {
+                break;
+            }
             let around = at::split(&change.path).0;
             if !folders.contains_key(around) {
                 folders.insert(around.to_vec(), self.is_as_it_was(around));
             }
-            outcome = self.one(change);
+            outcome = self.one(change, &mut interrupts);
             if outcome.is_err() {
                 break;
             }
@@ -75,7 +84,7 @@ impl Opened {
         }
     }
 
-    fn one(&self, change: &Change) -> Result<(), Error> {
+    fn one(&self, change: &Change, interrupts: &mut Interrupts) -> Result<(), Error> {
         let path = escape::name(&change.path);
         let (around, name) = at::split(&change.path);
         let named = |source: io::Error| match source.raw_os_error() {
@@ -103,7 +112,7 @@ impl Opened {
                 }
                 let host = change.host.as_ref().filter(|host| !host.is_folder());
                 let fresh = match change.kind {
-                    Kind::File => self.written(&place, change, host)?,
+                    Kind::File => self.written(&place, change, host, interrupts)?,
                     _ => place.linked(change.target.as_deref().unwrap_or_default()).map_err(named)?,
                 };
                 let put = place.put(&fresh, host);
@@ -118,13 +127,21 @@ impl Opened {
     }
 
     /// The file's content under a name of ours.
-    fn written(&self, place: &Place<'_>, change: &Change, host: Option<&Stamp>) -> Result<String, Error> {
+    fn written(
+        &self,
+        place: &Place<'_>,
+        change: &Change,
+        host: Option<&Stamp>,
+        interrupts: &mut Interrupts,
+    ) -> Result<String, Error> {
         let path = escape::name(&change.path);
         let named = |source| Error::io(format!("apply {path}"), source);
         let mut from = at::file(&self.upper, &change.path).map_err(named)?;
         let (name, mut to) = place.fresh_file().map_err(named)?;
         let mut fill = || -> Result<(), Error> {
-            io::copy(&mut from, &mut to).map_err(named)?;
+            while io::copy(&mut (&mut from).take(AT_ONCE), &mut to).map_err(named)? > 0 {
+                interrupts.look()?;
+            }
             if let Some(host) = host {
                 let now = Stamp::of(&nix::sys::stat::fstat(&to).map_err(|errno| named(errno.into()))?);
                 let (uid, gid) = host.owner;

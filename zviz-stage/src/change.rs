@@ -22,6 +22,8 @@ pub struct Change {
     pub target: Option<Vec<u8>>,
     /// The kernel copied it from the host's folder at its first change.
     pub copied: bool,
+    /// A folder that the stage has forbidden its owner to look into: nothing in it is a change.
+    pub closed: bool,
 }
 
 /// What was done to a path.

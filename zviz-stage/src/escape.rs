@@ -47,6 +47,12 @@ fn escaped(bytes: &[u8], also: impl Fn(char) -> bool) -> String {
     out
 }
 
+/// Characters that file systems which fold case leave out of a name: those that [`name()`] escapes, and selectors of variants.
+pub(crate) fn is_unseen(c: char) -> bool {
+    moves(c)
+        || matches!(c, '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0080}'..='\u{e0fff}')
+}
+
 /// Zero width, line and paragraph separators, and everything about direction.
 fn moves(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'

@@ -1,7 +1,8 @@
 //! Whether a change may be applied.
 
 use crate::change::{Change, Did, Kind, Stamp};
-use crate::{Error, Opened, at, escape, trust};
+use crate::places::Places;
+use crate::{Error, Opened, at, escape};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use std::ffi::OsStr;
 use std::io;
@@ -30,16 +31,17 @@ impl Opened {
     /// # Errors
     /// What cannot be looked at.
     pub fn judge(&self, changes: Vec<Change>) -> Result<Vec<Judged>, Error> {
-        changes.into_iter().map(|change| self.judged(change)).collect()
+        let mut places = Places::of(self)?;
+        changes.into_iter().map(|change| self.judged(change, &mut places)).collect()
     }
 
-    fn judged(&self, change: Change) -> Result<Judged, Error> {
+    fn judged(&self, change: Change, places: &mut Places<'_>) -> Result<Judged, Error> {
         let named = |source| Error::io(format!("look at {}", escape::name(&change.path)), source);
         let refused = self.refused(&change).map_err(named)?;
         let conflict = self.conflict(&change).map_err(named)?;
         // A folder by itself says nothing; the files in it do, and who may put others there.
         let silent = change.kind == Kind::Folder && change.did != Did::Permissions;
-        let trust = if silent { None } else { trust::hands_on(&change.path) };
+        let trust = if silent { None } else { places.trust(&change.path) };
         Ok(Judged { change, refused, conflict, trust })
     }
 
@@ -57,6 +59,7 @@ impl Opened {
             Kind::Fifo => Some("is a FIFO"),
             Kind::Socket => Some("is a socket"),
             Kind::File if change.mode & 0o6000 != 0 => Some("runs with the rights of its owner or group (set-id bits)"),
+            Kind::Folder if change.closed => Some("cannot be looked into: the stage took your right to"),
             Kind::Folder if change.mode & 0o4000 != 0 => Some("has the set-user-id bit"),
             Kind::Folder if change.mode & 0o2000 != 0 && !self.inherits(change)? => Some("has the set-group-id bit"),
             Kind::Link => self.leads_out(change)?,
@@ -119,10 +122,14 @@ impl Opened {
         // The host's own links on the way are followed by the kernel, which says where they leave.
         let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_BENEATH);
         let path = at::join(parent, target);
-        Ok(match openat2(&self.folder, OsStr::from_bytes(&path), how) {
-            Err(nix::Error::EXDEV) => OUT,
-            _ => None,
-        })
+        loop {
+            match openat2(&self.folder, OsStr::from_bytes(&path), how) {
+                // Anybody's rename raced with a `..`.
+                Err(nix::Error::EAGAIN | nix::Error::EINTR) => {}
+                Err(nix::Error::EXDEV) => return Ok(OUT),
+                _ => return Ok(None),
+            }
+        }
     }
 
     fn conflict(&self, change: &Change) -> io::Result<Option<&'static str>> {

@@ -13,9 +13,11 @@ pub mod apply;
 pub mod at;
 pub mod change;
 pub mod escape;
+mod interrupts;
 pub mod judge;
 pub mod keep;
 mod place;
+mod places;
 pub mod remove;
 mod revert;
 mod scan;
@@ -100,6 +102,9 @@ pub enum Error {
     /// What was judged is not there any more.
     #[error("{0}: changed on the host while it was applied; what came before it is applied")]
     Raced(String),
+    /// A signal asked for an end.
+    #[error("interrupted: what came before is applied, the rest stays in the stage")]
+    Interrupted,
     /// The owner of a file would change.
     #[error("{path}: belongs to {uid}:{gid} on the host, which cannot be kept")]
     Owner {

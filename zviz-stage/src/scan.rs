@@ -109,6 +109,19 @@ impl Scan {
             Some(other) if other != kind => Some(Did::Replaced),
             Some(_) => differs(kind, &upper, &lower).map_err(read)?,
         };
+        // One that cannot be entered says so where names in it are looked at.
+        let inside = match kind {
+            Kind::Folder => match at::folder(upper.dir, upper.name).and_then(|inside| {
+                at::stat(&inside, b".")?;
+                Ok(inside)
+            }) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+                other => Some(other.map_err(read)?),
+            },
+            _ => None,
+        };
+        let closed = kind == Kind::Folder && inside.is_none();
+        let did = did.or(closed.then_some(Did::Permissions));
         if let Some(did) = did {
             let target = if kind == Kind::Link { Some(at::link(upper.dir, upper.name).map_err(read)?) } else { None };
             self.changes.push(Change {
@@ -120,11 +133,11 @@ impl Scan {
                 host: lower.stat.as_ref().map(Stamp::of),
                 target,
                 copied: matches!(kind, Kind::File) && at::is_marked(upper.dir, upper.name, ORIGIN),
+                closed,
             });
         }
-        if kind == Kind::Folder {
+        if let Some(inside) = inside {
             let opaque = at::is_marked(upper.dir, upper.name, OPAQUE);
-            let inside = at::folder(upper.dir, upper.name).map_err(read)?;
             let below = match (there, lower.dir) {
                 (Some(Kind::Folder), Some(dir)) => Some(at::folder(dir, upper.name).map_err(read)?),
                 _ => None,
@@ -150,6 +163,7 @@ impl Scan {
             host: Some(Stamp::of(&stat)),
             target: None,
             copied: false,
+            closed: false,
         });
         Ok(())
     }

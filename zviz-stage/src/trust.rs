@@ -6,19 +6,36 @@
 
 mod table;
 
-pub use table::TABLE;
-
+use crate::escape;
 use table::GIT_DATA;
+pub use table::TABLE;
 
 /// The reason why a path hands trust onward, if it does.
 pub fn hands_on(path: &[u8]) -> Option<&'static str> {
-    let lower = path.to_ascii_lowercase();
-    let names: Vec<&[u8]> = lower.split(|b| *b == b'/').collect();
+    let folded = folded(path);
+    let names: Vec<&[u8]> = folded.split(|b| *b == b'/').collect();
     if let Some(at) = names.iter().position(|name| *name == b".git") {
         return git(names.get(at + 1..).unwrap_or_default());
     }
     let matches = |pattern: &&str| within(&names, &pattern.to_ascii_lowercase());
     TABLE.iter().find_map(|(patterns, why)| patterns.iter().any(&matches).then_some(*why))
+}
+
+/// The same of a path below a folder that git takes for a repository, whatever it is called.
+pub fn in_repository(path: &[u8]) -> Option<&'static str> {
+    let folded = folded(path);
+    git(&folded.split(|b| *b == b'/').collect::<Vec<_>>())
+}
+
+/// A path as a folder has it that does not tell upper case from lower: there `\u{17f}` is an s, `\u{212a}` a k, `\u{df}` two s, and
+/// characters that nobody sees are none (Unicode 5.18, fs/unicode of the kernel, CVE-2014-9390).
+fn folded(path: &[u8]) -> Vec<u8> {
+    let Ok(text) = std::str::from_utf8(path) else { return path.to_ascii_lowercase() };
+    if text.is_ascii() {
+        return path.to_ascii_lowercase();
+    }
+    let seen = text.chars().filter(|c| !escape::is_unseen(*c));
+    seen.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect::<String>().into_bytes()
 }
 
 fn git(inside: &[&[u8]]) -> Option<&'static str> {
@@ -86,6 +103,13 @@ mod tests {
             "AGENTS.md",
             "deep/HEAD",
             ".idea/x/y.xml",
+            ".v\u{17f}code/tasks.json",
+            ".\u{df}h/config",
+            ".hus\u{212a}y/pre-commit",
+            ".g\u{200d}it/hooks/x",
+            ".jj/repo/config.toml",
+            "a/.eslintrc.js",
+            ".config/fish/config.fish",
         ] {
             assert!(hands_on(path.as_bytes()).is_some(), "{path}");
         }

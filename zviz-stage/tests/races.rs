@@ -2,6 +2,7 @@
 //! written anywhere else.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+use nix::sys::signal::{SigSet, Signal};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -71,6 +72,22 @@ fn without_a_race_all_is_applied() {
     }
     assert!(scene.opened.changes().unwrap().is_empty());
     scene.has_nothing_of_ours();
+}
+
+#[test]
+fn who_interrupts_it_is_heard_between_two_files() {
+    let mut scene = Scene::new();
+    let judged = scene.judged.clone();
+    let term: SigSet = [Signal::SIGTERM].into_iter().collect();
+    term.thread_block().unwrap();
+    nix::sys::signal::raise(Signal::SIGTERM).unwrap();
+    assert!(matches!(scene.opened.apply(&judged), Err(Error::Interrupted)));
+    assert_eq!(read(&scene.path("folder/a")), "host");
+    scene.has_nothing_of_ours();
+    // It is over, and whoever had signals blocked has them blocked.
+    assert!(SigSet::thread_get_mask().unwrap().contains(Signal::SIGTERM));
+    assert_eq!(scene.opened.apply(&judged).unwrap(), 3);
+    term.thread_unblock().unwrap();
 }
 
 #[test]

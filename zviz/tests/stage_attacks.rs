@@ -110,6 +110,38 @@ fn files_that_others_obey_are_asked_for() {
     });
 }
 
+/// What a name below the staged folder does not tell.
+#[test]
+fn files_that_others_obey_are_known_by_where_they_are() {
+    requires!(root, program "git");
+    each("files_that_others_obey_are_known_by_where_they_are", |caller| {
+        caller.fills("git init -q --bare lib.bare; mkdir -p .github/workflows project/.claude/tree; git init -q project/.claude/tree");
+        caller
+            .says(&["--stage"], "echo e > lib.bare/hooks/update; echo >> lib.bare/config; echo x > lib.bare/objects/x");
+        let error = caller.stage_fails(&["apply"]);
+        for path in ["lib.bare/hooks/update", "lib.bare/config"] {
+            assert!(error.contains(&format!("\n  {path}: ")), "as {}: {path}: {error}", caller.name());
+        }
+        assert!(!error.contains("objects"), "{error}");
+        caller.stage(&["revert"]);
+        // Only a part of a project is staged, or a project that lies in such a place.
+        for (folder, name, asked) in
+            [(".github", "workflows/a.yml", true), ("project/.claude/tree", "a.rs", false), ("project", "a.rs", false)]
+        {
+            let folder = caller.work.join(folder);
+            let script = format!("echo x > {name}");
+            let run = caller.sandbox(&["--stage"], &["sh", "-c", &script]).current_dir(&folder).output().unwrap();
+            assert!(run.status.success(), "{run:?}");
+            let mut zviz = caller.program(caller.place.path().join("zviz"));
+            let apply = zviz.args(["stage", "apply"]).current_dir(&folder).output().unwrap();
+            assert_eq!(apply.status.success(), !asked, "as {}: {name}: {apply:?}", caller.name());
+            assert_eq!(folder.join(name).exists(), !asked, "{name}");
+        }
+        let mut zviz = caller.program(caller.place.path().join("zviz"));
+        assert!(zviz.args(["stage", "revert"]).current_dir(caller.work.join(".github")).status().unwrap().success());
+    });
+}
+
 /// Between the look and the application, a folder of the host becomes a link to another one.
 #[test]
 fn links_of_the_host_are_not_followed() {
@@ -192,7 +224,17 @@ fn what_is_in_the_way_can_be_thrown_away() {
         if !caller.root {
             assert!(caller.stage_fails(&["apply"]).contains("f: cannot be read"));
         }
-        caller.says(&["--stage"], "chmod 0 shut");
+        caller.says(&["--stage"], "chmod 0 shut; mkdir blind; touch blind/x; chmod 600 blind; echo fine > plain");
+        if !caller.root {
+            let stat = caller.stage(&["diff", "--stat"]);
+            for path in ["shut", "blind"] {
+                assert!(stat.contains(&format!("A {path}/  [refused: cannot be looked into")), "{stat}");
+            }
+            assert!(caller.stage_fails(&["apply", "--trust"]).contains("shut: cannot be looked into"));
+        }
+        // They are in nobody else's way.
+        caller.stage(&["apply", "plain"]);
+        caller.fills("rm plain");
         caller.stage(&["revert"]);
         assert_eq!(caller.stage(&["list"]), "");
         assert_eq!(listing(&caller.work), "");
