@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! observer's thread: Call ──► why ──► Tally ──► Telling (stderr, a file)        each denial when it comes first
+//! kernel's records:  Recorded ──► why::recorded ──► Tally               when it has ended, what nobody saw
 //! at the end:        Ending ──► why::ended ──► Tally ──► Telling, Record
 //! ```
 
@@ -20,7 +21,9 @@ use crate::network::Event;
 use crate::plan::{Note, Plan};
 use crate::profile::find::Search;
 use crate::profile::{artefacts, built_in};
-use crate::why::{self, Denial, Ending, Filter, Rules, Scene};
+use crate::records::{self, Access, Kept};
+use crate::why::{self, Denial, Ending, Filter, Layer, Rules, Scene};
+use std::collections::BTreeSet;
 use std::path::Path;
 use zviz_observe::{Call, Report};
 
@@ -32,7 +35,12 @@ pub struct Explainer {
     machine: Machine,
     tally: Tally,
     telling: Telling,
+    // Processes that were seen.
+    met: BTreeSet<i32>,
 }
+
+/// Processes that are remembered. What records tell of others is not told.
+const MOST_MET: usize = 1 << 16;
 
 impl Explainer {
     /// Notes in the plan that the run is traced.
@@ -40,8 +48,20 @@ impl Explainer {
     pub fn new(plan: &mut Plan, rules: Rules, telling: Telling) -> Explainer {
         plan.notes
             .push(Note("every system call is traced (--explain): it is slower, and nobody inside can trace".into()));
+        let labelled = plan.process.apparmor_profile.is_some() || plan.process.selinux_label.is_some();
+        if let Some(why) = records::unheard().filter(|_| labelled) {
+            plan.notes.push(Note(format!("what AppArmor or SELinux denies is not told (--explain): {why}")));
+        }
         let machine = Machine::new(&plan.cgroup);
-        Explainer { filter: Filter::of(plan), plan: plan.clone(), rules, machine, tally: Tally::default(), telling }
+        Explainer {
+            filter: Filter::of(plan),
+            plan: plan.clone(),
+            rules,
+            machine,
+            tally: Tally::default(),
+            telling,
+            met: BTreeSet::new(),
+        }
     }
 
     fn scene(&self) -> Scene<'_> {
@@ -62,6 +82,23 @@ impl Explainer {
         self.take(denials);
     }
 
+    /// Takes what the kernel has recorded. What was seen already is not told again.
+    pub fn recorded(&mut self, kept: Kept) {
+        self.tally.left_out = self.tally.left_out.saturating_add(kept.left_out);
+        let seen = self.tally.denials.len();
+        for record in &kept.denials {
+            // Labels are shared; who was traced is inside.
+            let known = match record.access {
+                Access::Landlock { .. } => true,
+                Access::AppArmor { pid, .. } | Access::Selinux { pid, .. } => self.met.contains(&pid),
+            };
+            let Some(denial) = why::recorded(&self.scene(), record).filter(|_| known) else { continue };
+            if denial.layer != Layer::Landlock || !self.tally.has(&denial, seen) {
+                self.take(vec![denial]);
+            }
+        }
+    }
+
     /// Takes the end of the run, and tells what is left to tell.
     pub fn end(mut self, id: &str, ending: &Ending) -> Record {
         let denials = why::ended(&self.scene(), ending);
@@ -74,6 +111,9 @@ impl Explainer {
 impl Report for Explainer {
     fn call(&mut self, call: &Call) {
         self.machine.meet(call.pid);
+        if self.met.len() < MOST_MET {
+            self.met.insert(call.pid);
+        }
         let denials = why::why(&self.scene(), call);
         self.take(denials);
     }

@@ -22,6 +22,7 @@ pub mod plan;
 pub mod prepare;
 pub mod profile;
 pub mod receipt;
+pub mod records;
 pub mod sandbox;
 pub mod sealed;
 pub mod spec;

@@ -131,6 +131,9 @@ pub struct Landlock {
     /// TCP ports that may be connected to; none is any (ABI 4).
     #[serde(default)]
     pub connect: Option<Vec<u16>>,
+    /// Whether the kernel is to record what it denies (ABI 7).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recorded: bool,
 }
 
 /// What may be done below a path.

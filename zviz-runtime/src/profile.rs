@@ -71,6 +71,9 @@ pub struct Profile {
     /// The SELinux label of whatever runs inside.
     #[serde(default)]
     pub selinux: Option<String>,
+    /// The kernel is to record what Landlock denies.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub landlock_records: bool,
     /// Capabilities that a program of an ordinary user has as well, as a mask: a part of `capabilities`.
     #[serde(default)]
     pub ambient: u64,
@@ -144,6 +147,7 @@ impl Profile {
             requirements: Requirements::default(),
             apparmor: None,
             selinux: None,
+            landlock_records: false,
             ambient: 0,
             texts: Vec::new(),
             notes: Vec::new(),

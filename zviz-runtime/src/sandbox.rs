@@ -81,7 +81,7 @@ pub struct Sandbox {
     network: Network,
     network_given: bool,
     network_log: bool,
-    network_refusals: bool,
+    refusals: bool,
     published: Vec<Published>,
     userns: Userns,
     id: Option<String>,
@@ -216,9 +216,9 @@ impl Sandbox {
         self
     }
 
-    /// Whether connections that are refused are remembered until its end.
-    pub fn network_refusals(&mut self, remembered: bool) -> &mut Self {
-        self.network_refusals = remembered;
+    /// Whether connections that are refused are remembered until its end, and what Landlock denies is recorded by the kernel.
+    pub fn refusals(&mut self, remembered: bool) -> &mut Self {
+        self.refusals = remembered;
         self
     }
 

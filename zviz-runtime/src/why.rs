@@ -18,6 +18,7 @@ mod landlock;
 mod limits;
 mod mounts;
 mod network;
+mod recorded;
 mod rules;
 mod scene;
 mod seccomp;
@@ -27,6 +28,7 @@ pub use change::{Change, How, Risk};
 pub use denial::{Denial, Layer};
 pub use ended::{Ending, ended};
 pub use network::refused;
+pub use recorded::recorded;
 pub use rules::{Origin, Rules};
 pub use scene::{Filter, Outside, Scene};
 

@@ -31,8 +31,22 @@ pub fn add_path_rule(ruleset: BorrowedFd<'_>, path: BorrowedFd<'_>, access: u64)
 
 /// Puts the ruleset in force for this thread and what it starts. landlock_restrict_self(2).
 pub fn restrict_self(ruleset: BorrowedFd<'_>) -> Result<()> {
+    restrict(ruleset, 0)
+}
+
+/// As [`restrict_self`], and the kernel records, where it records anything, what is denied to programs that are executed from
+/// now on. Linux 6.15.
+///
+/// # Errors
+/// EINVAL before ABI 7.
+pub fn restrict_self_and_record(ruleset: BorrowedFd<'_>) -> Result<()> {
+    const LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON: u32 = 1 << 1;
+    restrict(ruleset, LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON)
+}
+
+fn restrict(ruleset: BorrowedFd<'_>, flags: u32) -> Result<()> {
     // SAFETY: integers only.
-    ret(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) }).map(drop)
+    ret(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), flags) }).map(drop)
 }
 
 /// The kernel's Landlock ABI; 0 where it has none. landlock_create_ruleset(2) with the VERSION flag.

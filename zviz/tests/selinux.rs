@@ -89,6 +89,13 @@ fn a_label_of_a_profile_is_in_force() {
     let line = log.lines().filter(denied).find(|line| line.contains("permissive=0"));
     assert!(line.is_some(), "{:?}", log.lines().filter(denied).collect::<Vec<_>>());
     println!("{}", line.unwrap());
+    // Of who was refused it is told by which rule, of the other nothing.
+    let told = |bundle: &Bundle| bundle.ok(&["why", &bundle.name]);
+    let (denied, free) = (told(&labelled), told(&plain));
+    println!("{denied}");
+    assert!(denied.contains("zviz: denied by selinux: ") && denied.contains("lets container_t not "), "{denied}");
+    assert!(denied.contains("add to the policy of SELinux: allow container_t "), "{denied}");
+    assert!(!free.contains("selinux"), "{free}");
     for bundle in [&labelled, &plain] {
         bundle.ok(&["delete", "--force", &bundle.name]);
         bundle.leaves_nothing();

@@ -237,5 +237,5 @@ const UNAME: &[Key] = &[
 
 #[rustfmt::skip]
 const AUDIT: &[Key] = &[
-    key("level", Kind::Word(&["none", "denials", "full"]), "broker", "which decisions of the broker are recorded"),
+    key("level", Kind::Word(&["none", "denials", "full"]), "broker, landlock", "which decisions of the broker are recorded; but for none the kernel records what Landlock denies"),
 ];

@@ -19,6 +19,7 @@ pub(crate) struct PreparedLandlock {
     ruleset: OwnedFd,
     rules: Vec<Prepared>,
     files: u64,
+    recorded: bool,
 }
 
 struct Prepared {
@@ -84,7 +85,7 @@ pub(crate) fn prepare(plan: &Landlock) -> Result<PreparedLandlock, Error> {
         Ok(Prepared { path: place(&rule.path)?, access, optional: rule.optional })
     };
     let rules = plan.rules.iter().map(prepared).collect::<Result<_, Error>>()?;
-    Ok(PreparedLandlock { ruleset, rules, files: AccessFs::from_file(abi).bits() })
+    Ok(PreparedLandlock { ruleset, rules, files: AccessFs::from_file(abi).bits(), recorded: plan.recorded })
 }
 
 /// What a ruleset of this plan denies where no rule grants it: `fs_read_file`, `net_bind_tcp`, `scope_signal`, as the kernel's
@@ -140,6 +141,9 @@ impl PreparedLandlock {
 
     /// Puts it in force.
     pub(crate) fn restrict(&self) -> Result<(), Failure> {
-        at_item(Stage::Landlock, self.rules.len(), sys::restrict_self(self.ruleset.as_fd()))
+        let ruleset = self.ruleset.as_fd();
+        let restricted =
+            if self.recorded { sys::restrict_self_and_record(ruleset) } else { sys::restrict_self(ruleset) };
+        at_item(Stage::Landlock, self.rules.len(), restricted)
     }
 }

@@ -1,15 +1,18 @@
-//! What a container leaves that was not traced: the decisions of its broker, where they are recorded in a file, and the limits
-//! that its cgroup has met. Nothing is kept for it beforehand.
+//! What a container leaves that was not traced: the decisions of its broker, where they are recorded in a file, what the kernel
+//! or auditd(8) has of denials, and the limits that its cgroup has met. Nothing is kept for it beforehand.
 
 use super::Machine;
 use super::{Record, Tally};
-use crate::apply::cgroup::oom;
-use crate::container::State;
+use crate::apply::cgroup::{self, oom};
+use crate::container::{State, time};
 use crate::foreground::Outcome;
-use crate::why::{Denial, Ending, Filter, Rules, Scene, ended};
+use crate::records;
+use crate::why::{self, Denial, Ending, Filter, How, Rules, Scene, ended};
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
 use zviz_broker::policy::files::Verdict;
 use zviz_broker::policy::{Policy, Trail, sockets};
 use zviz_sys::wait::Exit;
@@ -46,12 +49,36 @@ pub fn of(state: &State) -> io::Result<Record> {
     let kills = oom::kills(&plan.cgroup).unwrap_or(0);
     let (filter, rules, outside) = (Filter::default(), Rules::default(), Machine::new(&plan.cgroup));
     let scene = Scene { plan, filter: &filter, rules: &rules, outside: &outside };
+    recorded(&scene, state, &mut tally);
     // How it ends is for whoever waits for it.
     let ending = Ending { outcome: Outcome::Ended(Exit::Code(0)), memory_kills: kills, timeout: None };
     ended(&scene, &ending).into_iter().for_each(|denial| tally.count(denial));
     let mut record = Record::new(state.id.as_str(), plan, tally);
     record.ended = None;
     Ok(record)
+}
+
+/// What the kernel has recorded of it.
+fn recorded(scene: &Scene<'_>, state: &State, tally: &mut Tally) {
+    let init = state.init.filter(|_| records::has_pids_of_the_machine());
+    // Without them nothing tells its records from those of who came before.
+    let Some((init, since)) = init.zip(time::milliseconds(&state.created)) else { return };
+    let kept = records::kept::of(&records::whose(scene.plan, init.pid, since)).unwrap_or_default();
+    let pids: BTreeSet<u32> = cgroup::pids(&scene.plan.cgroup).unwrap_or_default().into_iter().collect();
+    // Labels are shared. Of a process that lives it is known whose it is.
+    let elsewhere = |pid: i32| {
+        let inside = u32::try_from(pid).is_ok_and(|pid| pids.contains(&pid));
+        !inside && Path::new(&format!("/proc/{pid}")).exists()
+    };
+    tally.left_out = tally.left_out.saturating_add(kept.left_out);
+    for record in kept.denials.iter().filter(|record| !record.pid.is_some_and(elsewhere)) {
+        let Some(mut denial) = why::recorded(scene, record) else { continue };
+        // Flags are for what `zviz run` was given them for.
+        if state.bundle != "/" {
+            denial.changes.retain(|change| !matches!(change.how, How::Flag(_)));
+        }
+        tally.count(denial);
+    }
 }
 
 fn newest(path: &std::path::Path) -> io::Result<String> {

@@ -40,6 +40,18 @@ impl Tally {
         self.denials.last().map(|counted| &counted.denial)
     }
 
+    /// Whether the same layer is known, of the first so many, to have denied the same thing, or something in it.
+    #[must_use]
+    pub(super) fn has(&self, denial: &Denial, first: usize) -> bool {
+        let folder = denial.object.trim_end_matches('/');
+        let in_it = |object: &str| object.rsplit_once('/').is_some_and(|(above, _)| above == folder);
+        self.denials
+            .iter()
+            .take(first)
+            .map(|known| &known.denial)
+            .any(|known| known.layer == denial.layer && (known.object == denial.object || in_it(&known.object)))
+    }
+
     /// As [`Tally::add`], for who does not care whether it is new.
     pub(super) fn count(&mut self, denial: Denial) {
         let _ = self.add(denial);

@@ -112,6 +112,7 @@ fn change_words(change: &Change) -> String {
             format!("run it with: {}", words.iter().map(|word| in_shell(word)).collect::<Vec<_>>().join(" "))
         }
         How::Yaml(text) => format!("add to the profile: {}", text.replace('\n', "; ")),
+        How::Policy { of, rule } => format!("add to the policy of {of}: {rule}"),
         How::Instead { rule, with } if with.is_empty() => {
             format!("take out of the profile: {} at {}", rule.value, rule.place)
         }

@@ -117,7 +117,9 @@ fn policy(f: &mut Formatter<'_>, p: &Policy) -> fmt::Result {
 }
 
 fn landlock(f: &mut Formatter<'_>, l: &Landlock) -> fmt::Result {
-    writeln!(f, "landlock: abi {}{}", l.abi, if l.scoped { ", sockets and signals kept inside" } else { "" })?;
+    let scoped = if l.scoped { ", sockets and signals kept inside" } else { "" };
+    let recorded = if l.recorded { ", what is denied is recorded" } else { "" };
+    writeln!(f, "landlock: abi {}{scoped}{recorded}", l.abi)?;
     for rule in &l.rules {
         let rights = match rule.rights {
             LandlockRights::Read => "read",

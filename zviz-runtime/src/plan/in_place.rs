@@ -8,7 +8,7 @@ mod refused;
 mod rules;
 
 use super::input::{Findings, Input};
-use super::landlock::{ABI_PORTS, ABI_SCOPES, ports};
+use super::landlock::{ABI_PORTS, ABI_SCOPES, ports, recorded};
 use super::process::Capabilities;
 use super::{Backend, InPlace, Landlock, Namespaces, Plan, Problems, apparmor, filter, narrow, payload, required};
 use crate::profile::Profile;
@@ -94,7 +94,8 @@ fn landlock(input: Input, wanted: InPlace, found: &mut Findings) -> Option<Landl
         false if abi >= ABI_PORTS => (Some(Vec::new()), Some(Vec::new())),
         false => (None, None),
     };
-    Some(Landlock { abi, rules, scoped: abi >= ABI_SCOPES, bind, connect })
+    let recorded = recorded(input, abi, found);
+    Some(Landlock { abi, rules, scoped: abi >= ABI_SCOPES, bind, connect, recorded })
 }
 
 #[cfg(test)]

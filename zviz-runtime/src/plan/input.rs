@@ -31,7 +31,7 @@ pub struct Request {
     pub link: Link,
     /// Connections are told of while it runs (`--net-log`).
     pub events: bool,
-    /// Refused ones are remembered (`--explain`).
+    /// What is refused is remembered: connections, and by the kernel what Landlock denies (`--explain`).
     pub refusals: bool,
 }
 

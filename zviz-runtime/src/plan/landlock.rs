@@ -9,6 +9,8 @@ use crate::sandbox::folders::SYSTEM;
 
 /// Scopes of abstract sockets and signals. Linux 6.12.
 pub(super) const ABI_SCOPES: u32 = 6;
+/// Denials are recorded, of programs that were executed since. Linux 6.15.
+const ABI_RECORDS: u32 = 7;
 /// TCP ports. Linux 6.7.
 pub(super) const ABI_PORTS: u32 = 4;
 /// A rule each: what a profile names one by one, or in short ranges.
@@ -38,6 +40,7 @@ pub(super) fn plan(
         return None;
     }
     let scoped = abi >= ABI_SCOPES;
+    let recorded = recorded(input, abi, found);
     if profile.nested {
         // A rule belongs to a file of these mounts. A sandbox inside has mounts of its own and changes its root to one of
         // them, from which no way leads up to any rule: nothing could be granted there.
@@ -49,9 +52,19 @@ pub(super) fn plan(
         }
         found.note("landlock", "files are not judged by path (nested): the mounts alone keep from writing");
         let any = scoped || bind.is_some() || connect.is_some();
-        return any.then(|| Landlock { abi, rules: Vec::new(), scoped, bind, connect });
+        return any.then(|| Landlock { abi, rules: Vec::new(), scoped, bind, connect, recorded });
     }
-    Some(Landlock { abi, rules: rules(input, user, rootfs, mounts), scoped, bind, connect })
+    Some(Landlock { abi, rules: rules(input, user, rootfs, mounts), scoped, bind, connect, recorded })
+}
+
+/// Whether denials are to be recorded: where somebody wants to be told, since the host's log is everybody's.
+pub(super) fn recorded(input: Input, abi: u32, found: &mut Findings) -> bool {
+    let asked = input.request.refusals || input.profile.landlock_records;
+    if asked && abi < ABI_RECORDS {
+        let what = format!("this kernel does not record what it denies: that needs ABI {ABI_RECORDS} (Linux 6.15)");
+        found.note("landlock", what);
+    }
+    asked && abi >= ABI_RECORDS
 }
 
 /// What the profile says that Landlock alone can keep.

@@ -10,7 +10,7 @@ use crate::plan::capabilities;
 use crate::plan::{Backend, Note};
 use std::collections::BTreeMap;
 use zviz_profile::calls::{DEFAULT, expand};
-use zviz_profile::{Document, Fault, Faults, LsmKind, NetworkMode, SocketKind};
+use zviz_profile::{AuditLevel, Document, Fault, Faults, LsmKind, NetworkMode, SocketKind};
 use zviz_seccomp::{Choice, Socket};
 
 /// What a profile is lowered with.
@@ -62,6 +62,7 @@ pub fn lower(document: &Document, context: &Context) -> Result<Profile, Faults> 
         requirements: lowering.requirements(),
         apparmor: apparmor(&document.lsm),
         selinux: document.lsm.profile.clone().filter(|_| document.lsm.kind == Some(LsmKind::Selinux)),
+        landlock_records: matches!(document.audit.level, Some(AuditLevel::Denials | AuditLevel::Full)),
         texts: Vec::new(),
         notes: lowering.notes,
         program: None,

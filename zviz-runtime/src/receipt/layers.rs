@@ -80,6 +80,9 @@ pub struct Landlock {
     bind_ports: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     connect_ports: Option<usize>,
+    /// Whether the kernel records what is denied.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    recorded: bool,
 }
 
 impl Landlock {
@@ -91,6 +94,7 @@ impl Landlock {
             optional: plan.rules.iter().filter(|rule| rule.optional).count(),
             bind_ports: plan.bind.as_ref().map(Vec::len),
             connect_ports: plan.connect.as_ref().map(Vec::len),
+            recorded: plan.recorded,
         }
     }
 }

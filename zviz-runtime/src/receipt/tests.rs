@@ -22,7 +22,14 @@ fn full() -> State {
     let policy = Policy::new(Action::Errno(38));
     plan.seccomp = Some(Seccomp { policy: policy.into(), listener_path: None, listener_metadata: None, program: None });
     let rule = LandlockRule { path: "/".into(), rights: LandlockRights::Read, optional: false, truncate: false };
-    plan.landlock = Some(Landlock { abi: 3, rules: vec![rule], scoped: false, bind: Some(vec![80]), connect: None });
+    plan.landlock = Some(Landlock {
+        abi: 3,
+        rules: vec![rule],
+        scoped: false,
+        bind: Some(vec![80]),
+        connect: None,
+        recorded: false,
+    });
     plan.profile.broker = Brokered { sysinfo: true, ..Brokered::default() };
     plan.notes = vec![Note("swap is not limited".into())];
     let group = Group { controllers: vec!["pids".into()], mount: "/cg".into(), path: "x".into() };

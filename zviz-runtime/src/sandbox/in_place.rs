@@ -73,7 +73,7 @@ pub(super) fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problem
         in_place: Some(InPlace { network: sandbox.network == Network::Host }),
         link: Link::None,
         events: false,
-        refusals: false,
+        refusals: sandbox.refusals,
         network: None,
     })
 }

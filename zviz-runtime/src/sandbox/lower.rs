@@ -120,7 +120,7 @@ pub fn lower(sandbox: &Sandbox, facts: &Facts) -> Result<Lowered, Problems> {
         in_place: None,
         link: linked.as_ref().map_or(Link::None, |linked| linked.link.clone()),
         events: sandbox.network_log,
-        refusals: sandbox.network_refusals,
+        refusals: sandbox.refusals,
         network: linked,
     })
 }

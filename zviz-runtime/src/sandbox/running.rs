@@ -10,6 +10,7 @@ use crate::ledger;
 use crate::network;
 use crate::plan::Backend;
 use crate::receipt::{Machine, Receipt};
+use crate::records;
 use crate::start::{self, Container, TakeMaster};
 use crate::store::Store;
 use std::io::{self, stderr, stdin, stdout};
@@ -38,10 +39,12 @@ pub struct Observed<R> {
     pub memory_peak: Option<u64>,
     /// Processes that the kernel has killed for want of memory, as far as it counts.
     pub memory_kills: u64,
+    /// What the kernel has recorded of denials, where refusals are remembered.
+    pub recorded: records::Kept,
 }
 
-/// As in `Observed`: who was told, what was counted, the most memory, kills for want of it.
-type Seen<R> = (R, Summary, Option<u64>, u64);
+/// As in `Observed`: who was told, what was counted, the most memory, kills for want of it, records.
+type Seen<R> = (R, Summary, Option<u64>, u64, records::Kept);
 
 impl Sandbox {
     /// Runs the command and waits for its end, as `Command::status` does. While it runs, the signals of the calling
@@ -92,8 +95,8 @@ impl Decided {
         report: R,
     ) -> Result<Observed<R>, Error> {
         let (outcome, ended, seen) = self.go(store, terminal, tell, Some(report), true)?;
-        let (report, summary, memory_peak, memory_kills) = seen.ok_or(zviz_observe::Error::Died)?;
-        Ok(Observed { outcome, ended, report, summary, memory_peak, memory_kills })
+        let (report, summary, memory_peak, memory_kills, recorded) = seen.ok_or(zviz_observe::Error::Died)?;
+        Ok(Observed { outcome, ended, report, summary, memory_peak, memory_kills, recorded })
     }
 
     fn go<R: Report>(
@@ -112,6 +115,9 @@ impl Decided {
         let in_place = self.plan.backend == Backend::Landlock;
         let mut watch = Watch::start(false)?;
         let observer = report.is_some().then(Observer::start).transpose()?;
+        // Before there is anything to record. Who may not hear it does without.
+        let hears = report.is_some() && self.lowered.refusals && records::unheard().is_none();
+        let socket = hears.then(records::Socket::open).and_then(Result::ok);
         let (input, output, error) = (stdin(), stdout(), stderr());
         let mut relay = None;
         // While init waits: the command's first bytes, and its first look at the size, meet what holds for all others.
@@ -152,6 +158,8 @@ impl Decided {
         // A thread, so after the last fork of the start.
         let reporting = observer.zip(report).map(|(observer, report)| observer.report_to(report)).transpose();
         let (mut container, reporting) = or_abandon(container, reporting)?;
+        let whose = records::whose(&container.state.plan, container.pid, 0);
+        let recording = socket.and_then(|socket| records::follow(socket, whose).ok());
         let following = container.network.events.take();
         let trail = following.is_some().then(|| network::trail(&container.state.plan)).transpose();
         let (container, trail) = or_abandon(container, trail.map_err(start::Error::from))?;
@@ -179,8 +187,9 @@ impl Decided {
         let mut ended = ledger::Report::of(&container.state, outcome, begun.elapsed(), meter, all);
         ended.refused = following.map(network::events::Following::refused).unwrap_or_default();
         ended.refused.extend(lost);
+        let recorded = recording.map(records::Following::finish).unwrap_or_default();
         start::finish(container)?;
-        Ok((outcome, ended, seen?.map(|(report, summary)| (report, summary, peak, kills))))
+        Ok((outcome, ended, seen?.map(|(report, summary)| (report, summary, peak, kills, recorded))))
     }
 }
 

@@ -29,7 +29,7 @@ impl Sandbox {
             network,
             network_given,
             network_log,
-            network_refusals: _,
+            refusals: _,
             published,
             userns,
             id,

@@ -43,6 +43,13 @@ pub enum How {
         /// What stands there then.
         with: Vec<String>,
     },
+    /// A rule of a policy that is not the profile's.
+    Policy {
+        /// Which: `AppArmor profile NAME`, `SELinux`.
+        of: String,
+        /// In its own language.
+        rule: String,
+    },
 }
 
 impl Change {
@@ -60,6 +67,7 @@ impl Change {
             How::Flag(words) => words.iter().map(String::as_str).collect(),
             How::Yaml(text) => text.lines().collect(),
             How::Instead { with, .. } => with.iter().map(String::as_str).collect(),
+            How::Policy { of, rule } => vec![of, rule],
         };
         // YAML's own backslashes are not a stranger's.
         texts.iter().all(|text| text.len() <= LONGEST && !text.contains('\\') && shown(text.as_bytes()) == *text)

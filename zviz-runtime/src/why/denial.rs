@@ -22,6 +22,10 @@ pub enum Layer {
     Capabilities,
     /// Rules about files and ports.
     Landlock,
+    /// An AppArmor profile.
+    Apparmor,
+    /// The policy of SELinux.
+    Selinux,
     /// The network that there is.
     Network,
     /// What may be used up.
@@ -36,6 +40,8 @@ impl fmt::Display for Layer {
             Layer::Mounts => "mounts",
             Layer::Capabilities => "capabilities",
             Layer::Landlock => "landlock",
+            Layer::Apparmor => "apparmor",
+            Layer::Selinux => "selinux",
             Layer::Network => "network",
             Layer::Limits => "limits",
         })

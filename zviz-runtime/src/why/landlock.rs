@@ -95,7 +95,8 @@ fn file(scene: &Scene<'_>, call: &Call, named: &Named, landlock: &Landlock) -> O
     Some(scene.told(denial.changes(changes), call, path))
 }
 
-fn changes(scene: &Scene<'_>, cause: &str, path: &str, kept: Option<Origin>) -> Vec<Change> {
+/// What would grant it.
+pub(super) fn changes(scene: &Scene<'_>, cause: &str, path: &str, kept: Option<Origin>) -> Vec<Change> {
     match cause {
         "execute" => {
             let yaml = format!("filesystem: {{executable: [{}]}}", quoted(path));

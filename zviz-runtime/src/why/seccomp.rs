@@ -276,7 +276,7 @@ fn with_rights(change: Change, rights: &str, name: &str) -> Option<Change> {
         How::Flag(flag) if flag == ["--profile", "nested"] => {
             format!("nested: true\nsyscalls: {{broker: [mount, umount2, pivot_root]}}\n{rights}")
         }
-        How::Flag(_) | How::Instead { .. } => return None,
+        How::Flag(_) | How::Instead { .. } | How::Policy { .. } => return None,
     };
     Some(Change { how: How::Yaml(yaml), risk: change.risk.max(Risk::High), why })
 }

@@ -1,6 +1,6 @@
 //! Each denial by its layer, cause and line; and each change that is told, made: the layer is silent then.
 
-mod world;
+pub(super) mod world;
 
 use super::*;
 use crate::plan::Plan;
@@ -78,6 +78,7 @@ fn changed(yaml: &str, change: &How, given: &[&str]) -> (String, Vec<String>) {
             let text = text.replacen(&format!("[\"{}\"]", rule.value), "[]", 1);
             (text.replacen(&format!("[{}]", rule.value), "[]", 1), given)
         }
+        How::Policy { .. } => panic!("{change:?}"),
         How::Instead { rule, with } => {
             let quoted = format!("\"{}\"", rule.value);
             (yaml.replacen(&quoted, &with.join("\n  - "), 1), given)

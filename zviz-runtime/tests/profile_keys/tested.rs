@@ -119,7 +119,7 @@ const TESTED: &[(&str, &[&str])] = &[
     ("broker.uname.release", &[CALLED]),
     ("broker.uname.version", &[CALLED]),
     ("broker.unix_sockets", &["zviz/tests/broker/keys.rs::sockets_of_engines_are_reached_where_they_are_named"]),
-    ("audit.level", &["zviz/tests/annotations.rs::what_is_recorded_is_what_the_profile_says"]),
+    ("audit.level", &["zviz/tests/annotations.rs::what_is_recorded_is_what_the_profile_says", "zviz/tests/records.rs::why_reads_what_landlock_has_denied_where_the_profile_says_so"]),
     ("nested", &["zviz/tests/broker/nested.rs::bubblewrap_runs_inside", TAKES]),
 ];
 

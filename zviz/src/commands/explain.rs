@@ -72,6 +72,7 @@ pub fn run(
     let ending = Ending { outcome: observed.outcome, memory_kills: observed.memory_kills, timeout };
     let mut explainer = observed.report;
     explainer.refused(&observed.ended.refused);
+    explainer.recorded(observed.recorded);
     let record = explainer.end(id.as_str(), &ending);
     if let Err(error) = record.keep(store) {
         context.log.warn(&format!("what was denied is not kept for zviz why: {error}"));

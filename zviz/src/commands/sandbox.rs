@@ -37,7 +37,7 @@ fn sandboxed(context: &Context, run: &cli::Run, command: &[String]) -> anyhow::R
     if !sandbox.has_ids_of_its_own(&host) {
         sealed::ensure()?;
     }
-    sandbox.network_refusals(explain.is_some());
+    sandbox.refusals(explain.is_some());
     // Before the store is made, so that a wrong name leaves nothing.
     flags.id.as_deref().map(Id::new).transpose()?;
     let store = context.store()?;

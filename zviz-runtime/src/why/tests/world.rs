@@ -13,12 +13,12 @@ use zviz_observe::Intent;
 use zviz_profile::Text;
 
 /// A host on which an ordinary user has a project and some secrets.
-pub(super) struct World {
+pub(in crate::why) struct World {
     has: &'static [&'static str],
     writes: &'static [&'static str],
 }
 
-pub(super) const WORLD: World = World {
+pub(in crate::why) const WORLD: World = World {
     has: &[
         "/home/u/.gitconfig",
         "/home/u/.ssh/key",
@@ -101,7 +101,7 @@ fn host(uid: u32) -> Host {
 }
 
 /// The plan of a sandbox under a profile, of whose text a part may extend the rest.
-pub(super) fn layered(yaml: &str, flags: &Flags, uid: u32) -> (Plan, Rules) {
+pub(in crate::why) fn layered(yaml: &str, flags: &Flags, uid: u32) -> (Plan, Rules) {
     let (base, top) = yaml.split_once("\n#+\n").map_or((yaml, None), |(base, top)| (base, Some(top)));
     let texts = |name: &str| match name {
         "base" => Ok(Text { file: "own.yaml".into(), text: on_default(base) }),
