@@ -70,20 +70,27 @@ const PRCTLS: &[(u64, &str)] = &[
     (62, "PR_SCHED_CORE: whole cores for one's own"),
 ];
 
-/// Refused options of sockets: level, option, reason.
-const SOCKOPTS: &[(u64, u64, &str)] = &[
-    (1, 26, "SO_ATTACH_FILTER: BPF in the kernel"),
-    (1, 50, "SO_ATTACH_BPF"),
-    (1, 51, "SO_ATTACH_REUSEPORT_CBPF"),
-    (1, 52, "SO_ATTACH_REUSEPORT_EBPF"),
-    (1, 36, "SO_MARK: around the host's rules"),
-    (6, 19, "TCP_REPAIR: sockets as if connected"),
-    (6, 20, "TCP_REPAIR_QUEUE"),
-    (6, 22, "TCP_REPAIR_OPTIONS"),
-    (6, 29, "TCP_REPAIR_WINDOW"),
-    (6, 31, "TCP_ULP: protocols on top of TCP, in the kernel (CVE-2023-0461)"),
-    (41, 64, "IP6T_SO_SET_REPLACE: netfilter tables"),
-    (41, 65, "IP6T_SO_SET_ADD_COUNTERS"),
+/// Refused options of sockets: level, option, how many from that on (a power of two, of which the option is a multiple), reason.
+const SOCKOPTS: &[(u64, u64, u64, &str)] = &[
+    (1, 26, 1, "SO_ATTACH_FILTER: BPF in the kernel"),
+    (1, 50, 2, "SO_ATTACH_BPF, SO_ATTACH_REUSEPORT_CBPF"),
+    (1, 52, 1, "SO_ATTACH_REUSEPORT_EBPF"),
+    (1, 36, 1, "SO_MARK: around the host's rules"),
+    (6, 19, 1, "TCP_REPAIR: sockets as if connected"),
+    (6, 20, 1, "TCP_REPAIR_QUEUE"),
+    (6, 22, 1, "TCP_REPAIR_OPTIONS"),
+    (6, 29, 1, "TCP_REPAIR_WINDOW"),
+    (6, 31, 1, "TCP_ULP: protocols on top of TCP, in the kernel (CVE-2023-0461)"),
+    (0, 4, 1, "IP_OPTIONS: source routes, by way of a host that connect(2) does not name"),
+    (
+        41,
+        4,
+        4,
+        "IPV6_2292DSTOPTS, _2292RTHDR, _2292PKTOPTIONS: routing headers, as well by way of one; IPV6_CHECKSUM: of raw sockets",
+    ),
+    (41, 32, 1, "IPV6_FLOWLABEL_MGR: labels, and with them headers of any kind"),
+    (41, 57, 1, "IPV6_RTHDR"),
+    (41, 64, 2, "IP6T_SO_SET_REPLACE, IP6T_SO_SET_ADD_COUNTERS: netfilter tables"),
 ];
 /// From this option on, level SOL_IP is netfilter's (CVE-2021-22555).
 const NETFILTER_FIRST: u64 = 64;
@@ -191,8 +198,9 @@ fn operations() -> Vec<Rule> {
     let mut rules = Vec::new();
     rules.extend(IOCTLS.iter().map(|(command, _)| refuse("ioctl").when(1, INT, *command)));
     rules.extend(PRCTLS.iter().map(|(operation, _)| refuse("prctl").when(0, INT, *operation)));
-    for (level, option, _) in SOCKOPTS {
-        rules.push(refuse("setsockopt").when(1, INT, *level).when(2, INT, *option));
+    for (level, option, count, _) in SOCKOPTS {
+        let options = Op::MaskedEq(0xffff_ffff & !(count - 1));
+        rules.push(refuse("setsockopt").when(1, INT, *level).when(2, options, *option));
     }
     rules.push(refuse("setsockopt").when(1, INT, 0).when(2, Op::Ge, NETFILTER_FIRST));
     rules.extend(LEVELS.iter().map(|level| refuse("setsockopt").when(1, INT, *level)));
@@ -202,6 +210,24 @@ fn operations() -> Vec<Rule> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_of_sockets_are_refused_each() {
+        let number = crate::number_of("setsockopt", Arch::native()).unwrap();
+        let policy = default_policy();
+        let refused = |level: u64| {
+            let answer = |option: &u64| policy.decide(Arch::native(), number, &[3, level, *option, 0, 0, 0]);
+            (0..64).chain(66..80).filter(|option| answer(option) == EPERM).collect::<Vec<u64>>()
+        };
+        assert_eq!(refused(1), [26, 36, 50, 51, 52]);
+        assert_eq!(refused(6), [19, 20, 22, 29, 31]);
+        assert_eq!(refused(41), [4, 5, 6, 7, 32, 57]);
+        assert_eq!(refused(0), [&[4][..], &(66..80).collect::<Vec<u64>>()].concat());
+        assert!(
+            [64, 65].iter().all(|option| policy.decide(Arch::native(), number, &[3, 41, *option, 0, 0, 0]) == EPERM)
+        );
+        assert!(SOCKOPTS.iter().all(|(_, option, count, _)| count.is_power_of_two() && option % count == 0));
+    }
 
     #[test]
     fn every_group_is_decided_once() {
