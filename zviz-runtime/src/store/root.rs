@@ -2,8 +2,8 @@
 
 use super::{DIRECTORY, Error, Store};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
-use nix::sys::stat::{Mode, fstat};
+use nix::fcntl::{AtFlags, OFlag, open};
+use nix::sys::stat::{Mode, fstat, fstatat, stat};
 use nix::unistd::geteuid;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
@@ -90,22 +90,48 @@ impl Store {
             Err(Errno::ENOENT) => return Ok(None),
             Err(errno) => return Err(Error::Root { path: path.into(), what: "open", source: errno.into() }),
         };
-        if matches!(root, Root::Shared(_)) {
-            trust(&fd, path)?;
+        match root {
+            Root::Given(_) => {}
+            Root::Shared(_) => trust(&fd, path, 0o077)?,
+            Root::Runtime(_) => {
+                trust(&fd, path, 0o022)?;
+                holds(&fd, path)?;
+            }
         }
         Ok(Some(Self { root: Arc::new(fd), path: path.into() }))
     }
 }
 
-fn trust(fd: &OwnedFd, path: &Path) -> Result<(), Error> {
-    let stat = fstat(fd).map_err(|errno| Error::Root { path: path.into(), what: "stat", source: errno.into() })?;
+/// The root is ours, and nobody else may do there what these bits stand for.
+fn trust(fd: &OwnedFd, path: &Path, others: u32) -> Result<(), Error> {
+    let stat = fstat(fd).map_err(stat_of(path))?;
     if stat.st_uid != geteuid().as_raw() {
         return Err(Error::Untrusted { path: path.into(), what: "belongs to another user" });
     }
-    if stat.st_mode & 0o077 != 0 {
+    if stat.st_mode & others != 0 {
         return Err(Error::Untrusted { path: path.into(), what: "others have access to it" });
     }
     Ok(())
+}
+
+/// Nobody else can put another folder in the place of the root: $XDG_RUNTIME_DIR is what somebody has set, and below /tmp it may be
+/// of whoever was there first.
+fn holds(root: &OwnedFd, path: &Path) -> Result<(), Error> {
+    let parent = path.parent().unwrap_or(path);
+    let found = fstatat(root, "..", AtFlags::AT_SYMLINK_NOFOLLOW).map_err(stat_of(parent))?;
+    // In a user namespace, root's files may be nobody's: those of who owns /.
+    let system = stat("/").map_err(stat_of(Path::new("/")))?.st_uid;
+    let untrusted = |what| Err(Error::Untrusted { path: parent.into(), what });
+    if ![geteuid().as_raw(), 0, system].contains(&found.st_uid) {
+        return untrusted("belongs to another user");
+    }
+    // As in /tmp, who has made something there keeps it.
+    let keeps = Mode::from_bits_truncate(found.st_mode).contains(Mode::S_ISVTX);
+    if found.st_mode & 0o022 != 0 && !keeps { untrusted("others may write to it") } else { Ok(()) }
+}
+
+fn stat_of(path: &Path) -> impl Fn(Errno) -> Error {
+    move |errno| Error::Root { path: path.into(), what: "stat", source: errno.into() }
 }
 
 #[cfg(test)]
@@ -141,6 +167,33 @@ mod tests {
         std::os::unix::fs::symlink(&path, &link).unwrap();
         assert!(matches!(Store::open(&Root::Shared(link.clone())), Err(Error::Root { .. })));
         Store::open(&Root::Given(link)).unwrap();
+    }
+
+    #[test]
+    fn nobody_else_can_have_made_a_runtime_root() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (parent, path) = (dir.path().join("run"), dir.path().join("run/zviz"));
+        let opens = |parent_mode: u32, mode: u32| {
+            std::fs::DirBuilder::new().recursive(true).create(&path).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            std::fs::set_permissions(&parent, PermissionsExt::from_mode(parent_mode)).unwrap();
+            match Store::open(&Root::Runtime(path.clone())) {
+                Ok(_) => String::new(),
+                Err(error) => error.to_string().replace(&dir.path().to_string_lossy().into_owned(), ""),
+            }
+        };
+        for (parent, own) in [(0o700, 0o1700), (0o755, 0o755), (0o1777, 0o700)] {
+            assert_eq!(opens(parent, own), "", "{parent:o} {own:o}");
+        }
+        assert!(opens(0o700, 0o777).contains("/run/zviz: others have access to it"), "{}", opens(0o700, 0o777));
+        assert!(opens(0o777, 0o700).contains("/run: others may write to it"), "{}", opens(0o777, 0o700));
+        if geteuid().is_root() {
+            std::os::unix::fs::chown(&parent, Some(4711), None).unwrap();
+            assert!(opens(0o755, 0o700).contains("/run: belongs to another user"), "{}", opens(0o755, 0o700));
+            std::os::unix::fs::chown(&path, Some(4711), None).unwrap();
+            assert!(opens(0o755, 0o700).contains("/run/zviz: belongs to another user"), "{}", opens(0o755, 0o700));
+        }
     }
 
     #[test]
