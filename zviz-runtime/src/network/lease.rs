@@ -104,6 +104,25 @@ impl Leases {
     /// # Errors
     /// It cannot be made, or others than root may have made something in it.
     pub fn open(root: &Path, pool: Pool) -> Result<Leases, Error> {
+        Leases::within(root, pool, own_folder)
+    }
+
+    /// Those of the caller's network namespace, if it has a folder.
+    ///
+    /// # Errors
+    /// As of [`Leases::open`].
+    pub fn existing(root: &Path, pool: Pool) -> Result<Option<Leases>, Error> {
+        match Leases::within(root, pool, found_folder) {
+            Err(Error::Folder { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    fn within(
+        root: &Path,
+        pool: Pool,
+        folder: fn(&OwnedFd, &Path, &Path) -> Result<OwnedFd, Error>,
+    ) -> Result<Leases, Error> {
         let namespace = stat("/proc/self/ns/net").map_err(|errno| Error::Folder {
             path: "/proc/self/ns/net".into(),
             what: "stat",
@@ -115,9 +134,9 @@ impl Leases {
                 what: "open",
                 source: errno.into(),
             })?);
-        let root_folder = own_folder(&parent, root, root)?;
+        let root_folder = folder(&parent, root, root)?;
         let path = root.join(namespace.st_ino.to_string());
-        let own = own_folder(&root_folder, Path::new(&namespace.st_ino.to_string()), &path)?;
+        let own = folder(&root_folder, Path::new(&namespace.st_ino.to_string()), &path)?;
         Ok(Leases { folder: Arc::new(own), path, pool })
     }
 
@@ -244,11 +263,15 @@ impl Leases {
 
 /// A folder, made where it is absent, that only its owner, the caller, may enter.
 fn own_folder(parent: &OwnedFd, name: &Path, path: &Path) -> Result<OwnedFd, Error> {
-    let failed = |what| move |errno: Errno| Error::Folder { path: path.to_owned(), what, source: errno.into() };
     match mkdirat(parent, name, Mode::S_IRWXU) {
-        Ok(()) | Err(Errno::EEXIST) => {}
-        Err(errno) => return Err(failed("make it")(errno)),
+        Ok(()) | Err(Errno::EEXIST) => found_folder(parent, name, path),
+        Err(errno) => Err(Error::Folder { path: path.to_owned(), what: "make it", source: errno.into() }),
     }
+}
+
+/// The same, which must be there.
+fn found_folder(parent: &OwnedFd, name: &Path, path: &Path) -> Result<OwnedFd, Error> {
+    let failed = |what| move |errno: Errno| Error::Folder { path: path.to_owned(), what, source: errno.into() };
     let folder = openat(parent, name, DIRECTORY, Mode::empty()).map_err(failed("open it"))?;
     let found = fstat(&folder).map_err(failed("stat it"))?;
     let own = found.st_uid == nix::unistd::geteuid().as_raw();

@@ -44,17 +44,21 @@ pub(crate) fn collect(looks: bool, told: &mut dyn FnMut(Of, Option<Error>)) -> R
     lease::gone(Path::new(lease::ROOT), lease::inhabited, looks, &mut |folder, error| {
         told(Of::Namespace(folder), error.map(Error::from));
     })?;
-    let leases = Leases::open(Path::new(lease::ROOT), bridge::POOL)?;
+    let root = Path::new(lease::ROOT);
+    // Who only looks leaves no folder behind.
+    let leases = if looks { Leases::existing(root, bridge::POOL)? } else { Some(Leases::open(root, bridge::POOL)?) };
     let Reply::Swept { tables, links } = helper::find()?.ask(&Request::Sweep, &[], false)? else {
         return Err(Error::Unexpected);
     };
     let mut addresses: BTreeSet<Ipv4Addr> = links.iter().filter_map(|name| named(name, bridge::DEVICE)).collect();
     addresses.extend(tables.iter().filter_map(|name| named(name, bridge::TABLE)));
-    let mut left = leases.left()?;
+    let mut left = leases.as_ref().map(Leases::left).transpose()?.unwrap_or_default();
     for address in addresses {
-        if !left.iter().any(|lease| lease.address() == address) {
+        match &leases {
+            Some(_) if left.iter().any(|lease| lease.address() == address) => {}
             // None where somebody holds it, and all is as it should be.
-            left.extend(leases.of(address)?);
+            Some(leases) => left.extend(leases.of(address)?),
+            None => told(Of::Address(Left { address, holder: None }), None),
         }
     }
     for mut lease in left {
@@ -72,7 +76,10 @@ pub(crate) fn collect(looks: bool, told: &mut dyn FnMut(Of, Option<Error>)) -> R
         return Ok(());
     }
     // Who starts holds a lease before there is a bridge, and is kept from taking one until this is dropped.
-    let Some(_alone) = leases.alone()? else { return Ok(()) };
+    let alone = leases.as_ref().map(Leases::alone).transpose()?;
+    if matches!(alone, Some(None)) {
+        return Ok(());
+    }
     let down = Down { tables: vec![host], links: vec![bridge::NAME.into()], inside: None };
     let result = if looks { Ok(Reply::Done) } else { helper::find()?.ask(&Request::Down(down), &[], false) };
     told(Of::Bridge, result.err().map(Error::from));

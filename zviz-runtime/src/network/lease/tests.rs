@@ -21,6 +21,19 @@ fn files(leases: &Leases) -> usize {
 }
 
 #[test]
+fn looking_makes_no_folder() {
+    let scratch = tempfile::tempdir().unwrap();
+    let root = scratch.path().join("leases");
+    let looks = || Leases::existing(&root, pool(100)).unwrap();
+    assert!(looks().is_none() && !root.exists());
+    fs::create_dir(&root).unwrap();
+    fs::set_permissions(&root, PermissionsExt::from_mode(0o700)).unwrap();
+    assert!(looks().is_none() && fs::read_dir(&root).unwrap().count() == 0);
+    let _lease = open(scratch.path(), 100).take(&holder("a")).unwrap();
+    assert_eq!(looks().unwrap().count().unwrap(), 1);
+}
+
+#[test]
 fn each_has_its_own_and_gives_it_back() {
     let scratch = tempfile::tempdir().unwrap();
     let leases = open(scratch.path(), 100);
