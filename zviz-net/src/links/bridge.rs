@@ -53,7 +53,25 @@ pub fn ensure(route: &Route, wanted: &Bridge) -> Result<Found> {
     }
     let Link { index, mtu, address, .. } = link;
     let address = address.try_into().map_err(|_| Error::new(format!("bridge {name} has no MAC address")))?;
+    leads_here(route, wanted, index)?;
     Ok(Found { index, address, mtu, has_six })
+}
+
+/// A network of somebody else's with these addresses, a VPN's for one, would be sent what is for the container: all answers to what
+/// it asks, which then wait in vain here. A route to all addresses is none; it is asked where the bridge's own has no carrier yet.
+fn leads_here(route: &Route, wanted: &Bridge, index: u32) -> Result<()> {
+    let address = wanted.address.0;
+    let Some((device, bits)) =
+        route.way(address)?.filter(|(device, bits)| *device != index && *bits >= wanted.prefix.0)
+    else {
+        return Ok(());
+    };
+    let name = route.links()?.into_iter().find(|link| link.index == device).map(|link| link.name);
+    let name = name.unwrap_or_else(|| format!("device {device}"));
+    let within = format!("{}/{}", wanted.gateway.0, wanted.prefix.0);
+    Err(Error::new(format!(
+        "{address} is somewhere else for this host: a route of {bits} bits leads there by {name}, and sandboxes have {within}"
+    )))
 }
 
 fn make(route: &Route, wanted: &Bridge) -> Result<()> {

@@ -4,12 +4,15 @@ use crate::attributes::{Attributes, Message, Messages};
 use crate::error::{Doing, Error, Result};
 use crate::netlink::{Listing, Netlink, said};
 use netlink_packet_core::{NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage as Request;
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteFlags, RouteMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::errno::Errno;
 use nix::libc;
 use std::io;
+use std::net::Ipv4Addr;
 
 /// struct ifinfomsg: where its index and its flags are, and its length.
 const INDEX: usize = 4;
@@ -22,6 +25,11 @@ const NAME: u16 = 3;
 const MTU: u16 = 4;
 const INFO: u16 = 18;
 const INFO_KIND: u16 = 1;
+
+/// struct rtmsg: where the bits of its destination are, and its length; linux/rtnetlink.h: RTA_OIF.
+const BITS: usize = 1;
+const ROUTE: usize = 12;
+const DEVICE: u16 = 4;
 
 /// How it is to be made: not if it is there, or if it is there, instead of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +132,27 @@ impl Route {
             Err(Listing::Other(error)) => Err(error),
             Err(Listing::Kernel(errno)) => Err(io::Error::from(errno)).doing(|| "list of rtnetlink"),
         }
+    }
+
+    /// Whereto an address goes: the number of a device, and of how many bits the network is that decides it. None if it goes
+    /// nowhere, or the kernel does not say.
+    ///
+    /// # Errors
+    /// Of the socket.
+    pub fn way(&self, address: Ipv4Addr) -> Result<Option<(u32, u8)>> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = AddressFamily::Inet;
+        message.header.destination_prefix_length = 32;
+        message.header.flags = RouteFlags::FibMatch;
+        message.attributes = vec![RouteAttribute::Destination(RouteAddress::Inet(address))];
+        self.0.send(&written(Request::GetRoute(message), 0))?;
+        let answer = self.0.receive()?.unwrap_or_default();
+        let route = Messages(&answer).find(|message| message.kind == libc::RTM_NEWROUTE);
+        Ok(route.and_then(|message| {
+            let device =
+                Attributes(message.body.get(ROUTE..)?).value(DEVICE)?.try_into().ok().map(u32::from_ne_bytes)?;
+            Some((device, *message.body.get(BITS)?))
+        }))
     }
 
     /// Brings a link up.

@@ -116,6 +116,31 @@ fn its_files_are_its_own_and_its_packets_as_large_as_the_hosts() {
     world.is_clean();
 }
 
+/// What is for the sandbox would go there: answers, to somebody who has not asked.
+#[test]
+fn a_network_of_others_with_its_addresses_is_told_of() {
+    requires!(root, program "ip", program "nft", program "python3", program "setpriv");
+    let world = World::new();
+    let (host, web) = (&world.internet.host, flows(&[WEB.0], 80));
+    for half in ["10.213.0.0/17", "10.213.128.0/17"] {
+        host.ip(&format!("route add {half} via 198.51.100.1"));
+    }
+    let done = run(&mut world.run(0, &["--net", "bridge"], &["true"]));
+    let why =
+        "is somewhere else for this host: a route of 17 bits leads there by up0, and sandboxes have 10.213.0.1/16";
+    assert!(done.code == 125 && done.err.contains(why), "{done}");
+    world.is_clean();
+    // A wider one leaves them alone, and so does a narrow one of other addresses.
+    for half in ["10.213.0.0/17", "10.213.128.0/17"] {
+        host.ip(&format!("route del {half}"));
+    }
+    for other in ["10.0.0.0/8", "10.214.0.0/24"] {
+        host.ip(&format!("route add {other} via 198.51.100.1"));
+    }
+    assert_eq!(world.tries(0, &["--net", "bridge"], &web), web);
+    world.is_clean();
+}
+
 #[test]
 fn a_firewall_that_drops_is_told_of() {
     requires!(root, program "ip", program "nft", program "python3", program "setpriv");
