@@ -93,10 +93,19 @@ impl Death {
 impl Trail {
     /// Records that the eyes have died, by whoever waited for them. Nothing else can be done about it where that fails.
     pub fn eyes_died(&self, container: &str, how: &str, then: Death) {
+        self.died(container, Part::Eyes, how, then.word());
+    }
+
+    /// Records that a program has ended, before its sandbox, by which that one's network comes.
+    pub fn network_died(&self, container: &str, program: &str) {
+        self.died(container, Part::Network, &format!("{program} has ended"), "unreachable");
+    }
+
+    fn died(&self, container: &str, part: Part, how: &str, then: &str) {
         let Ok(audit) = self.open().and_then(|sink| Audit::start(sink).map_err(|error| error.to_string())) else {
             return;
         };
-        audit.record(&Event::PartDied { container, part: Part::Eyes, how, then: then.word() });
+        audit.record(&Event::PartDied { container, part, how, then });
     }
 
     /// Opens it, while everything may be opened still.

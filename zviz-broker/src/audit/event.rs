@@ -49,7 +49,7 @@ pub enum Event<'a> {
         #[serde(serialize_with = "words")]
         why: &'a str,
     },
-    /// A part of the broker died before its time.
+    /// A part of the broker, or the program that a sandbox's network comes by, died before its time.
     PartDied {
         /// The container's name.
         #[serde(serialize_with = "words")]
@@ -59,7 +59,7 @@ pub enum Event<'a> {
         /// How, in words: `signal 9`, `exit status 1`.
         #[serde(serialize_with = "words")]
         how: &'a str,
-        /// What follows, by the profile: `kill` or `degrade`.
+        /// What follows, by the profile: `kill` or `degrade`; of the network, `unreachable`.
         #[serde(serialize_with = "words")]
         then: &'a str,
     },
@@ -130,7 +130,7 @@ pub struct Ask<'a> {
     pub rule: Option<&'a str>,
 }
 
-/// A process of the broker.
+/// A process of the broker, or one beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
@@ -140,6 +140,8 @@ pub enum Part {
     Hands,
     /// It loads programs into the kernel.
     Loader,
+    /// It is the way out of a sandbox's network.
+    Network,
 }
 
 /// How a call was answered.

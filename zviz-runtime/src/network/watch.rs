@@ -4,6 +4,7 @@
 
 use super::events::{Event, Tell};
 use super::{Link, pasta};
+use crate::container::State;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -18,19 +19,23 @@ pub(crate) struct Watching {
     ends: OwnedFd,
 }
 
-/// Watches the program of a link, if there is one. `tell` is told when it ends.
+/// Watches the program of a link, if there is one. `tell` is told when it ends, and so is the audit of whom it was for.
 ///
 /// # Errors
 /// Those of dup(2) and pipe(2).
-pub(crate) fn watch(link: &Link, tell: Option<Tell>) -> Result<Option<Watching>, Errno> {
+pub(crate) fn watch(link: &Link, tell: Option<Tell>, state: &State) -> Result<Option<Watching>, Errno> {
     let Some(program) = link.program() else { return Ok(None) };
     let of = |error: std::io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
     let program = program.try_clone_to_owned().map_err(of)?;
     let (end, ends) = pipe2(OFlag::O_CLOEXEC)?;
+    let (trail, id) = (state.plan.profile.broker.audit.clone(), state.id.to_string());
     let thread = thread::spawn(move || {
         let is_over = outlived(&program, &end);
         if let Some(tell) = tell.filter(|_| is_over) {
             tell(&event());
+        }
+        if let Some(trail) = trail.filter(|_| is_over) {
+            trail.network_died(&id, pasta::NAME);
         }
         is_over
     });

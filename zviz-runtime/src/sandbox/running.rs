@@ -165,7 +165,7 @@ impl Decided {
         let (container, trail) = or_abandon(container, trail.map_err(start::Error::from))?;
         let following =
             following.map(|events| network::events::follow(events, self.tells.connections, trail.flatten()));
-        let watching = network::watch::watch(&container.network.link, self.tells.end);
+        let watching = network::watch::watch(&container.network.link, self.tells.end, &container.state);
         let (container, watching) = or_abandon(container, watching.map_err(pipes))?;
         let pidfd = container.pidfd.as_fd();
         let mut kill = || if in_place { tend::end(pidfd) } else { pidfd_send_signal(pidfd, libc::SIGKILL) };

@@ -117,7 +117,16 @@ fn when_it_dies_the_sandbox_reaches_nobody_and_that_is_told() {
             "{probe}; echo ready; read line; while ip link show eth0 >/dev/null 2>&1; do sleep 0.1; done; {probe}; \
              ip -o link show | grep -vc ' lo:'; true"
         );
-        let mut command = world.run(user, &["--net", "pasta", "--id", "lost", "--explain"], &["sh", "-c", &script]);
+        let folder = world.internet.scratch.join(format!("audit-{user}"));
+        std::fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::chown(&folder, Some(user), Some(user)).unwrap();
+        let audit = folder.join("log");
+        let audit_to = audit.to_string_lossy();
+        let profile = world.internet.scratch.join("logged.yaml");
+        std::fs::write(&profile, "name: logged\nnetwork: {mode: pasta, log: denied}\n").unwrap();
+        let profile = profile.to_string_lossy();
+        let flags = ["--profile", &*profile, "--id", "lost", "--explain", "--audit", &audit_to];
+        let mut command = world.run(user, &flags, &["sh", "-c", &script]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut zviz = command.spawn().unwrap();
         let mut lines = BufReader::new(zviz.stdout.take().unwrap()).lines().map(Result::unwrap);
@@ -135,9 +144,14 @@ fn when_it_dies_the_sandbox_reaches_nobody_and_that_is_told() {
         assert_eq!(after, [&none[..], &["0".to_owned()]].concat(), "as {user}");
         let why = run(&mut world.zviz(user, &["why", "lost"])).ok();
         assert!(why.contains("denied by network: pasta: ended"), "as {user}: {why}");
+        let record = || std::fs::read_to_string(&audit).unwrap();
+        let died =
+            r#""type":"part_died","container":"lost","part":"network","how":"pasta has ended","then":"unreachable""#;
+        assert_eq!(record().matches(died).count(), 1, "as {user}: {}", record());
         // The control: nothing is said of one that ends with its sandbox.
-        let quiet = run(&mut world.run(user, &["--net", "pasta"], &["true"]));
+        let quiet = run(&mut world.run(user, &["--profile", &profile, "--audit", &audit_to], &["true"]));
         assert_eq!((quiet.code, &*quiet.err), (0, ""), "{quiet}");
+        assert_eq!(record().matches("part_died").count(), 1, "as {user}: {}", record());
     });
 }
 
