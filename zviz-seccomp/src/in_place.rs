@@ -39,8 +39,9 @@ pub(crate) fn apply(policy: &mut Policy) {
     refuse_set_id(policy);
     // prlimit(2) asks for no more than the same user ids: the limits of any other process could be taken away.
     refuse_some(policy, "prlimit64", vec![Rule::new(["prlimit64"], EPERM).when(0, Op::Ne, 0)]);
-    // PRIO_USER: every process of the user.
+    // PRIO_USER and IOPRIO_WHO_USER: every process of the user.
     refuse_some(policy, "setpriority", vec![Rule::new(["setpriority"], EPERM).when(0, INT, 2)]);
+    refuse_some(policy, "ioprio_set", vec![Rule::new(["ioprio_set"], EPERM).when(0, INT, 3)]);
 }
 
 fn refuse<'n>(policy: &mut Policy, names: impl IntoIterator<Item = &'n &'n str>, answer: Action) {
@@ -106,6 +107,7 @@ mod tests {
             assert_eq!(get("prlimit64", &[0, 7]), Action::Allow);
             assert_eq!([get("prlimit64", &[1, 7]), get("setpriority", &[2, 0])], [EPERM; 2]);
             assert_eq!(get("setpriority", &[0, 17]), Action::Allow);
+            assert_eq!([get("ioprio_set", &[3, 0]), get("ioprio_set", &[1, 17])], [EPERM, Action::Allow]);
         }
     }
 
