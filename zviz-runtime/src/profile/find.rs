@@ -146,6 +146,18 @@ impl Search {
 }
 
 /// A word with a slash, or the name of a file.
+/// The name of the same profile in every folder: a path from the current one is made absolute.
+///
+/// # Errors
+/// The current folder is gone, or the path is no text.
+pub fn anywhere(name: &str) -> std::io::Result<String> {
+    if !is_path(name) {
+        return Ok(name.to_owned());
+    }
+    let path = std::path::absolute(name)?;
+    path.into_os_string().into_string().map_err(|_| std::io::ErrorKind::InvalidInput.into())
+}
+
 fn is_path(name: &str) -> bool {
     name.contains('/') || name.ends_with(".yaml") || name.ends_with(".yml")
 }

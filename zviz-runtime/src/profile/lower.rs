@@ -20,6 +20,14 @@ pub struct Context {
     pub home: Option<String>,
 }
 
+impl Context {
+    /// With the home folder that the environment of whoever calls names.
+    #[must_use]
+    pub fn of_caller() -> Context {
+        Context { home: std::env::var("HOME").ok().filter(|home| home.starts_with('/')) }
+    }
+}
+
 /// Lowers it.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use zviz_runtime::Host;
 use zviz_runtime::plan::Backend;
 use zviz_runtime::profile::Profile;
-use zviz_runtime::profile::find::Search;
+use zviz_runtime::profile::find::{Search, anywhere};
 use zviz_runtime::profile::lower;
 use zviz_runtime::sandbox::Sandbox;
 use zviz_selftest::bait::Laid;
@@ -113,9 +113,11 @@ fn backend(given: Option<cli::Backend>) -> Backend {
 fn own_door(context: &Context, profile: &str, bait: &Bait, names: &[String]) -> anyhow::Result<Command> {
     let mut door = Command::new(own_program()?);
     if let Some(root) = &context.global.root {
-        door.arg("--root").arg(root);
+        door.arg("--root").arg(std::path::absolute(root).context("--root")?);
     }
-    door.args(["selftest-part", "door", "--profile", profile, "--bait", &serde_json::to_string(bait)?]).args(names);
+    // It is called in another folder.
+    let profile = anywhere(profile).with_context(|| format!("--profile {profile}"))?;
+    door.args(["selftest-part", "door", "--profile", &profile, "--bait", &serde_json::to_string(bait)?]).args(names);
     Ok(door)
 }
 
@@ -180,8 +182,7 @@ fn controls(names: Vec<String>) -> anyhow::Result<Vec<Answer>> {
 
 /// As `zviz run` finds it.
 fn profile(name: &str) -> anyhow::Result<Profile> {
-    let home = std::env::var("HOME").ok().filter(|home| home.starts_with('/'));
-    let found = Search::of_user().profile(name, &lower::Context { home });
+    let found = Search::of_user().profile(name, &lower::Context::of_caller());
     found.map_err(|why| anyhow!("--profile {name}: {why}"))
 }
 
