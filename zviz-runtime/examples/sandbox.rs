@@ -9,6 +9,7 @@ use zviz_broker::policy::Death;
 use zviz_broker::policy::files::{Access, FileRule, Files, Reason, Verdict};
 use zviz_runtime::Profile;
 use zviz_runtime::profile::artefacts;
+use zviz_runtime::profile::lower::Context;
 use zviz_runtime::sandbox::Sandbox;
 use zviz_runtime::store::{Root, Store};
 
@@ -26,7 +27,9 @@ fn run() -> Result<u8, Box<dyn std::error::Error>> {
     let mut args: Vec<String> = std::env::args().skip(1).collect();
     let mut profile = Profile::default();
     match args.first().map(String::as_str) {
-        Some("--compiled") if args.len() > 1 => profile = artefacts::load(Path::new(&args.remove(1)), None)?,
+        Some("--compiled") if args.len() > 1 => {
+            profile = artefacts::load(Path::new(&args.remove(1)), None, &Context::of_caller())?;
+        }
         Some("--no-policy") => (profile.seccomp, profile.landlock) = (false, false),
         Some("--no-filter") => profile.seccomp = false,
         Some("--files") => {

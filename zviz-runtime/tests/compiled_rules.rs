@@ -65,9 +65,9 @@ fn what_was_compiled_is_the_policy() {
     let own = compiled(folder.path());
     let out = folder.path().join("out");
     own.write(&out).unwrap();
-    let read = load(&out, None).unwrap();
+    let read = load(&out, None, &Context::default()).unwrap();
     assert_eq!(read.packets, own.manifest.profile.packets);
     assert!(read.packets.is_some_and(|packets| packets.resolver && packets.upstream.len() == 1));
     fs::write(out.join("own.nft"), "").unwrap();
-    assert!(load(&out, None).unwrap_err().contains("own.nft: is not what was compiled"));
+    assert!(load(&out, None, &Context::default()).unwrap_err().contains("own.nft: is not what was compiled"));
 }

@@ -25,7 +25,7 @@ use zviz_seccomp::{Arch, Policy, Program, compile, policy_with};
 pub use folder::{load, manifest};
 
 /// The form of the manifest that this version writes and reads.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// The end of a manifest's name.
 const MANIFEST: &str = ".manifest.json";
 
@@ -60,6 +60,9 @@ pub struct Manifest {
     pub architecture: String,
     /// The profile's name.
     pub name: String,
+    /// The home folder that `~` stands for in it, where it is written: for another it is compiled anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<String>,
     /// The texts, the profile's own first.
     pub inputs: Vec<Hashed>,
     /// The other files.
@@ -147,13 +150,16 @@ pub fn make(search: &Search, name: &str, context: &Context) -> Result<Compiled, 
         let place = format!("{}:{}", base_name(&place.file), place.line);
         Rule { place, value: value.to_owned(), by: by.to_owned(), artefacts, key }
     };
+    let rules: Vec<Rule> = document.written().into_iter().map(rule).collect();
+    let homely = rules.iter().any(|rule| rule.value == "~" || rule.value.starts_with("~/"));
     let manifest = Manifest {
         format: FORMAT,
+        home: context.home.clone().filter(|_| homely),
         zviz: env!("CARGO_PKG_VERSION").to_owned(),
         architecture: Arch::native().to_string(),
         inputs,
         artefacts,
-        rules: document.written().into_iter().map(rule).collect(),
+        rules,
         profile,
         name: name.clone(),
     };

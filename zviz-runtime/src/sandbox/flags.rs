@@ -103,7 +103,8 @@ impl Flags {
         sandbox.backend = parsed("--backend", &self.backend, backend, &mut problems);
         sandbox.hostname = parsed("--hostname", &self.hostname, hostname, &mut problems);
         let name = self.profile.as_deref();
-        let loaded = parsed("--compiled", &self.compiled, |dir| artefacts::load(dir.as_ref(), name), &mut problems);
+        let compiled = |dir: &str| artefacts::load(dir.as_ref(), name, &Context::of_caller());
+        let loaded = parsed("--compiled", &self.compiled, compiled, &mut problems);
         sandbox.profile = match (loaded, &self.compiled) {
             (Some(profile), _) => profile,
             (None, Some(_)) => Profile::default(),
@@ -164,8 +165,7 @@ fn variable(text: &str) -> Variable {
 
 /// The profile of a name or a file. `~` in it is the caller's home folder, as it is inside.
 fn profile(name: &str) -> Result<Profile, String> {
-    let home = std::env::var("HOME").ok().filter(|home| home.starts_with('/'));
-    Search::of_user().profile(name, &Context { home })
+    Search::of_user().profile(name, &Context::of_caller())
 }
 
 /// A path of a socket, or else a command of the shell.

@@ -15,8 +15,7 @@ pub fn run(context: &Context, flags: &Flags) -> anyhow::Result<()> {
         return list(flags);
     }
     let name = flags.profile.as_deref().unwrap_or_default();
-    let home = std::env::var("HOME").ok().filter(|home| home.starts_with('/'));
-    let compiled = artefacts::make(&Search::of_user(), name, &Home { home }).map_err(|what| anyhow!(what))?;
+    let compiled = artefacts::make(&Search::of_user(), name, &Home::of_caller()).map_err(|what| anyhow!(what))?;
     for note in &compiled.manifest.profile.notes {
         context.log.warn(&note.to_string());
     }
@@ -70,7 +69,7 @@ fn list(flags: &Flags) -> anyhow::Result<()> {
     names.sort();
     let mut wrong = Vec::new();
     for name in names {
-        match artefacts::load(&flags.output, Some(&name)) {
+        match artefacts::load(&flags.output, Some(&name), &Home::of_caller()) {
             Ok(_) => writeln!(text, "{name}").map_err(anyhow::Error::from)?,
             Err(what) => wrong.push(what),
         }

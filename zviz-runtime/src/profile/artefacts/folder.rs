@@ -3,6 +3,7 @@
 use super::{Compiled, FORMAT, MANIFEST, Manifest};
 use crate::profile::Profile;
 use crate::profile::hashed::{Hashed, sha256};
+use crate::profile::lower::Context;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -38,8 +39,8 @@ impl Compiled {
 /// The profile that was compiled into a folder, with its program: the one of this name, or the only one there.
 ///
 /// # Errors
-/// In words: what is missing, changed, of another version, or could have been written by others.
-pub fn load(folder: &Path, name: Option<&str>) -> Result<Profile, String> {
+/// In words: what is missing, changed, of another version or for another home folder, or could have been written by others.
+pub fn load(folder: &Path, name: Option<&str>, context: &Context) -> Result<Profile, String> {
     let (file, manifest) = manifest(folder, name)?;
     let at = |file: &str| format!("{}/{file}", folder.display());
     let again = "compile it again (zviz compile)";
@@ -47,6 +48,10 @@ pub fn load(folder: &Path, name: Option<&str>) -> Result<Profile, String> {
     if (manifest.format, manifest.zviz.as_str(), &manifest.architecture) != (FORMAT, version, &arch) {
         let what = format!("is of zviz {} for {}, this is {version} for {arch}", manifest.zviz, manifest.architecture);
         return Err(format!("{}: {what}: {again}", at(&file)));
+    }
+    if let Some(meant) = manifest.home.as_ref().filter(|meant| context.home.as_ref() != Some(*meant)) {
+        let here = context.home.as_deref().unwrap_or("none");
+        return Err(format!("{}: ~ is {meant} there, and {here} here: {again}", at(&file)));
     }
     let mut program = None;
     for Hashed { file, sha256: expected, .. } in &manifest.artefacts {
@@ -111,8 +116,10 @@ fn read(folder: &Path, file: &str) -> Result<Vec<u8>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::artefacts::make;
     use crate::profile::artefacts::tests::compiled;
     use crate::profile::built_in;
+    use crate::profile::find::Search;
 
     #[test]
     fn every_built_in_is_compiled_to_the_same_bytes_and_read_back() {
@@ -121,11 +128,30 @@ mod tests {
             let (one, other) = (compiled(name), compiled(name));
             assert_eq!(one.files, other.files, "{name}");
             one.write(folder.path()).unwrap();
-            let read = load(folder.path(), None).unwrap();
+            let read = load(folder.path(), None, &Context::default()).unwrap();
             let profile = Profile { program: Some(one.program.clone()), ..one.manifest.profile.clone() };
             assert_eq!(read, profile, "{name}");
-            assert_eq!(read, load(folder.path(), Some(name)).unwrap());
+            assert_eq!(read, load(folder.path(), Some(name), &Context::default()).unwrap());
         }
+    }
+
+    #[test]
+    fn who_has_another_home_folder_compiles_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |home: &str| Context { home: Some(home.to_owned()) };
+        let made = |text: &str| {
+            let path = folder.path().join("own.yaml");
+            fs::write(&path, text).unwrap();
+            make(&Search::of_user(), path.to_str().unwrap(), &of("/home/a")).unwrap()
+        };
+        made("name: own\nfilesystem: {hidden: [~/secret]}\n").write(folder.path()).unwrap();
+        load(folder.path(), None, &of("/home/a")).unwrap();
+        for other in [of("/home/b"), Context::default()] {
+            assert!(load(folder.path(), None, &other).unwrap_err().contains("~ is /home/a there"));
+        }
+        // Where none is written, it is for everybody.
+        made("name: own\nfilesystem: {hidden: [/secret]}\n").write(folder.path()).unwrap();
+        load(folder.path(), None, &of("/home/b")).unwrap();
     }
 
     #[test]
@@ -135,7 +161,7 @@ mod tests {
         std::os::unix::fs::symlink(other.path(), folder.path().join(".virtualised.bpf.new")).unwrap();
         compiled("virtualised").write(folder.path()).unwrap();
         assert_eq!(fs::read_to_string(other.path()).unwrap(), "kept");
-        load(folder.path(), None).unwrap();
+        load(folder.path(), None, &Context::default()).unwrap();
     }
 
     #[test]
@@ -145,17 +171,17 @@ mod tests {
         let path = folder.path().join("virtualised.bpf");
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[8..]).unwrap();
-        assert!(load(folder.path(), None).unwrap_err().contains("is not what was compiled"));
+        assert!(load(folder.path(), None, &Context::default()).unwrap_err().contains("is not what was compiled"));
         fs::write(&path, &bytes).unwrap();
-        load(folder.path(), None).unwrap();
+        load(folder.path(), None, &Context::default()).unwrap();
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
-        assert!(load(folder.path(), None).unwrap_err().contains("nobody else can write"));
+        assert!(load(folder.path(), None, &Context::default()).unwrap_err().contains("nobody else can write"));
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
-        assert!(load(folder.path(), None).is_err());
+        assert!(load(folder.path(), None, &Context::default()).is_err());
         let manifest = folder.path().join("virtualised.manifest.json");
-        let text = fs::read_to_string(&manifest).unwrap().replace("\"format\": 3", "\"format\": 2");
+        let text = fs::read_to_string(&manifest).unwrap().replace("\"format\": 4", "\"format\": 3");
         fs::write(&manifest, text).unwrap();
-        assert!(load(folder.path(), None).unwrap_err().contains("compile it again"));
+        assert!(load(folder.path(), None, &Context::default()).unwrap_err().contains("compile it again"));
     }
 }
