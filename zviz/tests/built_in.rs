@@ -9,7 +9,7 @@ mod callers;
 mod program;
 mod support;
 
-use attack::{Attack, all_fail};
+use attack::{Attack, all_fail, all_fail_in};
 use program::{AS_SOMEBODY, Program, all_run, cargo};
 
 #[test]
@@ -254,21 +254,34 @@ fn agent() {
         ],
     );
     cargo("agent");
+    all_fail_in(
+        "agent",
+        "mkdir -p .git/hooks .git/worktrees/w .git/modules/m w; touch .git/config; echo 'gitdir: ../.git/worktrees/w' > w/.git",
+        &[
+            Attack("write a hook", &[], "echo x > .git/hooks/pre-commit"),
+            Attack("move a hook there", &[], "echo x > f; mv f .git/hooks/pre-commit"),
+            Attack("link a hook", &[], "echo x > f; ln f .git/hooks/pre-commit"),
+            Attack("link a hook to be", &[], "echo x > f; ln -s ../../f .git/hooks/pre-commit"),
+            Attack("link another folder of hooks", &[], "mkdir d; rmdir .git/hooks; ln -s ../d .git/hooks"),
+            Attack("name another editor", &[], "echo x > .git/config"),
+            Attack("name settings elsewhere", &[], "echo ../evil > .git/commondir"),
+            Attack("move the name of settings elsewhere", &[], "echo ../evil > f; mv f .git/commondir"),
+            Attack("name a worktree's settings elsewhere", &[], "echo ../../../evil > .git/worktrees/w/commondir"),
+            Attack("name a module's settings elsewhere", &[], "echo ../../../evil > .git/modules/m/commondir"),
+            Attack("name another repository", &[], "echo 'gitdir: ../evil' > w/.git"),
+            Attack("put another repository in its place", &[], "mv .git d; mkdir .git"),
+        ],
+    );
     all_fail(
         "agent",
         &[
-            Attack("write a hook", &[], "mkdir -p .git/hooks; echo x > .git/hooks/pre-commit"),
-            Attack("move a hook there", &[], "mkdir -p .git/hooks; echo x > f; mv f .git/hooks/pre-commit"),
-            Attack("link a hook", &[], "mkdir -p .git/hooks; echo x > f; ln f .git/hooks/pre-commit"),
-            Attack("link a hook to be", &[], "mkdir -p .git/hooks; echo x > f; ln -s ../../f .git/hooks/pre-commit"),
-            Attack("link another folder of hooks", &[], "mkdir -p .git d; ln -s ../d .git/hooks"),
+            Attack("make a file that names a repository", &[], "mkdir d; echo 'gitdir: ../evil' > d/.git"),
             Attack(
                 "make another repository and move it",
                 &[],
                 "mkdir -p d/hooks; echo x > d/hooks/pre-commit; mv d .git",
             ),
             Attack("link another repository", &[], "mkdir -p d/hooks; echo x > d/hooks/pre-commit; ln -s d .git"),
-            Attack("name another editor", &[], "mkdir -p .git; echo x > .git/config"),
             Attack("write a start-up file", &[], "echo x > .bashrc"),
             Attack("write an editor's task", &[], "mkdir -p .vscode; echo x > .vscode/tasks.json"),
             Attack("move an editor's tasks", &[], "mkdir d; echo x > d/tasks.json; mv d .vscode"),

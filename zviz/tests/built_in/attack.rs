@@ -69,12 +69,18 @@ socket.socket(socket.AF_UNIX).connect(at)'",
 
 /// Tries each as both callers.
 pub fn all_fail(profile: &str, attacks: &[Attack]) {
+    all_fail_in(profile, "true", attacks);
+}
+
+/// In a folder that a script has filled before each, outside any sandbox.
+pub fn all_fail_in(profile: &str, before: &str, attacks: &[Attack]) {
     if let Some(missing) = missing(&["python3"]) {
         return skip(profile, &format!("{missing} is not installed"));
     }
     for caller in Caller::both().into_iter().filter(|caller| works(profile, caller)) {
         for Attack(name, flags, script) in attacks {
             let run = |profile: &str| {
+                assert!(caller.program("sh").args(["-ec", before]).status().unwrap().success(), "{before}");
                 let output = caller.run(&[flags, &["--profile", profile][..]].concat(), &["sh", "-ec", script]);
                 empty(&caller.work);
                 output
