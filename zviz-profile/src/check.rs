@@ -7,6 +7,9 @@ use crate::scalar;
 use crate::schema::{Does, Key, Kind};
 use serde_json::{Map, Value as Json};
 
+/// Characters of a value that a fault repeats.
+const MOST_SHOWN: usize = 60;
+
 /// Checks a node against a kind and gives its value in the one form that [`crate::Document`] is read from: sizes as bytes,
 /// times as milliseconds, lists as lists.
 pub(crate) fn check(node: &Node, kind: Kind, key: &str, faults: &mut Faults) -> Json {
@@ -33,6 +36,8 @@ pub(crate) fn check(node: &Node, kind: Kind, key: &str, faults: &mut Faults) -> 
 fn wrong(node: &Node, kind: Kind, key: &str, faults: &mut Faults) -> Json {
     let is = match &node.value {
         Value::Nothing => "nothing".to_owned(),
+        // A file of another kind is read as one text, and may be nobody's business.
+        Value::Scalar(text) if text.chars().count() > MOST_SHOWN => "a text".to_owned(),
         Value::Scalar(text) => format!("{text:?}"),
         Value::List(_) => "a list".to_owned(),
         Value::Map(_) => "a map".to_owned(),
@@ -100,6 +105,12 @@ mod tests {
             "capabilities": {"keep": ["CAP_CHOWN"]},
         });
         assert_eq!(read(text), Ok(expected));
+    }
+
+    #[test]
+    fn what_is_no_profile_is_not_repeated() {
+        let said = read(&"root:x:0:0:root:/root:/bin/sh\n".repeat(9)).unwrap_err();
+        assert_eq!(said, "a.yaml:1: must be a map, not a text");
     }
 
     #[test]

@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn what_is_no_profile_is_refused_with_its_line() {
         for (text, expected) in [
-            ("a: 1\na: 2\n", "a.yaml:2: duplicate"),
+            ("a: 1\na: 2\n", "a.yaml:2: a is there already"),
             ("a: [1,\n", "a.yaml:1: unclosed"),
             ("a: &x [1]\nb: *x\n", "a.yaml:1: anchors (&)"),
             ("b:\n  - &x 1\n", "a.yaml:2: anchors (&)"),

@@ -37,6 +37,9 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     let Some((_, factor)) = BYTES.iter().find(|(suffix, _)| *suffix == unit) else {
         return Err(format!("unknown unit {unit:?}: K, M, G or T, or none for bytes"));
     };
+    if *factor == 1 && number.contains('.') {
+        return Err("is a part of a byte: is a unit missing?".into());
+    }
     scaled(number, *factor)
 }
 
@@ -127,6 +130,7 @@ mod tests {
         assert_eq!(bytes(""), Err("is not a number".into()));
         assert_eq!(bytes("-1"), Err("is not a number".into()));
         assert_eq!(bytes("0"), Err("must be more than zero".into()));
+        assert_eq!(bytes("1.5"), Err("is a part of a byte: is a unit missing?".into()));
         assert_eq!(bytes("1..2M"), Err("is not a number".into()));
         assert_eq!(bytes("99999999999T"), Err("is too large".into()));
         assert_eq!(bytes("9999999999999999999999999999999999999999999"), Err("is too large".into()));

@@ -86,6 +86,9 @@ fn milliseconds(text: &str) -> Result<Json, Wrong> {
     value.map(Json::from).ok_or_else(|| "is too short".to_owned().into())
 }
 
+/// The most processors that a kernel can be built for: NR_CPUS.
+const MOST_CPUS: u64 = 8192;
+
 /// Quota and period in microseconds. The kernel takes periods from 1 ms to 1 s, and quotas from 1 ms.
 fn cpu(text: &str) -> Result<Json, Wrong> {
     const PERIOD: u64 = 100_000;
@@ -94,7 +97,14 @@ fn cpu(text: &str) -> Result<Json, Wrong> {
             let (quota, period) = (quota.trim().parse().ok(), period.trim().parse().ok());
             quota.zip(period).ok_or_else(|| format!("{text:?} is not quota and period in microseconds"))?
         }
-        None => (quantity::millicpus(text).map_err(|why| of(why, text))?.saturating_mul(PERIOD / 1000), PERIOD),
+        None => {
+            let millicpus = quantity::millicpus(text).map_err(|why| of(why, text))?;
+            if millicpus > MOST_CPUS * 1000 {
+                let what = format!("{text:?} is more processors than there can be");
+                return Err(Wrong { what, meant: Some(format!("\"{text} {PERIOD}\", a quota with its period")) });
+            }
+            (millicpus.saturating_mul(PERIOD / 1000), PERIOD)
+        }
     };
     if !(1_000..=1_000_000).contains(&period) || quota < 1_000 {
         return Err("needs a quota of at least 1000 and a period of 1000 to 1000000 microseconds".to_owned().into());
@@ -183,6 +193,7 @@ mod tests {
             (Kind::Cpu, "2", Some("[200000,100000]")),
             (Kind::Cpu, "50000 100000", Some("[50000,100000]")),
             (Kind::Cpu, "5 100000", None),
+            (Kind::Cpu, "50000", None),
             (Kind::Glob, "*.conf", Some("\"**/*.conf\"")),
             (Kind::Glob, "**/.git/hooks/**", Some("\"**/.git/hooks/**\"")),
             (Kind::Glob, "a/b", None),

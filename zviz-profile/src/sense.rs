@@ -7,7 +7,7 @@ pub use network::filtered;
 pub use vital::static_only;
 
 use crate::calls::expand;
-use crate::document::{Document, LsmKind, Need};
+use crate::document::{AuditLevel, Backend, Document, LsmKind, Need, Patterns};
 use crate::place::Faults;
 
 pub(crate) fn faults(document: &Document) -> Faults {
@@ -75,6 +75,10 @@ impl Check<'_> {
                 );
             }
         }
+        for (i, path) in files.tmpfs.iter().enumerate().filter(|(_, path)| files.readonly.contains(path)) {
+            self.fault(&format!("filesystem.tmpfs[{i}]"), format!("{path} is among filesystem.readonly as well"));
+        }
+        self.patterns();
         let lists = [
             ("readonly", &files.readonly),
             ("writable", &writable),
@@ -125,6 +129,27 @@ impl Check<'_> {
         }
     }
 
+    /// What is allowed although another pattern says otherwise needs one that does.
+    fn patterns(&mut self) {
+        let Patterns { deny_read, deny_write, allow_read, allow_write, ask, audit } =
+            self.document.filesystem.patterns.clone();
+        let watched = !ask.is_empty() || !audit.is_empty() || self.document.audit.level == Some(AuditLevel::Full);
+        for (word, allowed, denied) in [("read", allow_read, deny_read), ("write", allow_write, deny_write)] {
+            if !allowed.is_empty() && denied.is_empty() && !watched {
+                self.fault(
+                    &format!("filesystem.patterns.allow_{word}"),
+                    format!("no pattern says otherwise (deny_{word}, ask, audit): it can never matter"),
+                );
+            }
+            for (i, pattern) in denied.iter().enumerate().filter(|(_, pattern)| allowed.contains(pattern)) {
+                self.fault(
+                    &format!("filesystem.patterns.deny_{word}[{i}]"),
+                    format!("{pattern} is among filesystem.patterns.allow_{word}: it can never be reached"),
+                );
+            }
+        }
+    }
+
     fn limits(&mut self) {
         let limits = self.document.resources.clone();
         if let (Some(high), Some(max)) = (limits.memory_high, limits.memory_max)
@@ -144,6 +169,11 @@ impl Check<'_> {
         }
         if limits.output_action.is_some() && limits.output_max.is_none() {
             self.fault("resources.output_action", "needs resources.output_max");
+        }
+        if let (Some(one), Some(all)) = (limits.cpu_time, limits.cpu_time_total)
+            && one > all
+        {
+            self.fault("resources.cpu_time", "is more than resources.cpu_time_total: it can never be reached");
         }
         if limits.tmpfs_max.is_some_and(|bytes| bytes < SMALLEST_TMPFS) {
             self.fault("resources.tmpfs_max", "a folder in memory cannot hold less than a page, 4096 bytes");
@@ -180,12 +210,20 @@ impl Check<'_> {
         if lsm.kind == Some(LsmKind::None) && self.document.requirements.lsm == Some(Need::Required) {
             self.fault("lsm.type", "requirements.lsm asks for one");
         }
-        let notify = &self.document.syscalls.broker;
-        let uname = &self.document.broker.uname;
-        if (uname.release.is_some() || uname.version.is_some())
-            && !notify.iter().any(|name| expand(name).contains(&"uname"))
-        {
-            self.fault("broker.uname", "needs uname among syscalls.broker");
+        let requirements = &self.document.requirements;
+        if requirements.backend == Some(Backend::Landlock) && requirements.user_namespaces == Some(Need::Required) {
+            self.fault("requirements.backend", "landlock does without the user namespace that is required");
+        }
+        let broker = &self.document.broker;
+        let uname = broker.uname.release.is_some() || broker.uname.version.is_some();
+        for (key, given, call) in [
+            ("uname", uname, "uname"),
+            ("mount_types", broker.mount_types.as_ref().is_some_and(|types| !types.is_empty()), "mount"),
+        ] {
+            let asked = self.document.syscalls.broker.iter().any(|name| expand(name).contains(&call));
+            if given && !asked {
+                self.fault(&format!("broker.{key}"), format!("needs {call} among syscalls.broker"));
+            }
         }
     }
 }
@@ -238,6 +276,22 @@ mod tests {
             ),
             ("resources: {memory_max: 1G, memory_high: 2G}\n", "a.yaml:1: resources.memory_high: is more"),
             ("resources: {io_max: [{device: \"8:0\"}]}\n", "a.yaml:1: resources.io_max[0]: limits nothing"),
+            ("resources: {cpu_time: 2m, cpu_time_total: 1m}\n", "a.yaml:1: resources.cpu_time: is more"),
+            ("filesystem: {readonly: [/a], tmpfs: [/a]}\n", "a.yaml:1: filesystem.tmpfs[0]: /a is among"),
+            (
+                "filesystem: {patterns: {allow_read: [\"/a/*\"], deny_write: [\"/a/*\"]}}\n",
+                "a.yaml:1: filesystem.patterns.allow_read: no pattern says otherwise",
+            ),
+            (
+                "filesystem: {patterns: {allow_write: [\"*.a\"], deny_write: [\"*.b\", \"*.a\"]}}\n",
+                "a.yaml:1: filesystem.patterns.deny_write[1]: **/*.a is among",
+            ),
+            (
+                "requirements: {backend: landlock, user_namespaces: required}\n",
+                "a.yaml:1: requirements.backend: landlock does without",
+            ),
+            ("broker: {mount_types: [tmpfs]}\n", "a.yaml:1: broker.mount_types: needs mount"),
+            ("name: a\nname: b\n", "a.yaml:2: name is there already"),
             ("capabilities: {ambient: [CAP_CHOWN]}\n", "a.yaml:1: capabilities.ambient[0]: CAP_CHOWN is not"),
             ("lsm: {profile: x}\n", "a.yaml:1: lsm.profile: needs"),
             ("broker: {uname: {release: x}}\n", "a.yaml:1: broker.uname: needs uname"),

@@ -39,7 +39,7 @@ const VALUES: &[(&str, &str)] = &[
     ("filesystem.set_id_bits", "filesystem: {set_id_bits: false}"),
     ("filesystem.workspace", "filesystem: {workspace: none}"),
     ("filesystem.patterns.allow_read", "filesystem: {patterns: {allow_read: [a], deny_read: [b]}}"),
-    ("filesystem.patterns.allow_write", "filesystem: {patterns: {allow_write: [a], deny_read: [b]}}"),
+    ("filesystem.patterns.allow_write", "filesystem: {patterns: {allow_write: [a], deny_write: [b]}}"),
     ("filesystem.patterns.deny_read", "filesystem: {patterns: {deny_read: [a]}}"),
     ("filesystem.patterns.deny_write", "filesystem: {patterns: {deny_write: [a]}}"),
     ("filesystem.patterns.ask", "filesystem: {patterns: {ask: [a]}}"),

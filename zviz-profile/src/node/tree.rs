@@ -53,6 +53,10 @@ fn in_words(error: &serde_saphyr::Error) -> String {
         return (*words).to_owned();
     }
     let text = text.lines().next().unwrap_or_default();
+    if let Some((_, rest)) = text.split_once("duplicate mapping key: ") {
+        let key = rest.rsplit_once(", set ").map_or(rest, |(key, _)| key);
+        return format!("{key} is there already");
+    }
     let text = text.strip_prefix("error: ").unwrap_or(text);
     match text.strip_prefix("line ").and_then(|rest| rest.split_once(": ")) {
         Some((_, what)) => what.to_owned(),

@@ -111,6 +111,14 @@ impl Check<'_> {
                 self.fault(&key, "is not for the inside: what programs get is tcp, udp, unix, icmp and netlink");
             }
         }
+        let tcp = network.sockets.allow.as_ref().is_none_or(|kinds| kinds.contains(&SocketKind::Tcp))
+            && !network.sockets.deny.contains(&SocketKind::Tcp);
+        for (key, ports) in [("allow_bind", &network.ports.allow_bind), ("allow_connect", &network.ports.allow_connect)]
+        {
+            if !tcp && ports.as_ref().is_some_and(|ports| !ports.is_empty()) {
+                self.fault(&format!("network.ports.{key}"), "no TCP socket can be made: network.sockets");
+            }
+        }
         if network.ingress.deny_all == Some(true) && network.ports.allow_bind.is_some() {
             self.fault("network.ports.allow_bind", "nobody could connect: network.ingress.deny_all");
         }
@@ -173,6 +181,10 @@ mod tests {
     #[test]
     fn contradictions_are_told_where_they_are() {
         for (text, expected) in [
+            (
+                "sockets: {allow: [unix]}, ports: {allow_connect: [80]}",
+                "a.yaml:1: network.ports.allow_connect: no TCP socket can be made",
+            ),
             ("mode: none, allow_domains: [crates.io]", "network.allow_domains: nothing can be reached"),
             ("mode: none, connections_max: 7", "network.connections_max: nothing can be reached"),
             ("mode: none, dns: {allow: true}", "network.dns.allow: nothing can be reached"),
