@@ -331,7 +331,8 @@ fn truncation_is_left_to_the_mounts_of_roots_system_folders() {
     let mut sandbox = Sandbox::new(["true"]);
     sandbox.ro("/data", "/data");
     let default = Profile::default();
-    assert_eq!(left(&sandbox, &as_root(), &default), ["/etc", "/opt", "/usr"]);
+    let folders = ["/etc", "/opt", "/usr"].map(String::from);
+    assert_eq!(left(&sandbox, &as_root(), &default), [&folders[..], &in_usr()].concat());
     // A descriptor from outside may lead to the user's own file there, past the read-only mount.
     assert!(left(&sandbox, &facts(), &default).is_empty());
     // Landlock alone keeps /data from being written.
@@ -342,6 +343,43 @@ fn truncation_is_left_to_the_mounts_of_roots_system_folders() {
     assert!(left(&written, &as_root(), &listed).is_empty());
     sandbox.userns(Userns::Identity);
     assert!(left(&sandbox, &as_root(), &default).is_empty());
+}
+
+/// Folders of /usr that have a rule of their own.
+fn in_usr() -> Vec<String> {
+    let names = ["bin", "lib", "lib/ARCH-linux-gnu", "include", "include/ARCH-linux-gnu", "share"];
+    names.map(|name| format!("/usr/{}", name.replace("ARCH", std::env::consts::ARCH))).to_vec()
+}
+
+#[test]
+fn rules_are_near_the_files_of_the_systems_own_usr() {
+    let rules = |sandbox: &Sandbox, profile: &Profile| -> Vec<(String, LandlockRights)> {
+        let plan = lower(sandbox, &facts()).unwrap().plan(profile, &host(1000), "a").unwrap();
+        let rules = plan.landlock.unwrap().rules.into_iter().filter(|rule| rule.path.starts_with("/usr"));
+        rules.map(|rule| (rule.path, rule.rights)).collect()
+    };
+    let all = |rights| move |path| (path, rights);
+    let whole: Vec<String> = [&["/usr".to_owned()][..], &in_usr()].concat();
+    let default = Profile::default();
+    let expected: Vec<_> = whole.iter().cloned().map(all(LandlockRights::ReadExecute)).collect();
+    assert_eq!(rules(&Sandbox::new(["true"]), &default), expected);
+    // What else is mounted there has the rights of its mount.
+    let mut written = Sandbox::new(["true"]);
+    written.rw("/data", "/usr/share");
+    let share = |rules: Vec<(String, LandlockRights)>| -> Vec<LandlockRights> {
+        rules.into_iter().filter(|(path, _)| path == "/usr/share").map(|(_, rights)| rights).collect()
+    };
+    assert_eq!(share(rules(&written, &default)), [LandlockRights::Full]);
+    // Nobody knows what is in another /usr.
+    let mut other = Sandbox::new(["true"]);
+    other.ro("/data", "/usr");
+    assert_eq!(rules(&other, &default), [("/usr".to_owned(), LandlockRights::ReadExecute)]);
+    // They have what the profile gives, and no more.
+    let mut listed = Profile::default();
+    listed.files.executable = Some(vec!["/usr/bin".into()]);
+    let executable = rules(&Sandbox::new(["true"]), &listed).into_iter();
+    let executable: Vec<_> = executable.filter(|(_, rights)| *rights != LandlockRights::Read).collect();
+    assert_eq!(executable, [("/usr/bin".to_owned(), LandlockRights::ReadExecute)]);
 }
 
 #[test]
