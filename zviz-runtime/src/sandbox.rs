@@ -29,6 +29,7 @@ pub mod running;
 mod said;
 pub mod shares;
 pub mod staged;
+mod streams;
 pub mod subids;
 mod temporary;
 mod words;

@@ -152,3 +152,29 @@ fn ordinary_tasks() {
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
+
+/// Logs are often links to /dev/stdout. Pipes are the caller's, whose id is nobody's inside where root calls.
+#[test]
+fn a_standard_stream_that_is_a_pipe_can_be_opened_again() {
+    requires!(root);
+    for caller in Caller::both() {
+        let limited = caller.work.join("limited.yaml");
+        std::fs::write(&limited, "extends: default\nresources: {output_max: 1M}\n").unwrap();
+        for profile in ["default", limited.to_str().unwrap()] {
+            // Who is not its owner may not take out of it what others have put in.
+            let takes = if caller.root { "head -c 1 </dev/stdout" } else { "echo Permission denied" };
+            let inside = format!("cat /dev/stdin; echo out >/dev/stdout; echo err >/proc/self/fd/2; {takes}");
+            let script = format!(
+                "echo in | {{ {}/zviz --root {} run --profile {profile} -- timeout 5 sh -c '{inside}' 2>&1; }} | cat",
+                caller.place.path().display(),
+                caller.state().display(),
+            );
+            let output = caller.program("sh").args(["-c", &script]).output().unwrap();
+            let said = String::from_utf8(output.stdout).unwrap();
+            // Output and error are apart on their way where they are measured.
+            let all = ["in", "out", "err"].iter().all(|word| said.lines().any(|line| line == *word));
+            let all = all && said.contains("Permission denied");
+            assert!(all, "as {}, {profile}: {said}", caller.name());
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::input::{Findings, Input};
 use super::mounts::{Mount, MountKind, attr};
-use super::namespaces::{IdMap, User};
+use super::namespaces::{User, maps_to};
 use super::rootfs::Rootfs;
 use super::{Landlock, LandlockRights, LandlockRule};
 use crate::sandbox::folders::SYSTEM;
@@ -164,11 +164,6 @@ fn near(mounts: &[Mount]) -> Vec<String> {
     let libraries = format!("lib/{}-linux-gnu", std::env::consts::ARCH);
     let headers = format!("include/{}-linux-gnu", std::env::consts::ARCH);
     ["bin", "lib", &libraries, "include", &headers, "share"].iter().map(|name| format!("{USR}/{name}")).collect()
-}
-
-/// Whether somebody inside is this id outside.
-fn maps_to(lines: &[IdMap], outside: u32) -> bool {
-    lines.iter().any(|line| outside.checked_sub(line.outside).is_some_and(|above| above < line.count))
 }
 
 fn is_readonly(mount: &Mount) -> bool {

@@ -31,6 +31,11 @@ pub struct IdMap {
     pub count: u32,
 }
 
+/// Whether somebody inside is this id outside.
+pub(crate) fn maps_to(lines: &[IdMap], outside: u32) -> bool {
+    lines.iter().any(|line| outside.checked_sub(line.outside).is_some_and(|above| above < line.count))
+}
+
 /// The user namespace. Only a new one has id maps.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -2,7 +2,7 @@
 
 use super::error::explained;
 use super::temporary::Folder;
-use super::{Decided, Error, Sandbox};
+use super::{Decided, Error, Sandbox, streams};
 use crate::console::{Relay, Terminal};
 use crate::foreground::{self, Budget, Meter, Outcome, Output, Payload, Watch};
 use crate::host::Host;
@@ -131,6 +131,8 @@ impl Decided {
         let piped = meter.filter(|_| !self.plan.process.terminal);
         let piped = piped.map(|_| Output::new([output.as_fd(), error.as_fd()])).transpose();
         let (lines, theirs) = piped.map_err(pipes)?.unzip();
+        let outputs = theirs.as_ref().map_or([output.as_fd(), error.as_fd()], |[out, err]| [out.as_fd(), err.as_fd()]);
+        streams::open_to_payload(&self.plan.namespaces.user, input.as_fd(), outputs);
         let mut container = start::run(start::Request {
             store,
             id: self.id,
