@@ -6,7 +6,7 @@ use crate::profile::hashed::{Hashed, sha256};
 use crate::profile::lower::Context;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use zviz_seccomp::{Arch, Program};
 
@@ -20,7 +20,7 @@ impl Compiled {
     /// In words, with the file.
     pub fn write(&self, folder: &Path) -> Result<(), String> {
         let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
-        match fs::create_dir(folder) {
+        match fs::DirBuilder::new().mode(0o755).create(folder) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(failed(folder, error)),
             _ => {}
         }
@@ -72,6 +72,15 @@ pub fn load(folder: &Path, name: Option<&str>, context: &Context) -> Result<Prof
 /// # Errors
 /// As [`load`], but that nothing it is about is looked at.
 pub fn manifest(folder: &Path, name: Option<&str>) -> Result<(String, Manifest), String> {
+    let about = fs::metadata(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    // In one like /tmp nobody renames the files of others.
+    let shared = about.mode() & 0o022 != 0 && about.mode() & libc::S_ISVTX == 0;
+    if shared || !trusted(&about) {
+        let folder = folder.display();
+        return Err(format!(
+            "{folder}: must be a folder of yours or root's that nobody else can write: chmod go-w {folder}"
+        ));
+    }
     let name = match name {
         Some(name) => name.to_owned(),
         None => only(folder)?,
@@ -94,6 +103,11 @@ fn only(folder: &Path) -> Result<String, String> {
     }
 }
 
+/// Whether it is the caller's, or root's.
+fn trusted(about: &fs::Metadata) -> bool {
+    [0, nix::unistd::geteuid().as_raw()].contains(&about.uid())
+}
+
 /// A file of the folder. One that others can write says what they like.
 fn read(folder: &Path, file: &str) -> Result<Vec<u8>, String> {
     let path = folder.join(file);
@@ -104,8 +118,7 @@ fn read(folder: &Path, file: &str) -> Result<Vec<u8>, String> {
     let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
     let opened: File = fs::OpenOptions::new().read(true).custom_flags(flags).open(&path).map_err(failed)?;
     let about = opened.metadata().map_err(failed)?;
-    let trusted = [0, nix::unistd::geteuid().as_raw()].contains(&about.uid()) && about.mode() & 0o022 == 0;
-    if !about.is_file() || !trusted {
+    if !about.is_file() || !trusted(&about) || about.mode() & 0o022 != 0 {
         return Err(format!("{}: must be a file of yours or root's that nobody else can write", path.display()));
     }
     let mut bytes = Vec::new();
@@ -152,6 +165,22 @@ mod tests {
         // Where none is written, it is for everybody.
         made("name: own\nfilesystem: {hidden: [/secret]}\n").write(folder.path()).unwrap();
         load(folder.path(), None, &of("/home/b")).unwrap();
+    }
+
+    /// Whoever can rename the files gives one profile the name of another.
+    #[test]
+    fn a_folder_that_others_write_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        compiled("virtualised").write(folder.path()).unwrap();
+        let with = |mode: u32| {
+            fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+            load(folder.path(), None, &Context::default())
+        };
+        with(0o755).unwrap();
+        with(0o1777).unwrap();
+        for mode in [0o777, 0o775] {
+            assert!(with(mode).unwrap_err().contains("must be a folder of yours or root's"), "{mode:o}");
+        }
     }
 
     #[test]
