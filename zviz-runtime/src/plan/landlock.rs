@@ -154,8 +154,8 @@ fn sealed<'a>(input: Input, user: &User, mounts: &'a [Mount]) -> Vec<&'a str> {
 
 /// Folders of the system's own /usr that hold most files that programs open, with no other rights than /usr has.
 ///
-/// The kernel goes up from a file to the first rule that lets it be read, and each folder on the way costs as much as an eighth
-/// of the open: the shared libraries of every program are three below /usr.
+/// The kernel goes up from a file to the first rule that lets it be read, and each folder on the way costs some percent of the open:
+/// the shared libraries of every program are three below /usr.
 fn near(mounts: &[Mount]) -> Vec<String> {
     let own = |mount: &Mount| matches!(&mount.kind, MountKind::Bind(bind) if bind.source == USR && is_readonly(mount));
     if !mounts.iter().rfind(|mount| mount.destination == USR).is_some_and(own) {

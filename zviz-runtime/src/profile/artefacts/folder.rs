@@ -46,7 +46,9 @@ pub fn load(folder: &Path, name: Option<&str>, context: &Context) -> Result<Prof
     let again = "compile it again (zviz compile)";
     let (version, arch) = (env!("CARGO_PKG_VERSION"), Arch::native().to_string());
     if (manifest.format, manifest.zviz.as_str(), &manifest.architecture) != (FORMAT, version, &arch) {
-        let what = format!("is of zviz {} for {}, this is {version} for {arch}", manifest.zviz, manifest.architecture);
+        let (format, zviz, made_for) = (manifest.format, manifest.zviz, manifest.architecture);
+        let what =
+            format!("format {format} of zviz {zviz} for {made_for}, this reads {FORMAT} of {version} for {arch}");
         return Err(format!("{}: {what}: {again}", at(&file)));
     }
     if let Some(meant) = manifest.home.as_ref().filter(|meant| context.home.as_ref() != Some(*meant)) {
