@@ -46,10 +46,16 @@ impl<'a> Places<'a> {
         let outermost = ends.into_iter().find(|end| {
             let folder = path.get(..*end).unwrap_or_default();
             let opened = self.opened;
-            *self.repositories.entry(folder.to_vec()).or_insert_with(|| is_repository(opened, folder).unwrap_or(false))
+            *self.repositories.entry(folder.to_vec()).or_insert_with(|| may_be_repository(opened, folder))
         })?;
         path.get(outermost..).map(|rest| rest.strip_prefix(b"/").unwrap_or(rest))
     }
+}
+
+/// What cannot be looked at may be one; what is not there is none yet.
+fn may_be_repository(opened: &Opened, folder: &[u8]) -> bool {
+    let nowhere = |error: &io::Error| matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP));
+    is_repository(opened, folder).unwrap_or_else(|error| !nowhere(&error))
 }
 
 fn is_repository(opened: &Opened, folder: &[u8]) -> io::Result<bool> {

@@ -39,7 +39,11 @@ pub fn follow(socket: Socket, whose: Whose) -> std::io::Result<Following> {
                 Err(Errno::EAGAIN) => {}
                 // Whose they were nobody knows.
                 Err(Errno::ENOBUFS) => lost += 1,
-                Err(_) => break,
+                // What comes from here on nobody hears.
+                Err(_) => {
+                    lost += 1;
+                    break;
+                }
             }
             if deadline.is_some_and(|deadline| Instant::now() > deadline) {
                 break;
