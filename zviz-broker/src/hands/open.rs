@@ -11,6 +11,7 @@
 mod change;
 mod create;
 mod give;
+mod known;
 mod name;
 mod plain;
 mod terminal;
@@ -42,6 +43,7 @@ pub(super) struct Opener<'p> {
     /// This process's own descriptors, in the host's proc.
     own: OwnedFd,
     linked: plain::Linked,
+    paths: known::Paths,
 }
 
 /// One call.
@@ -78,6 +80,7 @@ impl<'p> Opener<'p> {
             host_proc: fd::stat(proc.0.as_fd())?.st_dev,
             own,
             linked: plain::Linked::default(),
+            paths: known::Paths::default(),
         })
     }
 

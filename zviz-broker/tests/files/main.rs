@@ -5,6 +5,7 @@ mod asking;
 mod brokered;
 mod changes;
 mod cost;
+mod known;
 mod names;
 #[path = "../runner/mod.rs"]
 mod runner;
@@ -273,6 +274,7 @@ fn nothing_is_made_where_it_may_not_be(test: &str) {
 const TESTS: &[(&str, runner::Test)] = &[
     ("rules_hold_by_any_path", rules_hold_by_any_path),
     ("what_is_opened_is_as_natively", what_is_opened_is_as_natively),
+    ("what_was_opened_before_is_found_as_it_is_now", known::what_was_opened_before_is_found_as_it_is_now),
     ("nothing_is_made_where_it_may_not_be", nothing_is_made_where_it_may_not_be),
     ("nothing_forbidden_is_opened_in_a_race", toctou::nothing_forbidden_is_opened_in_a_race),
     ("no_rule_is_escaped_by_another_name", names::no_rule_is_escaped_by_another_name),

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! path ──► rules ──► lstat ──► openat2 without links ──► fstat
-//!                     │
-//!                     └─ENOENT──► openat2 without links, O_PATH ──► ENOENT
+//!            │        └─ENOENT──► openat2 without links, O_PATH ──► ENOENT
+//!            └─ known, and what it is will not change ──► openat2 without links ──► fstat
 //! ```
 //!
 //! That the kernel has come to the file without a link says that this was its name while it was looked for. No directory on
@@ -13,8 +13,10 @@
 //!
 //! Whatever is not as expected is left to the other way, which finds out why. Nothing has happened then: opening a file or a
 //! directory to read it leaves no trace. That of a FIFO or a device may, which is what lstat is for. One may appear in its place
-//! before it is opened, but not be given to anybody, and who put it there had it opened by whoever opened this path then.
+//! before it is opened, but not be given to anybody, and who put it there had it opened by whoever opened this path then. Where a
+//! path leads to the same each time, as far as the container goes, it is left out: `known`.
 
+use super::known::Known;
 use super::{Opened, Opener, create};
 use crate::decision::Work;
 use crate::handlers::files::{FLAGS, O_LARGEFILE, RESOLVE_AT};
@@ -61,23 +63,29 @@ impl Opener<'_> {
         if flags & !FLAGS_KNOWN != 0 || work.numbers.get(RESOLVE_AT) != Some(&0) {
             return None;
         }
+        let known = self.paths.find(path);
         let (directory, _) = create::split(path);
-        if self.linked.has(directory) {
+        if known.is_none() && self.linked.has(directory) {
             return None;
         }
-        let ruling = self.rules.ask(path, true, false);
+        let ruling = known.map_or_else(|| self.rules.ask(path, true, false), |known| known.ruling);
         if !matches!(ruling.verdict, Verdict::Allow | Verdict::Audit) {
             return None;
         }
         let text = CString::new(path).ok()?;
-        let opened = match path::stat_link(&text) {
-            Ok(stat) if self.is_quiet(&stat) => self.open_quiet(&text, flags),
-            // A link that leads elsewhere for each process, of which proc has some, would be in the way.
-            Err(Errno::ENOENT) => without_links(&text, libc::O_PATH | libc::O_NOFOLLOW).map(|_| None),
-            _ => return None,
+        let opened = match known {
+            Some(Known { keeps: Some(true), .. }) => self.open_quiet(&text, flags),
+            _ => self.look_and_open(&text, flags),
         };
         match opened {
-            Ok(file) => Some(Opened { result: Ok(file?), judged: Some((ruling, path.to_vec())) }),
+            Ok(Some(file)) => {
+                self.paths.opened(path, known, ruling, &file).ok()?;
+                Some(Opened { result: Ok(file), judged: Some((ruling, path.to_vec())) })
+            }
+            Ok(None) => {
+                self.paths.forget(path);
+                None
+            }
             // Nothing is there for anybody.
             Err(Errno::ENOENT) => Some(Opened { result: Err(Errno::ENOENT), judged: None }),
             Err(Errno::ELOOP) => {
@@ -85,6 +93,17 @@ impl Opener<'_> {
                 None
             }
             Err(_) => None,
+        }
+    }
+
+    /// None if opening it might do something, or none of the things that are looked for here is there.
+    fn look_and_open(&self, text: &CStr, flags: i32) -> Result<Option<OwnedFd>, Errno> {
+        match path::stat_link(text) {
+            Ok(stat) if self.is_quiet(&stat) => self.open_quiet(text, flags),
+            Ok(_) => Ok(None),
+            // A link that leads elsewhere for each process, of which proc has some, would be in the way.
+            Err(Errno::ENOENT) => without_links(text, libc::O_PATH | libc::O_NOFOLLOW).map(|_| None),
+            Err(errno) => Err(errno),
         }
     }
 
