@@ -11,6 +11,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(super) const RECORD: &str = "stage.json";
 
@@ -143,17 +144,24 @@ pub(super) fn fill(path: &Path, folder: &str) -> std::io::Result<()> {
     write(path, &record)
 }
 
-/// The next time that the clock of file systems shows: what was changed a moment ago has an earlier one, so that it is not
-/// taken for a change of later.
+/// A time of the clock of file systems after everything until now: what was changed a moment ago has an earlier one, so that it
+/// is not taken for a change of later. A file may have a time between two ticks (Linux 6.13), and a tick may come late.
 fn next_tick() -> std::io::Result<(i64, i64)> {
-    let now = zviz_sys::time::of_files()?;
+    let mut now = exact();
     loop {
-        std::thread::sleep(std::time::Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(1));
         let next = zviz_sys::time::of_files()?;
-        if next != now {
+        if next > now {
             return Ok(next);
         }
+        // Somebody may have put the clock back.
+        now = now.min(exact());
     }
+}
+
+fn exact() -> (i64, i64) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (i64::try_from(now.as_secs()).unwrap_or(i64::MAX), now.subsec_nanos().into())
 }
 
 fn write(path: &Path, record: &Record) -> std::io::Result<()> {
@@ -162,4 +170,41 @@ fn write(path: &Path, record: &Record) -> std::io::Result<()> {
     file.write_all(&serde_json::to_vec_pretty(record)?)?;
     file.sync_all()?;
     fs::rename(fresh, path.join(RECORD))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// Among programs that keep the machine busy, since ticks come late then.
+    #[test]
+    fn what_was_changed_before_it_began_is_earlier() {
+        let folder = tempfile::tempdir().unwrap();
+        let changed = |path: &Path| fs::metadata(path).map(|found| (found.ctime(), found.ctime_nsec())).unwrap();
+        let over = AtomicBool::new(false);
+        let check = |round: u32| {
+            let path = folder.path().join(round.to_string());
+            fs::write(&path, "").unwrap();
+            // A time that somebody has looked at is followed by an exact one.
+            changed(&path);
+            fs::write(&path, "x").unwrap();
+            let (before, began) = (changed(&path), next_tick().unwrap());
+            fs::write(&path, "y").unwrap();
+            (before < began, changed(&path) >= began)
+        };
+        let found: Vec<_> = std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                });
+            }
+            let found = (0..400).map(check).collect();
+            over.store(true, Ordering::Relaxed);
+            found
+        });
+        assert_eq!(found, vec![(true, true); found.len()]);
+    }
 }
