@@ -81,11 +81,20 @@ impl Stages {
         Ok((stage, lock))
     }
 
-    /// Holds a stage.
+    /// Holds a stage. What an application of it that was killed had begun is ended first.
     ///
     /// # Errors
     /// It is not there, or in use.
     pub fn lock(&self, name: &str) -> Result<Lock, Error> {
+        let lock = self.hold(name)?;
+        match self.open(name).and_then(|stage| if stage.is_settled() { Ok(()) } else { stage.opened()?.settle() }) {
+            // There is no record yet, or no folder: nothing of ours is in it.
+            Err(Error::Absent(_) | Error::Replaced(_)) => Ok(lock),
+            other => other.map(|()| lock),
+        }
+    }
+
+    fn hold(&self, name: &str) -> Result<Lock, Error> {
         let path = self.path(name)?.join("lock");
         let named = |source| Error::io(format!("lock the stage {name}"), source);
         let mut options = OpenOptions::new();

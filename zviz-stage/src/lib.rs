@@ -11,9 +11,11 @@
 
 pub mod apply;
 pub mod at;
+mod beside;
 pub mod change;
 pub mod escape;
 mod interrupts;
+mod journal;
 pub mod judge;
 pub mod keep;
 mod place;
@@ -102,6 +104,17 @@ pub enum Error {
     /// What was judged is not there any more.
     #[error("{0}: changed on the host while it was applied; what came before it is applied")]
     Raced(String),
+    /// What an application that was killed has left is somebody's.
+    #[error(
+        "{name} was {path} when an application of the stage was killed, and has been changed since: move it back, or remove it, \
+         and try again"
+    )]
+    Left {
+        /// Escaped.
+        name: String,
+        /// Escaped.
+        path: String,
+    },
     /// A signal asked for an end.
     #[error("interrupted: what came before is applied, the rest stays in the stage")]
     Interrupted,

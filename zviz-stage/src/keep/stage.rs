@@ -2,7 +2,7 @@
 
 use super::Lock;
 use crate::change::{Change, Stamp};
-use crate::{Error, at, remove, scan};
+use crate::{Error, at, journal, remove, scan};
 use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ pub struct Record {
 pub struct Stage {
     /// Unique among those of one user.
     pub name: String,
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     /// What it is of.
     pub record: Record,
 }
@@ -66,6 +66,11 @@ impl Stage {
         at::folder(&plain, b"").map_err(|source| Error::io(format!("open {}", self.record.folder), source))
     }
 
+    /// Whether no application of it was killed.
+    pub(super) fn is_settled(&self) -> bool {
+        !journal::is_there(&self.path)
+    }
+
     /// Opens it, to look at what it would change.
     ///
     /// # Errors
@@ -89,7 +94,7 @@ impl Stage {
         fs::remove_file(self.path.join(RECORD)).map_err(named)?;
         let layers = self.layers();
         remove::tree(&layers).map_err(named)?;
-        for rest in ["stage.json.new", "lock"] {
+        for rest in ["stage.json.new", journal::FILE, "lock"] {
             let _ = fs::remove_file(self.path.join(rest));
         }
         fs::remove_dir(&self.path).map_err(named)?;
