@@ -8,6 +8,8 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
+const CHANGED: &str = "was changed on the host since the stage began";
+
 /// A change, and what stands against it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged {
@@ -132,13 +134,20 @@ impl Opened {
         }
     }
 
+    fn is_empty(&self, path: &[u8]) -> io::Result<bool> {
+        Ok(at::names(at::folder(&self.folder, path)?)?.is_empty())
+    }
+
     fn conflict(&self, change: &Change) -> io::Result<Option<&'static str>> {
         match &change.host {
-            // What is in a folder is judged by itself; its own time changes with every name in it.
-            Some(host) if host.is_folder() => Ok(None),
-            Some(host) if self.changed_since(&change.path, host) => {
-                Ok(Some("was changed on the host since the stage began"))
+            Some(host) if host.is_folder() => {
+                // What is in a folder is judged by itself, and the folder's own time changes with every name in it: only an empty
+                // one that goes has nothing else to tell of it.
+                let goes = change.did == Did::Deleted || change.kind != Kind::Folder;
+                let told = goes && self.changed_since(&change.path, host) && self.is_empty(&change.path)?;
+                Ok(told.then_some(CHANGED))
             }
+            Some(host) if self.changed_since(&change.path, host) => Ok(Some(CHANGED)),
             Some(_) => Ok(None),
             None if change.copied => {
                 let gone = self.nearest(&change.path)?.is_some_and(|(path, stamp)| self.changed_since(&path, &stamp));

@@ -116,6 +116,36 @@ fn changes_of_the_host_are_conflicts() {
     });
 }
 
+/// Nothing is in them that could tell of it.
+#[test]
+fn empty_folders_of_the_host_are_conflicts_too() {
+    each("empty_folders_of_the_host_are_conflicts_too", |caller| {
+        caller.fills("mkdir -p d/old e/old f/old; for f in d e f; do echo 1 > $f/x; done");
+        caller.says(&["--stage"], "rm -r d; rm -r e; echo file > e; rm -r f; mkdir f; echo 2 > f/x");
+        caller.fills("mkdir -p d/new/er e/new f/new; chmod 700 d/old");
+        let stat = caller.stage(&["diff", "--stat"]);
+        let told: Vec<&str> = stat.lines().filter(|line| line.contains("[conflict")).collect();
+        let paths: Vec<&str> = told.iter().filter_map(|line| line.split("  [").next()).collect();
+        assert_eq!(paths, ["D d/new/er/", "D d/old/", "D e/new/", "D f/new/"], "as {}: {stat}", caller.name());
+        let error = caller.stage_fails(&["apply"]);
+        assert!(error.contains("\n  d/new/er: was changed on the host"), "{error}");
+        assert!(caller.work.join("d/new/er").exists());
+        // Parts of it, and what comes and goes by our own hands, are no change of somebody else's.
+        caller.stage(&["apply", "d/x"]);
+        caller.fills("rmdir d/new/er d/new e/new f/new; chmod 755 d/old");
+        caller.stage(&["revert", "d"]);
+        caller.stage(&["apply", "f/old"]);
+        caller.stage(&["apply", "--force"]);
+        caller.says(&["--stage"], "mkdir -p made/inner; echo 1 > kept");
+        caller.stage(&["apply", "made"]);
+        caller.says(&["--stage"], "rmdir made/inner made");
+        let stat = caller.stage(&["diff", "--stat"]);
+        assert!(stat.contains("D made/\n") && !stat.contains("conflict"), "as {}: {stat}", caller.name());
+        caller.stage(&["apply"]);
+        assert!(!caller.work.join("made").exists() && caller.work.join("d/old").exists());
+    });
+}
+
 #[test]
 fn stages_have_one_user_at_a_time_and_names() {
     each("stages_have_one_user_at_a_time_and_names", |caller| {
