@@ -6,8 +6,8 @@
 //! NAME.nft            rules for packets, as nft(8) takes them, where the network is one of the container's own. Who runs it adds
 //!                     what only a host knows: its own addresses, nameservers, published ports
 //! NAME.apparmor       the AppArmor profile, as apparmor_parser(8) takes it
-//! NAME.manifest.json  the texts it was made of and what each file is, by hash; the whole profile; each rule with its line, what
-//!                     enforces it, and where that is
+//! NAME.manifest.json  the texts it was made of and what each file is, by hash; the whole profile and its hash; each rule with its
+//!                     line, what enforces it, and where that is
 //! ```
 
 mod folder;
@@ -15,7 +15,7 @@ mod folder;
 use super::Profile;
 use super::apparmor::{Wanted, generate};
 use super::find::Search;
-use super::hashed::Hashed;
+use super::hashed::{Hashed, sha256};
 use super::lower::{Context, lower};
 use serde::{Deserialize, Serialize};
 use zviz_network::rules::{TABLE_PREFIX, inside};
@@ -25,7 +25,7 @@ use zviz_seccomp::{Arch, Policy, Program, compile, policy_with};
 pub use folder::{load, manifest};
 
 /// The form of the manifest that this version writes and reads.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 /// The end of a manifest's name.
 const MANIFEST: &str = ".manifest.json";
 
@@ -69,6 +69,8 @@ pub struct Manifest {
     pub artefacts: Vec<Hashed>,
     /// Each value that is written.
     pub rules: Vec<Rule>,
+    /// SHA-256 of `profile`, as JSON without blanks.
+    pub profile_sha256: String,
     /// All of it, as it is laid over a spec.
     pub profile: Profile,
 }
@@ -160,11 +162,17 @@ pub fn make(search: &Search, name: &str, context: &Context) -> Result<Compiled, 
         inputs,
         artefacts,
         rules,
+        profile_sha256: hash(&profile)?,
         profile,
         name: name.clone(),
     };
     files.push((format!("{name}{MANIFEST}"), json(&manifest)?));
     Ok(Compiled { manifest, program, files })
+}
+
+/// A key that is taken out of a profile stands for what it is without: so what is left has to be known, too.
+fn hash(profile: &Profile) -> Result<String, String> {
+    serde_json::to_vec(profile).map(|bytes| sha256(&bytes)).map_err(|error| error.to_string())
 }
 
 /// The profile's own filter, where a spec brings none.
