@@ -100,7 +100,7 @@ fn what_cannot_be_asked_for_is_refused() {
         ("profile", "nobody", "there is no profile \"nobody\""),
         ("audit", "true", "annotations[zviz.io/audit]: "),
         ("timeout", "soon", "annotations[zviz.io/timeout]: "),
-        ("broker-timeout", "5", "has no broker"),
+        ("broker-timeout", "5", "no profile is laid over this container: name one in zviz.io/profile"),
         ("network-policy", "a/b", "is no name of a profile"),
     ] {
         let output = script(&bundle, &[(key, value)], "echo ran");

@@ -16,6 +16,9 @@ use zviz_profile::{Document, HostPolicy, NetworkMode, Text, read_host};
 /// Where the host's policy is.
 pub const CONFIG: &str = "/etc/zviz/config.yaml";
 
+/// What to do for whoever asks for something of a broker where there is none.
+const WITH_BROKER: &str = "name one in zviz.io/profile that sends calls to a broker, such as nested or any with syscalls.broker or \
+                           filesystem.patterns";
 /// At most, of one file of an audit log.
 const AUDIT_BYTES: u64 = 16 << 20;
 /// How many older ones are kept.
@@ -175,16 +178,21 @@ impl Rules {
         pace.deadline_ms = bounds.into_iter().flatten().chain([pace.deadline_ms]).min().unwrap_or(pace.deadline_ms);
         pace.burst = policy.broker.max_inflight.map_or(pace.burst, |most| pace.burst.min(most));
         let none = broker.is_empty();
-        let mut needs_one = |annotation: &str| {
-            let what = format!("the profile {} has no broker", profile.name);
-            problems.add(format!("annotations[zviz.io/{annotation}]"), what);
+        let mut needs_one = |annotation: &str, about: &str| {
+            let place = format!("annotations[zviz.io/{annotation}]");
+            let without = match asked.profile.is_none() && policy.default_profile.is_none() {
+                true => "no profile is laid over this container".to_owned(),
+                false => format!("the profile {} has none", profile.name),
+            };
+            let what = format!("is about {about}, and {without}: {WITH_BROKER}, or leave this annotation out");
+            problems.add(place, what);
         };
         if none && asked.broker_timeout.is_some() {
-            needs_one("broker-timeout");
+            needs_one("broker-timeout", "calls that a broker answers");
         }
         let silent = none && !profile.packets.as_ref().is_some_and(Packets::logs);
         if silent && asked.audit {
-            needs_one("audit");
+            needs_one("audit", "what a broker decides, or network.log records");
         }
         let always = policy.audit.always == Some(true);
         if silent || !asked.audit && !always {

@@ -116,7 +116,12 @@ impl Flags {
         match &mut sandbox.profile.broker.ask {
             Some(asking) => asking.client = client,
             None if client.is_some() => {
-                problems.add("--ask", format!("the profile {} asks nobody", sandbox.profile.name));
+                let why = format!(
+                    "the profile {} asks about nothing: take one that does (--profile ask, or one with filesystem.patterns.ask), \
+                     or leave --ask out",
+                    sandbox.profile.name
+                );
+                problems.add("--ask", why);
             }
             None => {}
         }
@@ -124,7 +129,10 @@ impl Flags {
         let silent = sandbox.profile.broker.is_empty() && !sandbox.profile.packets.as_ref().is_some_and(Packets::logs);
         if sandbox.profile.broker.audit.is_some() && silent {
             let name = &sandbox.profile.name;
-            let why = format!("the profile {name} has no broker, whose decisions it records, and logs no connections");
+            let why = format!(
+                "the profile {name} has nothing to record: take one that sends calls to a broker (--profile nested, or one with \
+                 syscalls.broker or filesystem.patterns) or that has network.log, or leave --audit out"
+            );
             problems.add("--audit", why);
         }
         sandbox.cwd.clone_from(&self.cwd);

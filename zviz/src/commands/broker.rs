@@ -46,7 +46,7 @@ fn policy(name: &str) -> anyhow::Result<Policy> {
     if serves(&policy) {
         return Ok(policy);
     }
-    let what = if policy.is_empty() { "has no broker" } else { "is for containers of zviz alone" };
+    let what = if policy.is_empty() { "sends no calls to a broker" } else { "is for containers of zviz alone" };
     let others = BUILT_IN.iter().map(|(name, _)| *name);
     let with: Vec<_> = others.filter(|name| broker(name).is_ok_and(|policy| serves(&policy))).collect();
     bail!("profile {name:?} {what}; these serve other runtimes: {}", with.join(", "))

@@ -147,7 +147,7 @@ fn a_client_that_makes_no_sense_is_named() {
             assert_eq!(output.status.code(), Some(125), "{output:?}");
             String::from_utf8_lossy(&output.stderr).into_owned()
         };
-        assert!(said(&["--ask", "cat"]).contains("the profile default asks nobody"));
+        assert!(said(&["--ask", "cat"]).contains("the profile default asks about nothing: take one that does"));
         assert!(said(&["--profile", "ask", "--ask", ""]).contains("names nobody"));
         let scratch = support::Scratch::new("ask");
         let path = scratch.join("socket");

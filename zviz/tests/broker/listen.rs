@@ -153,7 +153,7 @@ fn a_socket_in_use_and_bad_flags_are_refused() {
     refused(&["--listen", "/nonexistent/socket", "--profile", "nested"], "No such file");
     refused(
         &["--listen", &file, "--profile", "default"],
-        "profile \"default\" has no broker; these serve other runtimes: ",
+        "profile \"default\" sends no calls to a broker; these serve other runtimes: ",
     );
     refused(&["--listen", &file, "--profile", "x"], "there is no profile \"x\"");
     refused(&["--listen", &file], "--profile");

@@ -60,7 +60,14 @@ fn limits_become_lower_and_never_higher() {
     assert_eq!(of(&[("broker-timeout", "5000")]).broker.pace.deadline_ms, 400);
     assert_eq!(of(&[]).broker.pace.burst, 7);
     assert_eq!(profile(&rules, &[("timeout", "2s")]).unwrap().limits.wall_time, Some(2_000));
-    assert!(profile(&rules, &[("broker-timeout", "5")]).unwrap_err().contains("has no broker"));
+    // What is missing, and what to do about it, in words of who wrote the annotation.
+    let without = profile(&rules, &[("broker-timeout", "5")]).unwrap_err();
+    let why = "annotations[zviz.io/broker-timeout]: is about calls that a broker answers, and no profile is laid over this \
+               container: name one in zviz.io/profile that sends calls to a broker, such as nested or any with syscalls.broker or \
+               filesystem.patterns, or leave this annotation out";
+    assert_eq!(without, why);
+    let with = profile(&rules, &[("profile", "default"), ("broker-timeout", "5")]).unwrap_err();
+    assert!(with.contains("and the profile default has none: name one in zviz.io/profile"), "{with}");
 }
 
 #[test]
@@ -125,7 +132,11 @@ fn decisions_are_recorded_where_the_host_says() {
         matches!(profile(&here, &annotations).unwrap().broker.audit, Some(Trail::File { path, .. }) if path == Path::new("/var/log/a"))
     );
     assert_eq!(profile(&here, &annotations[..1]).unwrap().broker.audit, None);
-    assert!(profile(&here, &[("audit", "true")]).unwrap_err().contains("has no broker"));
+    assert!(
+        profile(&here, &[("audit", "true")])
+            .unwrap_err()
+            .contains("is about what a broker decides, or network.log records")
+    );
     let always = rules("audit: {file: /var/log/a, always: true}\n");
     assert!(profile(&always, &annotations[..1]).unwrap().broker.audit.is_some());
 }
