@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long the kernel's own thread may take to tell of what has happened, in milliseconds.
-const QUIET: i64 = 50;
 /// How long others' records are read that come in between.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -33,7 +31,7 @@ pub fn follow(socket: Socket, whose: Whose) -> std::io::Result<Following> {
             if deadline.is_none() && ended.load(Ordering::Acquire) {
                 deadline = Some(Instant::now() + PATIENCE);
             }
-            match socket.next(QUIET) {
+            match socket.next() {
                 Ok(entry) => entry.into_iter().for_each(|entry| sieve.take(entry)),
                 Err(Errno::EAGAIN) if deadline.is_some() => break,
                 Err(Errno::EAGAIN) => {}

@@ -13,6 +13,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 const READERS: u32 = 1;
 /// `struct nlmsghdr`, netlink(7): length and type are its first six bytes.
 const HEADER: usize = 16;
+/// How long the kernel's own thread may take to tell of what has happened, in milliseconds.
+const QUIET: i64 = 50;
 /// What waits for its reader: some thousands of records.
 const BUFFER: usize = 4 << 20;
 
@@ -30,6 +32,7 @@ impl Socket {
         let fd = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, kernel)?;
         // Root can; for who cannot, the host's own limit does.
         let _ = setsockopt(&fd, sockopt::RcvBufForce, &BUFFER);
+        setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::milliseconds(QUIET))?;
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, READERS))?;
         Ok(Socket(fd))
     }
@@ -37,9 +40,8 @@ impl Socket {
     /// The next record that is of use.
     ///
     /// # Errors
-    /// EAGAIN if none has come for so long, in milliseconds; ENOBUFS where some were lost.
-    pub(super) fn next(&self, milliseconds: i64) -> Result<Option<Entry>, Errno> {
-        setsockopt(&self.0, sockopt::ReceiveTimeout, &TimeVal::milliseconds(milliseconds))?;
+    /// EAGAIN if none has come for a moment; ENOBUFS where some were lost.
+    pub(super) fn next(&self) -> Result<Option<Entry>, Errno> {
         let mut buffer = [0; HEADER + LONGEST + 1];
         let (length, from) = received(&self.0, &mut buffer)?;
         // Who sends it is the kernel, or somebody who could be.
@@ -73,6 +75,7 @@ pub(super) fn message(bytes: &[u8]) -> Option<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::sys::socket::getsockopt;
 
     #[test]
     fn messages_are_as_long_as_they_say_and_no_longer_than_they_are() {
@@ -102,7 +105,11 @@ mod tests {
             Ok(socket) => {
                 let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
                 // Others may be denied something meanwhile.
-                while socket.next(1) != Err(Errno::EAGAIN) && std::time::Instant::now() < end {}
+                while socket.next() != Err(Errno::EAGAIN) && std::time::Instant::now() < end {}
+                // It waits as it was told to once, and is not told again with each record.
+                setsockopt(&socket.0, sockopt::ReceiveTimeout, &TimeVal::milliseconds(40)).unwrap();
+                let _ = socket.next();
+                assert_eq!(getsockopt(&socket.0, sockopt::ReceiveTimeout).unwrap(), TimeVal::milliseconds(40));
             }
             Err(errno) => {
                 assert!(matches!(errno, Errno::EPERM | Errno::EPROTONOSUPPORT | Errno::ECONNREFUSED), "{errno}")
