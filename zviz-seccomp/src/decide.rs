@@ -2,7 +2,7 @@
 
 use crate::arch::X32_BIT;
 use crate::syscalls::{self, Resolved};
-use crate::{Action, Arch, Compare, ENOSYS, Policy};
+use crate::{Action, Arch, Compare, ENOSYS, Policy, Source};
 
 impl Policy {
     /// The answer to a call. Slow and plain; [`crate::Program::eval`] of the compiled policy gives the same.
@@ -11,17 +11,28 @@ impl Policy {
         let strictest = |answer: &dyn Fn(&Policy) -> Action| {
             all.iter().map(|policy| answer(policy)).fold(answer(self), Action::stricter)
         };
+        match self.numbered(arch, nr) {
+            Ok(arch) => strictest(&|policy| policy.decide_alone(arch, nr, args)),
+            Err(Source::ForeignArch) => strictest(&|policy| policy.foreign_arch),
+            Err(Source::X32) => strictest(&|policy| policy.x32),
+            Err(_) => strictest(&|policy| policy.default),
+        }
+    }
+
+    /// By which architecture's numbers a call is judged, or what answers before that is asked.
+    pub(crate) fn numbered(&self, arch: Arch, nr: u32) -> Result<Arch, Source> {
+        let all = self.all();
         let shared = |arch: &Arch| all.iter().all(|policy| policy.known_architectures().contains(arch));
         if !Arch::all().filter(|known| known.audit() == arch.audit()).any(|known| shared(&known)) {
-            return strictest(&|policy| policy.foreign_arch);
+            return Err(Source::ForeignArch);
         }
         // A tracer sets the number -1 to have a call skipped (ptrace(2)): no call of any ABI.
         if nr == u32::MAX {
-            return strictest(&|policy| policy.default);
+            return Err(Source::Default);
         }
         match numbering(arch, nr) {
-            Arch::X32 if !shared(&Arch::X32) => strictest(&|policy| policy.x32),
-            arch => strictest(&|policy| policy.decide_alone(arch, nr, args)),
+            Arch::X32 if !shared(&Arch::X32) => Err(Source::X32),
+            arch => Ok(arch),
         }
     }
 
@@ -43,12 +54,27 @@ impl Policy {
             (Some(a), Some(b)) => Some(a.stricter(b)),
             (a, b) => a.or(b),
         };
-        answer.or_else(|| self.fallback(arch, by_number)).unwrap_or_else(|| {
-            // s390's number 0 stands for any call whose number the kernel does not know.
-            let unknown = nr == 0 && matches!(arch, Arch::S390 | Arch::S390x);
-            let newer = self.last_number(arch).is_some_and(|last| nr > last);
-            if self.knows_future() && (unknown || newer) { ENOSYS } else { self.default }
-        })
+        answer.or_else(|| self.fallback(arch, by_number)).unwrap_or_else(|| self.unnamed(arch, nr))
+    }
+
+    /// The answer to a call that nothing else decides.
+    fn unnamed(&self, arch: Arch, nr: u32) -> Action {
+        // s390's number 0 stands for any call whose number the kernel does not know.
+        let unknown = nr == 0 && matches!(arch, Arch::S390 | Arch::S390x);
+        let newer = self.last_number(arch).is_some_and(|last| nr > last);
+        if self.knows_future() && (unknown || newer) { ENOSYS } else { self.default }
+    }
+
+    /// The same, unless a rule or a fallback always decides.
+    pub(crate) fn otherwise(&self, arch: Arch, nr: u32) -> Option<Action> {
+        let by_number = |found: &Resolved| found.direct == Some(nr);
+        let decided = self.unconditional(arch, by_number).or_else(|| self.fallback(arch, by_number));
+        decided.is_none().then(|| self.unnamed(arch, nr))
+    }
+
+    /// Whether one of some names is a call's: its own, or of what it is a way to (socketcall(2), ipc(2)).
+    pub(crate) fn is_named(names: &[String], arch: Arch, nr: u32) -> bool {
+        any_name(names, arch, |found| found.direct == Some(nr) || found.through.is_some_and(|(call, _)| call == nr))
     }
 
     fn unconditional(&self, arch: Arch, picks: impl Fn(&Resolved) -> bool) -> Option<Action> {

@@ -32,6 +32,7 @@ mod never_notified;
 mod policy;
 mod program;
 mod ranges;
+mod sources;
 mod syscalls;
 mod table;
 mod variant;
@@ -51,6 +52,7 @@ pub use fuzz::{fuzz_policy, fuzz_program};
 pub use needs::may_finish_init;
 pub use policy::{Fallback, Flags, Policy, Rule};
 pub use program::{INSTRUCTION_SIZE, MAX_INSTRUCTIONS, Program, SockFilter};
+pub use sources::Source;
 pub use syscalls::{name_of, number_of};
 pub use variant::{NOTIFIABLE, SAFE_NODES, Variant, policy_with};
 
