@@ -90,6 +90,8 @@ impl Explainer {
             // Labels are shared; who was traced is inside.
             let known = match record.access {
                 Access::Landlock { .. } => true,
+                // Whoever is traced is seen to be killed, with the arguments.
+                Access::Seccomp { .. } => false,
                 Access::AppArmor { pid, .. } | Access::Selinux { pid, .. } => self.met.contains(&pid),
             };
             let Some(denial) = why::recorded(&self.scene(), record).filter(|_| known) else { continue };

@@ -1,4 +1,4 @@
-//! What the kernel itself records of denials: those of AppArmor, SELinux and Landlock (audit, linux/audit.h).
+//! What the kernel itself records of denials: those of AppArmor, SELinux, Landlock and filters of system calls (audit, linux/audit.h).
 //!
 //! ```text
 //! netlink, while it runs ─┐
@@ -9,6 +9,7 @@
 //! The words are the kernel's; names of files and programs in them are a stranger's, and the kernel quotes them. Whose a record
 //! is follows from what no workload chooses: the pid, the label that zviz has given, the process that made a Landlock domain.
 
+mod access;
 mod fields;
 mod follow;
 pub mod kept;
@@ -16,9 +17,10 @@ pub mod line;
 mod sieve;
 mod socket;
 
+pub use access::Access;
 pub use fields::Fields;
 pub use follow::{Following, follow};
-pub use line::{Access, Entry, Said, Stamp};
+pub use line::{Entry, Said, Stamp};
 pub use sieve::{Kept, MOST, Recorded, Sieve, Whose};
 pub use socket::Socket;
 

@@ -206,3 +206,48 @@ fn why_reads_what_landlock_has_denied_where_the_profile_says_so() {
         ended(&one);
     }
 }
+
+/// A container whose first process makes a call, under a filter that ends who makes another one; when it has ended.
+fn filtered(name: &str, killing: &str) -> Option<Bundle> {
+    let bundle = bundle(name, &["busybox", "sync"])?;
+    bundle.edit(|spec| {
+        spec["linux"]["seccomp"] = json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [
+                { "names": ["getcpu"], "action": "SCMP_ACT_ERRNO" },
+                { "names": [killing], "action": "SCMP_ACT_KILL_PROCESS" },
+            ],
+        });
+    });
+    bundle.create();
+    bundle.ok(&["start", &bundle.name]);
+    bundle.wait_for("stopped");
+    Some(bundle)
+}
+
+#[test]
+fn why_reads_whom_the_filter_has_killed() {
+    requires!(root, program "busybox", file "/dev/kmsg");
+    let is_it = |denial: &&Value| denial["layer"] == "seccomp";
+    // The kernel's log takes ten lines in five seconds, of all that is recorded on the machine.
+    let deadline = Instant::now() + Duration::from_secs(40);
+    let found = loop {
+        let Some(one) = filtered("records-killed", "sync") else { return };
+        std::thread::sleep(Duration::from_millis(300));
+        let denials = why(&one);
+        ended(&one);
+        if let Some(found) = denials.iter().find(is_it) {
+            break found.clone();
+        }
+        assert!(Instant::now() < deadline, "nothing was recorded of a filter that kills");
+        std::thread::sleep(Duration::from_secs(2));
+    };
+    assert_eq!((&found["call"], &found["result"], &found["cause"]), (&"sync".into(), &"SIGSYS".into(), &"deny".into()));
+    assert!(found["what"].as_str().unwrap().starts_with(&format!("sync ({})", std::env::consts::ARCH)), "{found:#}");
+    assert_eq!(found["rule"], json!({ "place": "config.json", "key": "linux.seccomp.syscalls[1]" }));
+    assert!(found["program"].as_str().unwrap().contains("busybox"), "{found:#}");
+    // The control: one of whom nobody was killed.
+    let Some(other) = filtered("records-spared", "syncfs") else { return };
+    assert_eq!(why(&other).iter().filter(is_it).count(), 0);
+    ended(&other);
+}

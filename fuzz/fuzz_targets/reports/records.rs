@@ -11,7 +11,7 @@ pub fn check(data: &[u8]) -> usize {
     let mut found = 0;
     for line in text.lines() {
         let named = [line::of_kernel_log(line), line::of_file(line)].into_iter().flatten();
-        let typed = [1300, 1400, 1423, 1424].map(|kind| (kind, line));
+        let typed = [1300, 1326, 1400, 1423, 1424].map(|kind| (kind, line));
         for entry in named.chain(typed).filter_map(|(kind, text)| line::read(kind, text)) {
             bounded(&entry, line);
             sieve.take(entry);
@@ -25,6 +25,10 @@ pub fn check(data: &[u8]) -> usize {
         match &recorded.access {
             Access::AppArmor { profile, .. } => assert!(profile == "zviz-1" || profile.starts_with("zviz-1//")),
             Access::Selinux { source, .. } => assert_eq!(source, "u:r:t:s0"),
+            Access::Seccomp { pid, label, .. } => {
+                let label = label.as_deref().unwrap_or_default();
+                assert!(*pid == 7 || label == "u:r:t:s0" || label == "zviz-1" || label.starts_with("zviz-1//"));
+            }
             // Of a domain of which somebody has told whose it is.
             Access::Landlock { .. } => assert!(text.contains("status=allocated")),
         }
@@ -42,6 +46,10 @@ fn bounded(entry: &Entry, line: &str) {
         }
         Access::AppArmor { operation, mask, comm, .. } => {
             assert!(words(operation) && words(mask) && comm.len() <= line.len());
+        }
+        Access::Seccomp { label, comm, program, .. } => {
+            assert!(label.as_ref().is_none_or(|label| words(label)) && comm.len() <= line.len());
+            assert!(program.as_os_str().len() <= line.len());
         }
         Access::Selinux { target, class, rights, .. } => {
             assert!(words(target) && words(class) && rights.iter().all(|right| words(right)));

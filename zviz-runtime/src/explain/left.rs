@@ -4,7 +4,7 @@
 use super::Machine;
 use super::{Record, Tally};
 use crate::apply::cgroup::{self, oom};
-use crate::container::{State, time};
+use crate::container::{Init, State, time};
 use crate::foreground::Outcome;
 use crate::records;
 use crate::why::{self, Denial, Ending, Filter, How, Rules, Scene, ended};
@@ -65,10 +65,11 @@ fn recorded(scene: &Scene<'_>, state: &State, tally: &mut Tally) {
     let Some((init, since)) = init.zip(time::milliseconds(&state.created)) else { return };
     let kept = records::kept::of(&records::whose(scene.plan, init.pid, since)).unwrap_or_default();
     let pids: BTreeSet<u32> = cgroup::pids(&scene.plan.cgroup).unwrap_or_default().into_iter().collect();
-    // Labels are shared. Of a process that lives it is known whose it is.
+    // Labels are shared. Of a process that lives it is known whose it is; init may have ended, and nobody have waited for it.
     let elsewhere = |pid: i32| {
         let inside = u32::try_from(pid).is_ok_and(|pid| pids.contains(&pid));
-        !inside && Path::new(&format!("/proc/{pid}")).exists()
+        let is_init = pid == init.pid && Init::read(pid).is_ok_and(|found| found == Some(init));
+        !inside && !is_init && Path::new(&format!("/proc/{pid}")).exists()
     };
     tally.left_out = tally.left_out.saturating_add(kept.left_out);
     for record in kept.denials.iter().filter(|record| !record.pid.is_some_and(elsewhere)) {

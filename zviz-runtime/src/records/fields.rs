@@ -3,6 +3,9 @@
 /// More are in no record of the kernel's.
 const MOST: usize = 64;
 
+/// Modes of AppArmor behind a label: aa_label_asxprint, security/apparmor/label.c.
+const MODES: &[&str] = &["(enforce)", "(complain)", "(kill)", "(mixed)", "(prompt)", "(user)", "(unconfined)"];
+
 /// The fields of a record, each name once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fields<'a>(Vec<(&'a str, Value<'a>)>);
@@ -38,6 +41,10 @@ impl<'a> Fields<'a> {
                 }
                 None => {
                     let (word, after) = after.split_once(' ').unwrap_or((after, ""));
+                    // AppArmor's label, with what becomes of denials: `subj=zviz-1 (enforce)`.
+                    let after =
+                        if name == "subj" { MODES.iter().find_map(|mode| after.strip_prefix(mode)) } else { None }
+                            .unwrap_or(after);
                     if word.contains('"') {
                         return None;
                     }
@@ -82,6 +89,13 @@ impl<'a> Fields<'a> {
             Value::Plain(word) => u64::from_str_radix(word, 16).ok().filter(|_| !word.starts_with('+')),
             Value::Quoted(_) => None,
         }
+    }
+
+    /// A number of 32 bits in hexadecimal digits behind `0x`.
+    #[must_use]
+    pub fn prefixed(&self, name: &str) -> Option<u32> {
+        let digits = self.word(name)?.strip_prefix("0x")?;
+        u32::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))
     }
 
     /// A stranger's bytes: quoted as they are, or in pairs of hexadecimal digits.

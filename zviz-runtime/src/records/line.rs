@@ -1,7 +1,8 @@
 //! One record, as the kernel words it.
 
-use super::Fields;
+use super::{Access, Fields};
 use std::path::PathBuf;
+use zviz_seccomp::Action;
 
 /// The longest: MAX_AUDIT_MESSAGE_LENGTH, linux/audit.h.
 pub const LONGEST: usize = 8970;
@@ -9,6 +10,8 @@ pub const LONGEST: usize = 8970;
 const SYSCALL: u32 = 1300;
 /// AppArmor's and SELinux's.
 const AVC: u32 = 1400;
+/// AUDIT_SECCOMP: what a filter did, where it killed or was to be logged.
+const SECCOMP: u32 = 1326;
 /// AUDIT_LANDLOCK_ACCESS. Linux 6.15.
 const LANDLOCK_ACCESS: u32 = 1423;
 /// AUDIT_LANDLOCK_DOMAIN: who made a domain, told when it denies for the first time.
@@ -18,8 +21,10 @@ const NAMES: &[(&str, u32)] = &[
     ("SYSCALL", SYSCALL),
     ("AVC", AVC),
     ("APPARMOR_DENIED", AVC),
+    ("SECCOMP", SECCOMP),
     ("LANDLOCK_ACCESS", LANDLOCK_ACCESS),
     ("LANDLOCK_DOMAIN", LANDLOCK_DOMAIN),
+    ("UNKNOWN[1326]", SECCOMP),
     ("UNKNOWN[1400]", AVC),
     ("UNKNOWN[1423]", LANDLOCK_ACCESS),
     ("UNKNOWN[1424]", LANDLOCK_DOMAIN),
@@ -68,58 +73,6 @@ pub enum Said {
     },
 }
 
-/// What was denied.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Access {
-    /// By Landlock.
-    Landlock {
-        /// The domain that denied it.
-        domain: u64,
-        /// The rights that were missing: `fs.make_reg`.
-        blockers: Vec<String>,
-        /// A path as whoever asked sees it, or the name of an abstract socket.
-        path: Option<Vec<u8>>,
-        /// The port that was to be bound or connected to.
-        port: Option<u16>,
-        /// Where.
-        address: Option<std::net::IpAddr>,
-    },
-    /// By AppArmor.
-    AppArmor {
-        /// The AppArmor profile that denied it.
-        profile: String,
-        /// Who asked.
-        pid: i32,
-        /// What it calls itself.
-        comm: Vec<u8>,
-        /// `open`, `capable`, `create`, …
-        operation: String,
-        /// Of what was asked, what is denied: `w`, `send`.
-        mask: String,
-        /// A path, a capability, a family of sockets.
-        name: Option<Vec<u8>>,
-        /// Such as `stream`.
-        kind: Option<String>,
-    },
-    /// By SELinux.
-    Selinux {
-        /// The label of who asked.
-        source: String,
-        /// The label of what was asked for.
-        target: String,
-        /// What it was: `file`.
-        class: String,
-        /// `read`, `write`, …
-        rights: Vec<String>,
-        /// Who asked.
-        pid: i32,
-        /// What it calls itself.
-        comm: Vec<u8>,
-        /// A path, or the last name of one.
-        name: Option<Vec<u8>>,
-    },
-}
-
 /// The number of a type of record that is read here, and the rest of its text: from a line of /dev/kmsg. Who writes to that file
 /// cannot write as the kernel does (facility 0): devkmsg_write, kernel/printk/printk.c.
 #[must_use]
@@ -147,7 +100,7 @@ pub fn of_file(line: &str) -> Option<(u32, &str)> {
 /// Whether a record of a type can say something.
 #[must_use]
 pub fn is_of_use(kind: u32) -> bool {
-    matches!(kind, SYSCALL | AVC | LANDLOCK_ACCESS | LANDLOCK_DOMAIN)
+    matches!(kind, SYSCALL | SECCOMP | AVC | LANDLOCK_ACCESS | LANDLOCK_DOMAIN)
 }
 
 /// Reads a record: its type, and `audit(TIME:SERIAL): fields`. None where it says nothing of a denial, and where it is not as the
@@ -162,6 +115,7 @@ pub fn read(kind: u32, text: &str) -> Option<Entry> {
     let said = match kind {
         AVC if rest.trim_start().starts_with("avc:") => Said::Denied(selinux(rest.trim_start())?),
         AVC => Said::Denied(apparmor(&Fields::read(rest)?)?),
+        SECCOMP => Said::Denied(seccomp(&Fields::read(rest)?)?),
         LANDLOCK_ACCESS => Said::Denied(landlock(&Fields::read(rest)?)?),
         LANDLOCK_DOMAIN => domain(&Fields::read(rest)?)?,
         _ => call(&Fields::read(rest)?)?,
@@ -186,14 +140,33 @@ fn domain(fields: &Fields<'_>) -> Option<Said> {
 }
 
 fn call(fields: &Fields<'_>) -> Option<Said> {
-    use std::os::unix::ffi::OsStringExt;
-    let program = fields.untrusted("exe").map(|bytes| PathBuf::from(std::ffi::OsString::from_vec(bytes)));
     Some(Said::Call {
         pid: fields.number("pid")?,
         arch: u32::try_from(fields.hexadecimal("arch")?).ok()?,
         number: fields.number("syscall")?,
-        program: program.unwrap_or_default(),
+        program: program(fields),
     })
+}
+
+fn seccomp(fields: &Fields<'_>) -> Option<Access> {
+    let action = Action::from_raw(fields.prefixed("code")?);
+    // What is logged and made all the same is no denial, and a supervisor has an answer of its own.
+    let denies = matches!(action, Action::KillProcess | Action::KillThread | Action::Trap | Action::Errno(_));
+    Some(Access::Seccomp {
+        pid: fields.number("pid")?,
+        comm: fields.untrusted("comm").unwrap_or_default(),
+        program: program(fields),
+        label: fields.word("subj").filter(|label| label.len() <= 4096).map(str::to_owned),
+        arch: u32::try_from(fields.hexadecimal("arch")?).ok()?,
+        number: fields.number("syscall")?,
+        action,
+    })
+    .filter(|_| denies)
+}
+
+fn program(fields: &Fields<'_>) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt;
+    fields.untrusted("exe").map(|bytes| PathBuf::from(std::ffi::OsString::from_vec(bytes))).unwrap_or_default()
 }
 
 /// Fixed words of a kernel: letters, digits and a few marks.

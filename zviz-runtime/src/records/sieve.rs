@@ -93,9 +93,18 @@ impl Sieve {
                 (Some(*pid), is_ours)
             }
             Access::Selinux { source, pid, .. } => (Some(*pid), self.whose.selinux.as_ref() == Some(source)),
+            Access::Seccomp { pid, label, .. } => {
+                let apparmor = self.whose.apparmor.as_ref().zip(label.as_ref()).is_some_and(|(own, of)| is_of(of, own));
+                let selinux = label.is_some() && self.whose.selinux == *label;
+                (Some(*pid), apparmor || selinux || *pid == self.whose.init && *pid > 0)
+            }
         };
         let is_domain = matches!(access, Access::Landlock { .. });
-        let recorded = Recorded { at, access, pid, call: None, program: PathBuf::new() };
+        let (call, program) = match &access {
+            Access::Seccomp { arch, number, program, .. } => (Some((*arch, *number)), program.clone()),
+            _ => (None, PathBuf::new()),
+        };
+        let recorded = Recorded { at, access, pid, call, program };
         if is_ours {
             self.keep(recorded);
         } else if is_domain {
@@ -146,6 +155,7 @@ fn is_of(profile: &str, own: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zviz_seccomp::Action;
 
     fn entry(serial: u64, said: Said) -> Entry {
         Entry { at: Stamp { milliseconds: 1000 + serial, serial }, said }
@@ -238,6 +248,30 @@ mod tests {
         let mut sieve = Sieve::new(whose());
         (0..5000).for_each(|serial| sieve.take(landlock(serial, serial)));
         assert_eq!(sieve.waiting.len(), WAITING);
+        assert_eq!(sieve.end(), Kept::default());
+    }
+
+    fn killed(serial: u64, pid: i32, label: Option<&str>) -> Entry {
+        let label = label.map(str::to_owned);
+        let (comm, program, action) = (Vec::new(), "/bin/x".into(), Action::KillProcess);
+        entry(serial, Said::Denied(Access::Seccomp { pid, comm, program, label, arch: 3, number: 4, action }))
+    }
+
+    #[test]
+    fn who_was_killed_is_known_by_pid_or_label() {
+        let entries = vec![
+            killed(1, 7, None),
+            killed(2, 8, None),
+            killed(3, 9, Some("zviz-1")),
+            killed(4, 9, Some("zviz-12")),
+            killed(5, 0, Some("unconfined")),
+        ];
+        let kept = sieved(entries.clone());
+        assert_eq!(kept.denials.iter().map(|recorded| recorded.at.serial).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!((kept.denials[0].call, kept.denials[0].program.to_str()), (Some((3, 4)), Some("/bin/x")));
+        // Who has neither is nobody's.
+        let mut sieve = Sieve::new(Whose::default());
+        entries.into_iter().for_each(|entry| sieve.take(entry));
         assert_eq!(sieve.end(), Kept::default());
     }
 }

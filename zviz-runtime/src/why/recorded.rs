@@ -1,5 +1,7 @@
 //! What the kernel has recorded: a layer has said of itself that it denied something, and the profile is asked why.
 
+mod filter;
+
 use super::change::{Change, How, Risk};
 use super::denial::shown;
 use super::scene::text;
@@ -22,6 +24,7 @@ pub fn recorded(scene: &Scene<'_>, record: &Recorded) -> Option<Denial> {
         Access::Landlock { blockers, .. } => blockers.iter().find_map(|blocker| of_landlock(scene, record, blocker))?,
         Access::AppArmor { .. } => of_apparmor(scene, &record.access)?,
         Access::Selinux { .. } => of_selinux(scene, &record.access)?,
+        Access::Seccomp { .. } => filter::recorded(scene, record)?,
     };
     let known = record.call.and_then(|(arch, number)| {
         let arch = Arch::all().find(|known| known.audit() == arch && *known != Arch::X32)?;
@@ -30,7 +33,9 @@ pub fn recorded(scene: &Scene<'_>, record: &Recorded) -> Option<Denial> {
     denial.call = known.unwrap_or(denial.call);
     let program = record.program.as_os_str().as_encoded_bytes();
     match (&record.access, program.is_empty()) {
-        (Access::AppArmor { comm, .. } | Access::Selinux { comm, .. }, true) => denial.program = shown(comm),
+        (Access::AppArmor { comm, .. } | Access::Selinux { comm, .. } | Access::Seccomp { comm, .. }, true) => {
+            denial.program = shown(comm)
+        }
         _ => denial.program = shown(program),
     }
     denial.changes.retain(Change::is_plain);

@@ -128,3 +128,26 @@ fn what_is_no_record_is_nothing() {
         Some((LANDLOCK_ACCESS, "audit(1.0:1): domain=1"))
     );
 }
+
+#[test]
+fn a_filter_says_which_call_of_which_architecture() {
+    let text = "auid=4294967295 uid=0 gid=0 ses=4294967295 subj=zviz-0a (enforce) pid=22411 comm=\"a b\" exe=2F612062 sig=31 \
+                arch=c000003e syscall=24 compat=0 ip=0x7f66240d21d7 code=0x80000000";
+    let read = |text: &str| denied(SECCOMP, text);
+    let Some(Access::Seccomp { pid, comm, program, label, arch, number, action }) = read(text) else { panic!() };
+    assert_eq!((pid, comm.as_slice(), program.to_str()), (22411, &b"a b"[..], Some("/a b")));
+    assert_eq!((label.as_deref(), arch, number, action), (Some("zviz-0a"), 0xc000_003e, 24, Action::KillProcess));
+    let bare = text.replace(" subj=zviz-0a (enforce)", "");
+    assert!(matches!(read(&bare), Some(Access::Seccomp { label: None, .. })));
+    // Logged and made; asked somebody; not as the kernel writes.
+    for code in ["0x7ffc0000", "0x7fff0000", "0x7fc00000", "0x7ff00000", "80000000", "0x+1", ""] {
+        assert_eq!(read(&text.replace("0x80000000", code)), None, "{code}");
+    }
+    assert_eq!(read(&text.replace("pid=22411 ", "")), None);
+    assert_eq!(read(&text.replace("comm=", "(enforce) comm=")), None, "only behind a label");
+    let line = format!("type=SECCOMP msg={STAMP}{bare}\u{1d}ARCH=x86_64");
+    assert_eq!(of_file(&line).map(|(kind, text)| (kind, super::read(kind, text).is_some())), Some((SECCOMP, true)));
+    // A label with a mode is in other records, too.
+    let call = "arch=c000003e syscall=2 success=no pid=9 exe=\"/x\" subj=zviz-0a (enforce) key=(null)";
+    assert!(super::read(SYSCALL, &format!("{STAMP}{call}")).is_some());
+}

@@ -119,3 +119,49 @@ fn a_strangers_words_are_escaped() {
     let text = serde_json::to_string(&denial).unwrap();
     assert!(!text.chars().any(char::is_control) && denial.changes.is_empty(), "{text}");
 }
+
+/// As this machine's kernel writes it, with another call, architecture and answer.
+fn killed(arch: u32, call: u64, code: &str) -> String {
+    format!(
+        "auid=4294967295 uid=0 gid=0 ses=4294967295 subj=zviz-1 (enforce) pid=7 comm=\"sync\" exe=\"/bin/busybox\" sig=31 \
+         arch={arch:x} syscall={call} compat=0 ip=0x7f code={code}"
+    )
+}
+
+/// What becomes of a call, as the container's filter and the profile's have it: place and key, cause, words.
+fn by_filter(text: &str, edit: impl Fn(&mut Plan)) -> Option<Denial> {
+    let (mut plan, rules) = world::layered("", &Flags::default(), 1000);
+    edit(&mut plan);
+    told(&plan, &rules, &denied(1326, text))
+}
+
+#[test]
+fn a_filter_that_killed_is_told_with_the_call_and_the_rule() {
+    let native = Arch::native();
+    let number = |name: &str| u64::from(number_of(name, native).unwrap());
+    let spec = |plan: &mut Plan| {
+        let mut policy = zviz_seccomp::Policy::new(zviz_seccomp::Action::Allow);
+        policy.rules.push(zviz_seccomp::Rule::new(["getcpu"], zviz_seccomp::EPERM));
+        policy.rules.push(zviz_seccomp::Rule::new(["sync", "syncfs"], zviz_seccomp::Action::KillProcess));
+        let own = plan.seccomp.as_mut().unwrap();
+        own.policy = std::sync::Arc::new(policy.within((*own.policy).clone()));
+    };
+    let denial = by_filter(&killed(native.audit(), number("sync"), "0x80000000"), spec).unwrap();
+    let rule = denial.rule.as_ref().unwrap();
+    assert_eq!((rule.place.as_str(), rule.key.as_str()), ("config.json", "linux.seccomp.syscalls[1]"));
+    assert_eq!((denial.call.as_str(), denial.result.as_str(), denial.program.as_str()), ("sync", "SIGSYS", "sync"));
+    assert!(denial.what.starts_with(&format!("sync ({native}): the container's own filter")), "{}", denial.what);
+    // An answer that this filter does not give to this call is one of the workload's own.
+    for (call, code) in [("sync", "0x0"), ("getcpu", "0x80000000"), ("read", "0x30000"), ("sync", "0x50000")] {
+        let text = killed(native.audit(), number(call), code);
+        assert_eq!(by_filter(&text, spec), None, "{call} {code}");
+    }
+    let refused = by_filter(&killed(native.audit(), number("getcpu"), "0x50000"), spec).unwrap();
+    assert_eq!((refused.cause.as_str(), refused.result.as_str()), ("deny", "EPERM"));
+    // What was only logged was made.
+    assert!(line::read(1326, &format!("audit(1.0:1): {}", killed(native.audit(), 1, "0x7ffc0000"))).is_none());
+    // The default filter ends who calls by another architecture's numbers.
+    let foreign = by_filter(&killed(Arch::S390x.audit(), 4, "0x80000000"), |_| ()).unwrap();
+    assert_eq!((foreign.cause.as_str(), foreign.call.as_str(), foreign.rule), ("foreign", "write", None));
+    assert!(foreign.what.contains("of the profile default"), "{}", foreign.what);
+}
