@@ -299,6 +299,29 @@ t = tarfile.open(\"t.tar\", \"w\"); open(\"f\", \"w\"); t.add(\"f\", \".vscode/t
     );
 }
 
+/// A bare repository has no name that a rule could be about (docs/profiles.md): git's own setting passes it by.
+#[test]
+fn bare_repositories_are_left_to_git() {
+    support::requires!(root, program "git");
+    for caller in callers::Caller::both() {
+        let script = "mkdir -p d/objects d/refs; echo 'ref: refs/heads/main' > d/HEAD; echo '[core] bare = true
+            sshCommand = touch ran;
+            [remote \"origin\"] url = ssh://nowhere/x' > d/config";
+        caller.says(&["--profile", "agent"], script);
+        let fetch = |settings: &[&str]| {
+            let ran = caller.work.join("d/ran");
+            let _ = std::fs::remove_file(&ran);
+            let done = caller.program("git").args(["-C", "d"]).args(settings).arg("fetch").output().unwrap();
+            (ran.exists(), String::from_utf8_lossy(&done.stderr).into_owned())
+        };
+        // The control: whoever stands there and calls git runs what the repository says.
+        let (ran, error) = fetch(&[]);
+        assert!(ran, "as {}: {error}", caller.name());
+        let (ran, error) = fetch(&["-c", "safe.bareRepository=explicit"]);
+        assert!(!ran && error.contains("safe.bareRepository"), "as {}: {error}", caller.name());
+    }
+}
+
 /// It is not among the programs on a path.
 fn needs_postgres() -> &'static [&'static str] {
     if std::path::Path::new("/usr/lib/postgresql").is_dir() { &[] } else { &["postgres"] }
