@@ -77,6 +77,11 @@ fn everything() -> Ruleset {
         vec![Action::Redirect { to: "192.0.2.10".parse().unwrap(), port: None }],
     );
     let names = vec![redirect(Family::V4, "127.200.53.53"), redirect(Family::V6, "::1"), bare];
+    let alone = vec![
+        rule("from", vec![Match::Protocol(17), Match::FromPort(ports("53053"))], vec![Action::Accept]),
+        rule("from range", vec![Match::Protocol(6), Match::FromPort(ports("80-90"))], vec![Action::Accept]),
+        rule("alone", vec![Match::To("lo".into())], vec![Action::Untrack]),
+    ];
     let leaving = vec![rule("nat", vec![Match::Source(network("10.213.0.0/16"))], vec![Action::Masquerade])];
     let chain = |name: &str, kind, hook, priority, drops, rules| Chain {
         name: name.into(),
@@ -95,6 +100,7 @@ fn everything() -> Ruleset {
         chains: vec![
             chain("output", Kind::Filter, Hook::Output, 0, true, output),
             chain("forward", Kind::Filter, Hook::Forward, 10, false, forward),
+            chain("alone", Kind::Filter, Hook::Output, -300, false, alone),
             chain("names", Kind::Nat, Hook::Output, -101, false, names),
             chain("leaving", Kind::Nat, Hook::Postrouting, 100, false, leaving),
         ],

@@ -1,5 +1,6 @@
 //! Rules of nftables as data: what `zviz-net` gives the kernel, and what `zviz compile` writes. nft(8).
 
+mod alone;
 mod expand;
 mod host;
 mod inside;
@@ -166,6 +167,8 @@ pub enum Match {
     Protocol(u8),
     /// TCP or UDP, for one of these ports. Comes after `Protocol`.
     Port(Ports),
+    /// TCP or UDP, from one of these ports. Comes after `Protocol`.
+    FromPort(Ports),
     /// ICMP or ICMPv6, of this type. Comes after `Protocol`.
     IcmpType(u8),
     /// Its connection was given another address: `ct status dnat`.
@@ -205,6 +208,8 @@ pub enum Action {
         /// Says which rule it was. At most 100 bytes.
         prefix: String,
     },
+    /// No conversation is kept of it, if none is yet: `notrack`. In a chain before connection tracking.
+    Untrack,
     /// On its way, as far as this chain goes.
     Accept,
     /// To the rules of a part of this ruleset, and back if none of them decides.
@@ -231,6 +236,10 @@ pub const RESOLVER: [SocketAddr; 2] = [
     SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(127, 200, 53, 53)), 53_053),
     SocketAddr::new(IpAddr::V6(std::net::Ipv6Addr::LOCALHOST), 53_053),
 ];
+
+/// Where Docker answers for names in the networks that users define: in the container's namespace, from a port that anybody
+/// can find, and on some hosts it asks others from outside of that.
+pub const ENGINE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 11));
 
 /// The nfnetlink_log group of a container's rules. Where others of its network namespace have it, the next that is free.
 pub const GROUP: u16 = 53;

@@ -3,108 +3,24 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod policies;
+mod space;
 
 use policies::{network, packet, policy, world};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
+use space::{ECHO, Far, OWN, apart, load, run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use zviz_network::policy::{Named, Policy, Verdict};
 use zviz_network::rules::decide::{Packet, State, World, decide};
 use zviz_network::rules::{Action, Hook, Ruleset, inside};
 
-const ROLE: &str = "ZVIZ_TEST_NAMESPACE";
-const ECHO: &str = "ZVIZ_TEST_ECHO";
-const OWN: [&str; 2] = ["10.213.4.2", "fd00::2"];
 const SERVER: &str = "192.0.2.7:80";
 /// No answer comes from where there is nobody.
 const PATIENCE: Duration = Duration::from_millis(60);
-
-/// The same test in a namespace of its own.
-fn apart(test: &str, inside: impl FnOnce()) {
-    if std::env::var_os(ROLE).is_some() {
-        return inside();
-    }
-    let has = |program: &str| {
-        Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
-    };
-    let able =
-        Command::new("unshare").args(["--net", "nft", "add", "table", "inet", "probe"]).stderr(Stdio::null()).status();
-    if !able.is_ok_and(|status| status.success()) || !has("ip") || !has("nsenter") {
-        let why = "needs root, unshare(1), nsenter(1), ip(8), nft(8) and nf_tables in the kernel";
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("SKIP {test}: {why}\n").as_bytes());
-        return;
-    }
-    let own = std::env::current_exe().unwrap();
-    let again =
-        Command::new("unshare").arg("--net").arg(own).args(["--exact", test, "--nocapture"]).env(ROLE, test).output();
-    let again = again.unwrap();
-    let said = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    assert!(again.status.success(), "{}{}", said(&again.stdout), said(&again.stderr));
-}
-
-fn run(words: &str) -> String {
-    let words: Vec<&str> = words.split(' ').collect();
-    let output = Command::new(words[0]).args(&words[1..]).output().unwrap();
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The namespace at the other end, as long as this lives.
-struct Far(Child);
-
-impl Far {
-    fn new(role: Option<&str>) -> Far {
-        let own = std::env::current_exe().unwrap();
-        let mut command = Command::new("unshare");
-        command.arg("--net").env_remove(ROLE).stdin(Stdio::null());
-        match role {
-            None => command.args(["sleep", "600"]),
-            Some(role) => command
-                .arg(own)
-                .args(["--exact", role, "--ignored", "--nocapture"])
-                .env(ECHO, "1")
-                .stdout(Stdio::null()),
-        };
-        let far = Far(command.spawn().unwrap());
-        let space = || std::fs::read_link(format!("/proc/{}/ns/net", far.0.id())).unwrap();
-        let ours = std::fs::read_link("/proc/self/ns/net").unwrap();
-        let until = Instant::now() + Duration::from_secs(20);
-        while space() == ours {
-            assert!(Instant::now() < until, "no namespace");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        run("ip link set lo up");
-        run(&format!("ip link add eth0 type veth peer name far0 netns {}", far.0.id()));
-        run("ip link set eth0 up");
-        run(&far.there("ip link set far0 up"));
-        run(&format!("ip addr add {}/32 dev eth0", OWN[0]));
-        run(&format!("ip -6 addr add {}/128 dev eth0 nodad", OWN[1]));
-        run("ip route add default dev eth0");
-        run("ip -6 route add default dev eth0");
-        far
-    }
-
-    fn there(&self, words: &str) -> String {
-        format!("nsenter --net=/proc/{}/ns/net {words}", self.0.id())
-    }
-}
-
-impl Drop for Far {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn load(ruleset: &Ruleset) {
-    let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
-    nft.stdin.take().unwrap().write_all(ruleset.to_string().as_bytes()).unwrap();
-    assert!(nft.wait().unwrap().success());
-}
 
 /// The counters of what goes out: a rule's place, its comment, its packets.
 fn counters() -> BTreeMap<usize, (String, u64)> {

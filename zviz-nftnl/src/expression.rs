@@ -31,6 +31,10 @@ pub struct Log<'a> {
     pub prefix: &'a CStr,
 }
 
+/// Connection tracking leaves the packet alone, where it has not seen it yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Untrack;
+
 /// Loads what kind of address one of the packet's is: unicast, local, and so on, as routes are typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddressKind {
@@ -126,6 +130,12 @@ impl Expression for ConnectionsOver {
 impl Expression for Log<'_> {
     fn to_expr(&self, _: &Rule) -> NonNull<nftnl_expr> {
         Made::new(c"log").text(sys::NFTNL_EXPR_LOG_PREFIX, self.prefix).u16(sys::NFTNL_EXPR_LOG_GROUP, self.group).0
+    }
+}
+
+impl Expression for Untrack {
+    fn to_expr(&self, _: &Rule) -> NonNull<nftnl_expr> {
+        Made::new(c"notrack").0
     }
 }
 

@@ -5,7 +5,7 @@ use nftnl::ProtoFamily;
 use nftnl::expr::{Counter, IcmpCode, Immediate, Masquerade, Nat, NatType, Register, RejectionType, Verdict};
 use std::net::IpAddr;
 use zviz_network::rules::{Action, Family};
-use zviz_nftnl::expression::Log;
+use zviz_nftnl::expression::{Log, Untrack};
 
 /// The IP protocol whose connections can be reset.
 const TCP: u8 = 6;
@@ -18,6 +18,7 @@ pub fn add(draft: &mut Draft<'_, '_>, action: &Action) -> Result<(), String> {
             let prefix = text(prefix, PREFIX, "a report's prefix").map_err(|error| error.to_string())?;
             draft.add(&Log { group: *group, prefix: &prefix });
         }
+        Action::Untrack => draft.add(&Untrack),
         Action::Accept => draft.add(&Verdict::Accept),
         Action::Jump(part) => {
             let chain = text(part, NAME, "the name of a part").map_err(|error| error.to_string())?;

@@ -61,7 +61,8 @@ pub fn add(draft: &mut Draft<'_, '_>, fits: &Match) -> Result<(), String> {
             draft.add(&Cmp::new(CmpOp::Eq, *protocol));
             draft.protocol = Some(*protocol);
         }
-        Match::Port(range) => return ports(draft, range),
+        Match::Port(range) => return ports(draft, End::Destination, range),
+        Match::FromPort(range) => return ports(draft, End::Source, range),
         Match::IcmpType(kind) => {
             if !matches!(draft.protocol, Some(ICMP | ICMPV6)) {
                 return Err("a type of ICMP without its protocol before it".to_owned());
@@ -177,12 +178,16 @@ fn in_set(draft: &mut Draft<'_, '_>, name: &str, of: Family) -> Result<(), Strin
     Ok(())
 }
 
-fn ports(draft: &mut Draft<'_, '_>, range: &Ports) -> Result<(), String> {
+fn ports(draft: &mut Draft<'_, '_>, end: End, range: &Ports) -> Result<(), String> {
     if !matches!(draft.protocol, Some(TCP | UDP)) {
         return Err("a port without TCP or UDP before it".to_owned());
     }
-    // The destination's, of both protocols.
-    transport(draft, 2, 2);
+    // Of both protocols.
+    let offset = match end {
+        End::Source => 0,
+        End::Destination => 2,
+    };
+    transport(draft, offset, 2);
     let (first, last) = (range.first().to_be_bytes(), range.last().to_be_bytes());
     if first == last {
         draft.add(&Cmp::new(CmpOp::Eq, &first[..]));

@@ -22,6 +22,8 @@ pub struct Packet {
     pub protocol: u8,
     /// Its destination's port, of TCP and UDP.
     pub port: Option<u16>,
+    /// Its source's port, of TCP and UDP.
+    pub from_port: Option<u16>,
     /// Its type, of ICMP and ICMPv6.
     pub icmp: Option<u8>,
     /// What is known of its connection.
@@ -39,7 +41,7 @@ pub enum State {
     Established,
     /// It fits none.
     Invalid,
-    /// Neighbour discovery and the like.
+    /// Neighbour discovery and the like, and what rules have taken out of it.
     Untracked,
 }
 
@@ -84,8 +86,11 @@ pub fn decide(ruleset: &Ruleset, hook: Hook, packet: &Packet, world: &World) -> 
     let mut chains: Vec<&Chain> = ruleset.chains.iter().filter(|chain| chain.hook == hook).collect();
     chains.sort_by_key(|chain| chain.priority);
     let mut decision = Decision { fate: Fate::Accepted, rule: None, packet: packet.clone() };
-    // Only the first packet of a connection asks what becomes of its addresses.
-    for chain in chains.into_iter().filter(|chain| chain.kind == Kind::Filter || packet.state == State::New) {
+    for chain in chains {
+        // Only the first packet of a connection asks what becomes of its addresses.
+        if chain.kind == Kind::Nat && decision.packet.state != State::New {
+            continue;
+        }
         let policy = if chain.drops { Fate::Dropped } else { Fate::Accepted };
         let ends = first(ruleset, &chain.rules, &decision.packet, world, DEEPEST);
         let (rule, end) = ends.unwrap_or((None, End::Fate(policy)));
@@ -93,6 +98,7 @@ pub fn decide(ruleset: &Ruleset, hook: Hook, packet: &Packet, world: &World) -> 
         match end {
             End::Fate(Fate::Accepted) => {}
             End::Fate(fate) => return Decision { fate, ..decision },
+            End::Untracked => decision.packet.state = State::Untracked,
             End::Redirected(to, port) => {
                 decision.packet.destination = to;
                 decision.packet.port = port.or(decision.packet.port);
@@ -105,6 +111,7 @@ pub fn decide(ruleset: &Ruleset, hook: Hook, packet: &Packet, world: &World) -> 
 
 enum End {
     Fate(Fate),
+    Untracked,
     Redirected(IpAddr, Option<u16>),
 }
 
@@ -131,6 +138,7 @@ fn first(
 fn end(rule: &Rule) -> Option<End> {
     rule.actions.iter().find_map(|action| match action {
         Action::Count | Action::Report { .. } | Action::Jump(_) => None,
+        Action::Untrack => Some(End::Untracked),
         Action::Accept | Action::Masquerade => Some(End::Fate(Fate::Accepted)),
         Action::Drop => Some(End::Fate(Fate::Dropped)),
         Action::Reject | Action::Reset => Some(End::Fate(Fate::Refused)),
@@ -158,6 +166,7 @@ fn fits(is: &Match, packet: &Packet, world: &World) -> bool {
         }
         Match::Protocol(number) => packet.protocol == *number,
         Match::Port(ports) => packet.port.is_some_and(|port| ports.contains(port)),
+        Match::FromPort(ports) => packet.from_port.is_some_and(|port| ports.contains(port)),
         Match::IcmpType(kind) => packet.icmp == Some(*kind),
         Match::Redirected => packet.redirected,
         Match::Local => packet.destination.is_loopback() || world.own.contains(&packet.destination),

@@ -1,6 +1,7 @@
 //! The rules of one container, in its own network namespace.
 //!
 //! ```text
+//! alone    what is said at lo from an own address is no conversation, but for names: see `alone.rs`
 //! output   not what others listen on at lo ─► established, neighbours ─► from an own address ─► lo ─► the resolver
 //!          ─► not invalid ─► limits ─► what is refused
 //!          ─► for each guarded block, the narrowest first: what names it, then no more of it
@@ -18,7 +19,7 @@
 //! (connection tracking does), and one that keeps out of that is invalid.
 
 use super::expand::{ICMPV6, TCP, UDP, Way, decided, family, family_of, known, name, of, places};
-use super::{Action, Chain, Family, Hook, Kind, Match, Part, RESOLVER, Rule, Ruleset, Set, parts};
+use super::{Action, Chain, Family, Hook, Kind, Match, Part, RESOLVER, Rule, Ruleset, Set, alone, parts};
 use crate::address::Network;
 use crate::policy::{Guarded, Log, Policy, SANDBOXES, Verdict};
 
@@ -27,8 +28,8 @@ const MOST: u32 = 2048;
 /// Before the chains of nat that others make: Docker's own resolver has one.
 const BEFORE_NAT: i32 = -101;
 const FILTER: i32 = 0;
-const DNS: u16 = 53;
-const LOOPBACK: &str = "lo";
+pub(super) const DNS: u16 = 53;
+pub(super) const LOOPBACK: &str = "lo";
 /// Types of ICMPv6, RFC 4861 and 3810: asking for routers and neighbours, answering, and which groups are listened to. Replies
 /// to those that come in are no part of a connection, since none of these is tracked.
 const ASKED: &[u8] = &[133, 135, 136, 131, 132, 143];
@@ -63,6 +64,15 @@ pub mod report {
 pub fn inside(policies: &[Policy], table: &str) -> Ruleset {
     let (mut chains, mut sets, mut parts) = (Vec::new(), Vec::new(), Vec::new());
     let resolver = policies.iter().any(|policy| policy.resolver);
+    // One that is there to count changes nothing.
+    let bounding = policies.iter().position(|policy| !policy.guarded.is_empty());
+    if bounding.is_some() {
+        chains.push(Chain {
+            priority: alone::BEFORE,
+            drops: false,
+            ..chain("alone", Hook::Output, alone::untracked())
+        });
+    }
     if resolver {
         chains.push(Chain {
             kind: Kind::Nat,
@@ -79,7 +89,8 @@ pub fn inside(policies: &[Policy], table: &str) -> Ruleset {
             sets.push(Set { name: four, family: Family::V4, size: MOST });
             sets.push(Set { name: six, family: Family::V6, size: MOST });
         }
-        let (rules, with) = output(policy, resolver, at == 0, named, &of("output"));
+        let bounds = bounding == Some(usize::from(at));
+        let (rules, with) = output(policy, resolver, (at == 0, bounds), named, &of("output"));
         chains.push(Chain { priority, ..chain(&of("output"), Hook::Output, rules) });
         parts.extend(with);
         if let Some(rules) = input(policy, at == 0) {
@@ -107,13 +118,19 @@ fn names() -> Vec<Rule> {
     rules
 }
 
-/// What comes by several chains is counted in the first. With it, the parts that it leads to.
-fn output(policy: &Policy, resolver: bool, first: bool, named: usize, chain: &str) -> (Vec<Rule>, Vec<Part>) {
+/// What comes by several chains is counted in the first, and bounded in one. With it, the parts that it leads to.
+fn output(
+    policy: &Policy,
+    resolver: bool,
+    (first, bounds): (bool, bool),
+    named: usize,
+    chain: &str,
+) -> (Vec<Rule>, Vec<Part>) {
     let log = policy.log;
     let plain = |comment: &str, matches| {
         if first { decided(comment, matches, Verdict::Accept, Log::default()) } else { vec![quiet(comment, matches)] }
     };
-    let mut rules = apart(policy);
+    let mut rules = alone::apart(policy);
     rules.push(quiet("loopback", vec![Match::To(LOOPBACK.into()), Match::Established]));
     rules.extend(known().into_iter().flat_map(|matches| plain("established", matches)));
     let about = Part { name: format!("{chain}-neighbours"), rules: neighbours(policy) };
@@ -123,8 +140,14 @@ fn output(policy: &Policy, resolver: bool, first: bool, named: usize, chain: &st
     // under a stranger's address has an answer that goes out, to the stranger, as part of that conversation. There, a reset by
     // which the kernel refuses a connection comes from the stranger as well, but begins nothing.
     let loopback = Match::To(LOOPBACK.into());
+    let mut aside = vec![about];
     if !policy.guarded.is_empty() {
         rules.extend(decided("spoofed", vec![loopback.clone(), Match::New, Match::Foreign], Verdict::Drop, log));
+    }
+    let bounded = bounds.then(|| format!("{chain}-names"));
+    if let Some(part) = &bounded {
+        aside.push(Part { name: part.clone(), rules: alone::bounds(log) });
+        rules.push(parts::to(part.clone(), vec![loopback.clone(), Match::New]));
     }
     rules.push(quiet("loopback", vec![loopback]));
     if !policy.guarded.is_empty() {
@@ -133,6 +156,8 @@ fn output(policy: &Policy, resolver: bool, first: bool, named: usize, chain: &st
     if resolver {
         // A packet that `names` has turned round still leaves by the device that it was for.
         for resolver in RESOLVER {
+            let new = || vec![Match::Destination(resolver.ip().into()), Match::New];
+            rules.extend(bounded.iter().map(|part| parts::to(part.clone(), new())));
             for protocol in [UDP, TCP] {
                 let port = Match::Port(crate::address::Ports::one(resolver.port()));
                 let at = Match::Destination(resolver.ip().into());
@@ -153,22 +178,11 @@ fn output(policy: &Policy, resolver: bool, first: bool, named: usize, chain: &st
             }
         }
     }
-    let (leading, mut parts) = parts::sorted(&addressed, chain);
+    let (leading, mut sorted) = parts::sorted(&addressed, chain);
     rules.extend(leading);
     rules.extend(decided("otherwise", Vec::new(), policy.otherwise, log));
-    parts.insert(0, about);
-    (rules, parts)
-}
-
-/// Guarded addresses of the loopback device, within 127.0.0.0/8: what listens there is not the container's own.
-fn apart(policy: &Policy) -> Vec<Rule> {
-    let is_one =
-        |network: &Network| network.address().is_loopback() && family(network) == Family::V4 && network.bits() > 8;
-    let blocks = policy.guarded.iter().filter(|block| is_one(&block.network));
-    let refused = |block: &Guarded| {
-        decided(&format!("guarded: {}", block.what), vec![Way::Out.at(block.network)], Verdict::Refuse, policy.log)
-    };
-    blocks.flat_map(refused).collect()
+    aside.append(&mut sorted);
+    (rules, aside)
 }
 
 /// Asking for neighbours of the container's own links, from no address as well.

@@ -143,6 +143,7 @@ mod tests {
             destination,
             protocol,
             port,
+            from_port: None,
             icmp: None,
             state: State::New,
             redirected: false,

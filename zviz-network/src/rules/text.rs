@@ -106,6 +106,7 @@ fn matched(is: &Match, protocol: Option<u8>) -> String {
         Match::DestinationIn(set, Family::V6) => format!("ip6 daddr @{set}"),
         Match::Protocol(number) => format!("meta l4proto {number}"),
         Match::Port(ports) => format!("th dport {}", range(ports)),
+        Match::FromPort(ports) => format!("th sport {}", range(ports)),
         Match::IcmpType(kind) if protocol == Some(super::expand::ICMP) => format!("icmp type {kind}"),
         Match::IcmpType(kind) => format!("icmpv6 type {kind}"),
         Match::Redirected => "ct status dnat".into(),
@@ -121,6 +122,7 @@ fn done(action: &Action) -> String {
     match action {
         Action::Count => "counter".into(),
         Action::Report { group, prefix } => format!("log prefix \"{prefix}\" group {group}"),
+        Action::Untrack => "notrack".into(),
         Action::Accept => "accept".into(),
         Action::Jump(part) => format!("jump {part}"),
         Action::Drop => "drop".into(),

@@ -127,7 +127,18 @@ pub fn packet() -> impl Strategy<Value = Packet> {
             };
             let source = if destination.is_ipv4() { "10.213.4.2" } else { "fd00::2" }.parse().unwrap();
             let to = Some("eth0".to_owned());
-            Packet { from: None, to, source, destination, protocol, port, icmp, state, redirected: false }
+            Packet {
+                from: None,
+                to,
+                source,
+                destination,
+                protocol,
+                port,
+                from_port: None,
+                icmp,
+                state,
+                redirected: false,
+            }
         })
 }
 

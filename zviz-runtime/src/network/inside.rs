@@ -7,15 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 use zviz_network::address::Ports;
 use zviz_network::names::zones;
 use zviz_network::policy::{Guarded, Policy, Rule, Verdict};
-use zviz_network::rules::{self, Ruleset};
+use zviz_network::rules::{self, ENGINE, Ruleset};
 use zviz_network::wire::Resolver;
 
 const DNS: u16 = 53;
 /// A network of IPv6 with fewer bits than that is no link's, but whatever somebody has called one. RFC 6177.
 const NARROW: u8 = 48;
-/// Where Docker answers for names in the networks that users define: in the container's namespace, from a port that anybody
-/// can find, and on some hosts it asks others from outside of that.
-const ENGINE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 11));
 
 /// Rules, and who answers for names.
 #[derive(Debug, Default)]

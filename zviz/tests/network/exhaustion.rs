@@ -1,7 +1,7 @@
 //! What one sandbox can use up that others need.
 
 use super::internet::WEB;
-use super::sandboxes::{World, flows};
+use super::sandboxes::{Shell, World, flows};
 use super::support::{requires, run};
 use serde_json::Value;
 
@@ -43,5 +43,40 @@ fn one_sandbox_leaves_ports_of_the_host_to_others() {
     }
     taker.ends();
     other.ends();
+    world.is_clean();
+}
+
+/// Sends so many datagrams to itself, no two of one conversation: `COUNT OWN-ADDRESS`.
+const TO_ITSELF: &str = "import socket, sys\n\
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:\n\
+    \x20   for i in range(int(sys.argv[1])):\n\
+    \x20       for to in [(f'127.7.{i >> 8}.{i & 255}', 99), (sys.argv[2], 1024 + i)]:\n\
+    \x20           try: one.sendto(b'x', to)\n\
+    \x20           except OSError as error: sys.exit(print(to, error))\n";
+
+/// The kernel keeps what it knows of conversations in memory that is charged to nobody, and forgets those of others where it has
+/// no room for more. What a program says to itself needs none of it.
+#[test]
+fn what_a_sandbox_says_to_itself_takes_no_memory_of_the_kernel() {
+    requires!(root, program "ip", program "nft", program "python3", program "setpriv");
+    const MANY: u32 = 10_000;
+    let world = World::new();
+    let mut shell = world.shell(0, &["--net", "bridge", "--id", "talker"]);
+    let own = shell.addresses().0;
+    let state: Value = serde_json::from_str(&run(&mut world.zviz(0, &["state", "talker"])).ok()).unwrap();
+    let net = format!("--net=/proc/{}/ns/net", state["pid"]);
+    let there = |words: &[&str]| run(world.internet.host.command("nsenter").arg(&net).args(words)).ok();
+    let kept = || there(&["cat", "/proc/sys/net/netfilter/nf_conntrack_count"]).trim().parse::<u32>().unwrap();
+    let talks = |shell: &mut Shell| shell.does(&format!("/usr/bin/python3 -c \"{TO_ITSELF}\" {MANY} {own}"));
+    assert_eq!(talks(&mut shell), "");
+    assert!(kept() < MANY / 100, "{}", kept());
+    // The control: without the chain that leaves it out. What bounds names bounds this then.
+    let nft = super::internet::path_of("nft");
+    let table = there(&[&nft, "list", "tables"]);
+    let table = table.lines().find_map(|line| line.strip_prefix("table inet zviz-")).unwrap();
+    there(&[&nft, "delete", "chain", "inet", &format!("zviz-{table}"), "alone"]);
+    talks(&mut shell);
+    assert!(kept() > MANY / 2, "{}", kept());
+    shell.ends();
     world.is_clean();
 }

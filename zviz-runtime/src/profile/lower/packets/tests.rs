@@ -29,6 +29,7 @@ fn packet(protocol: &str, to: &str) -> Packet {
             _ => 58,
         },
         port,
+        from_port: None,
         icmp: (protocol == "icmp").then_some(if four { 8 } else { 128 }),
         state: State::New,
         redirected: false,
