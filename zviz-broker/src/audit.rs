@@ -82,7 +82,8 @@ pub enum Sink {
 
 impl Sink {
     /// What has to stay open for it.
-    pub(crate) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+    #[must_use]
+    pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         match self {
             Sink::Files(files) => files.descriptors(),
             Sink::Descriptor(fd) | Sink::Journal(fd) => vec![fd.as_fd()],

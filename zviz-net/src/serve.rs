@@ -24,7 +24,7 @@ mod streams;
 mod told;
 
 pub use asker::Asker;
-pub use events::{Connection, Line};
+pub use events::{Connection, Destination, Line};
 
 use crate::error::{Doing, Error, Result};
 use crate::report::Reports;
@@ -76,7 +76,7 @@ impl Resident {
         up: &Up,
         asker: Option<Asker>,
         process: Option<OwnedFd>,
-        (reports, events): (Option<Reports>, Option<OwnedFd>),
+        (reports, events): (Option<Reports>, Option<Destination>),
     ) -> Result<Option<Resident>> {
         let now = Instant::now();
         if up.resolver.is_none() && reports.is_none() {
@@ -95,7 +95,7 @@ impl Resident {
     /// # Errors
     /// What could not be given up.
     pub fn confined(self) -> Result<Resident> {
-        confine::resident()?;
+        confine::resident(self.told.writes_files())?;
         Ok(self)
     }
 
@@ -105,8 +105,10 @@ impl Resident {
     /// Of poll(2).
     pub fn run(mut self) -> Result<()> {
         loop {
-            let due = self.names.as_mut().and_then(|names| names.due(Instant::now()));
+            let now = Instant::now();
+            let due = self.names.as_mut().and_then(|names| names.due(now)).into_iter().chain(self.told.due(now)).min();
             let ready = self.wait(due)?;
+            self.told.flush();
             if let Some(names) = &mut self.names {
                 names.serve(&ready, &mut self.told);
             }
@@ -115,6 +117,7 @@ impl Resident {
             }
             if ready.process {
                 self.tell_the_rest();
+                self.told.finish();
                 return Ok(());
             }
         }

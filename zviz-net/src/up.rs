@@ -7,7 +7,7 @@ use crate::namespace::{self, Kind};
 use crate::netfilter::Netfilter;
 use crate::report::Reports;
 use crate::rules;
-use crate::serve::{Asker, Resident};
+use crate::serve::{Asker, Destination, Resident};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use zviz_network::wire::{Descriptor, Up};
 
@@ -22,6 +22,8 @@ pub struct Descriptors {
     pub process: Option<OwnedFd>,
     /// Where events go.
     pub events: Option<OwnedFd>,
+    /// Older files of the record that they go to.
+    pub older: Vec<OwnedFd>,
 }
 
 impl Descriptors {
@@ -40,11 +42,15 @@ impl Descriptors {
                 Descriptor::User => &mut sorted.user,
                 Descriptor::Process => &mut sorted.process,
                 Descriptor::Events => &mut sorted.events,
+                Descriptor::Older => {
+                    sorted.older.push(fd);
+                    continue;
+                }
             };
             match kind {
                 Descriptor::Network => namespace::check(fd.as_fd(), Kind::Network)?,
                 Descriptor::User => namespace::check(fd.as_fd(), Kind::User)?,
-                Descriptor::Process | Descriptor::Events => {}
+                Descriptor::Process | Descriptor::Events | Descriptor::Older => {}
             }
             if place.replace(fd).is_some() {
                 return Err(Error::new(format!("two descriptors are {kind:?}")));
@@ -109,7 +115,8 @@ fn inside(up: &Up, descriptors: Descriptors, outside: Option<&Outside<'_>>) -> R
         if up.joined {
             flows::forget(&socket)?;
         }
-        let resident = Resident::prepare(up, asker, descriptors.process, (reports, descriptors.events))?;
+        let to = descriptors.events.map(|events| Destination::of(events, descriptors.older, up.record));
+        let resident = Resident::prepare(up, asker, descriptors.process, (reports, to))?;
         outside.map_or(Ok(()), Outside::open)?;
         resident.map(Resident::confined).transpose()
     };

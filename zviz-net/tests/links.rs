@@ -39,6 +39,7 @@ fn bridged(number: u8) -> Up {
         resolver: None,
         joined: false,
         events: false,
+        record: None,
     }
 }
 

@@ -49,6 +49,9 @@ pub struct Up {
     pub joined: bool,
     /// Whether connections are reported as lines of JSON to [`Descriptor::Events`]. The helper stays.
     pub events: bool,
+    /// The most bytes of that, if it is the first file of a record: what it holds is moved on to [`Descriptor::Older`] then.
+    #[serde(default)]
+    pub record: Option<u64>,
 }
 
 /// What a descriptor is.
@@ -63,6 +66,8 @@ pub enum Descriptor {
     Process,
     /// Where events go.
     Events,
+    /// An older file of the record that they go to. There are several, the youngest first.
+    Older,
 }
 
 /// A pair of devices between the container and a bridge of this host.

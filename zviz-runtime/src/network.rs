@@ -27,6 +27,7 @@ pub use events::Event;
 pub use files::NAMES;
 pub(crate) use link::{Link, reserve};
 pub use made::{Joined, Made};
+use zviz_broker::audit::Sink;
 use zviz_broker::policy::Trail;
 use zviz_network::policy::Log;
 pub use zviz_network::wire::Counter;
@@ -38,10 +39,8 @@ use crate::plan::{Net, Plan};
 use crate::spec::Spec;
 use nix::errno::Errno;
 use std::ffi::CString;
-use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use zviz_network::wire::{self, Descriptor, Reply, Request};
 use zviz_sys::{fd, path, process};
 
@@ -60,13 +59,8 @@ pub enum Error {
         errno: Errno,
     },
     /// The record of the audit.
-    #[error("audit {}", path.display())]
-    Audit {
-        /// Where it is.
-        path: PathBuf,
-        /// Why it cannot be written.
-        source: std::io::Error,
-    },
+    #[error("{0}")]
+    Audit(String),
     /// What this host is called by on its networks.
     #[error("network: read this host's addresses: {}", .0.desc())]
     Addresses(Errno),
@@ -173,17 +167,19 @@ pub(crate) fn up(
     let user = needs_user.then(|| process::owner_of_namespace(namespace.as_fd())).transpose();
     let user = user.map_err(at("open the user namespace of the container's network"))?;
     let pipe = network.events.then(|| nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)).transpose();
-    let (events, mut reports) = pipe.map_err(at("make a pipe"))?.unzip();
-    if reports.is_none() {
-        reports = trail(owner.plan)?.map(OwnedFd::from);
-    }
+    let (events, reports) = pipe.map_err(at("make a pipe"))?.unzip();
+    let record = if reports.is_none() { trail(owner.plan)? } else { None };
+    let most = if let Some(Sink::Files(files)) = &record { Some(files.max_bytes()) } else { None };
+    let mut reports = reports.iter().map(AsFd::as_fd).chain(record.iter().flat_map(Sink::descriptors));
+    let (reports, older) = (reports.next(), reports);
     let tended = network.resolver.is_some() || reports.is_some();
     let mut descriptors = vec![(Descriptor::Network, namespace.as_fd())];
     descriptors.extend(user.as_ref().filter(|_| rootless).map(|user| (Descriptor::User, user.as_fd())));
     if tended {
         descriptors.push((Descriptor::Process, owner.pidfd));
     }
-    descriptors.extend(reports.as_ref().map(|reports| (Descriptor::Events, reports.as_fd())));
+    descriptors.extend(reports.map(|reports| (Descriptor::Events, reports)));
+    descriptors.extend(older.map(|older| (Descriptor::Older, older)));
     let (kinds, fds): (Vec<Descriptor>, Vec<BorrowedFd<'_>>) = descriptors.into_iter().unzip();
     let inside = inside::of(owner.plan, network, &made.table)?;
     let request = wire::Up {
@@ -194,6 +190,7 @@ pub(crate) fn up(
         inside: inside.rules,
         joined: matches!(owner.plan.namespaces.net, Net::Join { .. }),
         events: reports.is_some(),
+        record: most,
     };
     helper.ask(&Request::Up(Box::new(request)), &fds, tended)?;
     if let Some(user) = &user {
@@ -202,33 +199,15 @@ pub(crate) fn up(
     Ok(events)
 }
 
-/// The file that connections are recorded in, where the profile logs them and there is an audit. Lines go to its end, whole,
-/// beside those of the broker.
+/// Where connections are recorded, if the profile logs them and there is an audit that they can go to: beside what brokers write.
 ///
 /// # Errors
 /// It cannot be opened.
-pub fn trail(plan: &Plan) -> Result<Option<File>, Error> {
+pub fn trail(plan: &Plan) -> Result<Option<Sink>, Error> {
     let logs = plan.network.iter().flat_map(|network| &network.policies).any(|policy| policy.log != Log::default());
-    match plan.profile.broker.audit.as_ref().filter(|_| logs) {
-        Some(Trail::File { path, .. }) => {
-            let failed = |source| Error::Audit { path: path.clone(), source };
-            // Without O_NONBLOCK a FIFO of that name would hold us.
-            let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-            let file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(path);
-            let file = file.map_err(failed)?;
-            let found = file.metadata().map_err(failed)?;
-            if !found.is_file() || found.uid() != nix::unistd::geteuid().as_raw() || found.mode() & 0o022 != 0 {
-                let what = "no file of one's own that nobody else may write";
-                return Err(failed(std::io::Error::new(std::io::ErrorKind::PermissionDenied, what)));
-            }
-            Ok(Some(file))
-        }
-        Some(Trail::Descriptor(number)) => {
-            let own = fd::duplicate(*number).map(|own| Some(own.into()));
-            own.map_err(|errno| Error::Audit { path: format!("fd:{number}").into(), source: errno.into() })
-        }
-        Some(Trail::Journal) | None => Ok(None),
-    }
+    let is_open = |trail: &&Trail| logs && !matches!(trail, Trail::Journal);
+    let trail = plan.profile.broker.audit.as_ref().filter(is_open);
+    trail.map(Trail::open).transpose().map_err(Error::Audit)
 }
 
 /// Takes away what of a container's network has not gone with its namespace. What is gone already is no error.

@@ -15,7 +15,7 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -24,7 +24,7 @@ use zviz_sys::Errno;
 /// The most old files: each is a descriptor of each broker.
 pub const MOST_KEPT: u8 = 32;
 
-/// The open files of a log, for one writer: processes that inherit the same descriptors hold one lock together.
+/// The open files of a log, for one writer: processes that have the same descriptors hold one lock together.
 #[derive(Debug)]
 pub struct FileSet {
     current: File,
@@ -74,9 +74,31 @@ pub enum OpenError {
 }
 
 impl FileSet {
-    /// Those of all files.
-    pub(super) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+    /// Those of all files, the youngest first: with [`FileSet::max_bytes`] all that another process needs to write to them.
+    #[must_use]
+    pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         std::iter::once(&self.current).chain(&self.old).map(AsFd::as_fd).collect()
+    }
+
+    /// The most bytes of one file.
+    #[must_use]
+    pub fn max_bytes(&self) -> u64 {
+        self.max_bytes
+    }
+
+    /// What another process has opened, and keeps no more: the first file, and the older ones, the youngest first.
+    #[must_use]
+    pub fn of(current: OwnedFd, old: Vec<OwnedFd>, max_bytes: u64) -> FileSet {
+        FileSet {
+            current: current.into(),
+            old: old.into_iter().map(File::from).collect(),
+            max_bytes,
+            locked: false,
+            size: 0,
+            taken_since: None,
+            cut: false,
+            rotate_after: None,
+        }
     }
 
     /// Opens, and makes with mode 0600 where they are missing, `name` in `directory`, and `keep` older ones. A file is
@@ -98,20 +120,13 @@ impl FileSet {
         let within =
             open(directory, flags, Mode::empty()).map_err(|errno| OpenError::Open { path: directory.into(), errno })?;
         let one = |name: &str, flags| open_one(&within, directory, name, flags);
-        Ok(FileSet {
-            current: one(name, OFlag::O_APPEND)?,
-            old: (1..=keep).map(|i| one(&format!("{name}.{i}"), OFlag::empty())).collect::<Result<_, _>>()?,
-            max_bytes,
-            locked: false,
-            size: 0,
-            taken_since: None,
-            cut: false,
-            rotate_after: None,
-        })
+        let current = one(name, OFlag::O_APPEND)?;
+        let old = (1..=keep).map(|i| one(&format!("{name}.{i}"), OFlag::empty())).collect::<Result<_, _>>()?;
+        Ok(FileSet::of(current, old, max_bytes))
     }
 }
 
-fn open_one(within: &impl AsFd, directory: &Path, name: &str, flags: OFlag) -> Result<File, OpenError> {
+fn open_one(within: &impl AsFd, directory: &Path, name: &str, flags: OFlag) -> Result<OwnedFd, OpenError> {
     let path = directory.join(name);
     // Without O_NONBLOCK a FIFO of that name would hold us.
     let flags = flags | OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
@@ -131,7 +146,7 @@ fn open_one(within: &impl AsFd, directory: &Path, name: &str, flags: OFlag) -> R
     if is.mode() & 0o022 != 0 {
         return refused("may be written by other users");
     }
-    Ok(file)
+    Ok(file.into())
 }
 
 fn from_io(e: &io::Error) -> Errno {

@@ -43,6 +43,8 @@ const BOTH: &[&str] = &[
 ];
 /// The resident takes connections; all its other sockets are there.
 const RESIDENT: &[&str] = &["accept4", "getpeername", "getsockname"];
+/// Of a record in files that are rotated: their length, their contents, and whose they are at the moment. All are open.
+const FILES: &[&str] = &["flock", "ftruncate", "lseek", "pread64", "pwrite64"];
 /// The asker makes sockets of the internet.
 const ASKER: &[&str] = &["bind", "connect", "getpeername", "getsockname"];
 /// linux/sockios.h: what makes a descriptor not wait.
@@ -70,8 +72,9 @@ pub(super) fn asker(link: BorrowedFd<'_>) -> Result<()> {
 }
 
 /// The resident keeps what is open, and the right over the packet filter of the namespace that it is in.
-pub(super) fn resident() -> Result<()> {
-    let filter = filter(&[BOTH, RESIDENT], &[("ioctl", 1, FIONBIO)])?;
+pub(super) fn resident(writes_files: bool) -> Result<()> {
+    let files: &[&str] = if writes_files { FILES } else { &[] };
+    let filter = filter(&[BOTH, RESIDENT, files], &[("ioctl", 1, FIONBIO)])?;
     let rights = 1_u64 << NET_ADMIN;
     let detach = || {
         away(c"zviz-net")?;

@@ -1,11 +1,11 @@
 //! What is told of names and of connections, and what for that is known.
 
-use super::events::{self, Connection, Events, Line};
+use super::events::{self, Connection, Destination, Events, Line};
 use super::known::Known;
 use crate::error::{Error, Result};
 use crate::report::Reports;
 use nix::libc;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Instant;
 use zviz_dns::Event;
@@ -26,7 +26,12 @@ impl Told {
     ///
     /// # Errors
     /// Nowhere to write them.
-    pub(super) fn new(container: &str, reports: Option<Reports>, to: Option<OwnedFd>, now: Instant) -> Result<Told> {
+    pub(super) fn new(
+        container: &str,
+        reports: Option<Reports>,
+        to: Option<Destination>,
+        now: Instant,
+    ) -> Result<Told> {
         let with = |reports| {
             let to = to.ok_or_else(|| Error::new("events, and nothing came with the request where they would go"))?;
             Ok((Events::new(to, container, now), reports))
@@ -37,6 +42,30 @@ impl Told {
     /// Where reports come.
     pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.events.as_ref().map(|(_, reports)| reports.as_fd())
+    }
+
+    /// Whether what is told goes to files that are rotated.
+    pub(super) fn writes_files(&self) -> bool {
+        self.events.as_ref().is_some_and(|(events, _)| events.writes_files())
+    }
+
+    /// When what waits is tried again.
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
+        self.events.as_ref().and_then(|(events, _)| events.due(now))
+    }
+
+    /// Tries what waits.
+    pub(super) fn flush(&mut self) {
+        if let Some((events, _)) = &mut self.events {
+            events.flush_files();
+        }
+    }
+
+    /// As [`Told::flush`], with patience.
+    pub(super) fn finish(&mut self) {
+        if let Some((events, _)) = &mut self.events {
+            events.finish();
+        }
     }
 
     /// Something was decided about a name.

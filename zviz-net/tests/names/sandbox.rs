@@ -59,6 +59,7 @@ impl Sandbox {
             }),
             joined: false,
             events: true,
+            record: None,
         };
         let helper = Helper::start();
         let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();

@@ -213,5 +213,6 @@ pub fn up(inside: Ruleset) -> Request {
         resolver: None,
         joined: false,
         events: false,
+        record: None,
     }))
 }

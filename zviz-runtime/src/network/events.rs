@@ -1,5 +1,6 @@
 //! Connections as they come: lines of JSON that the helper writes, read while the container runs.
 
+use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs::File;
@@ -10,6 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 use zviz_broker::audit::text::Text;
+use zviz_broker::audit::{FileSet, Sink};
 
 /// The longest word that is shown, in bytes.
 const LONGEST: usize = 512;
@@ -17,6 +19,9 @@ const LONGEST: usize = 512;
 const MOST: usize = 256;
 /// How long after the container's end its helper may take to end, too.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Until files are tried again that another has for a moment.
+const AGAIN: Duration = Duration::from_millis(2);
 
 /// What has happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,15 +137,15 @@ pub struct Following {
 }
 
 /// Reads events until their writer has gone. `tell` is told of each; `audit` takes each as it came.
-pub fn follow(events: OwnedFd, tell: Option<Tell>, mut audit: Option<File>) -> Following {
+pub fn follow(events: OwnedFd, tell: Option<Tell>, audit: Option<Sink>) -> Following {
+    let mut audit = audit.map(Copy::to);
     let (send, refused) = channel();
     thread::spawn(move || {
         let mut kept: Vec<Event> = Vec::new();
         for line in BufReader::new(File::from(events)).split(b'\n').map_while(Result::ok) {
             let Ok(event) = serde_json::from_slice::<Event>(&line) else { continue };
             if let Some(audit) = &mut audit {
-                // In one write, as other writers of the same file do. There is nobody to tell if it cannot be written.
-                let _ = audit.write_all(&[&line[..], b"\n"].concat());
+                audit.write(&[&line[..], b"\n"].concat());
             }
             if let Some(tell) = tell {
                 tell(&event);
@@ -152,6 +157,34 @@ pub fn follow(events: OwnedFd, tell: Option<Tell>, mut audit: Option<File>) -> F
         let _ = send.send(kept);
     });
     Following { refused }
+}
+
+/// Where a copy goes.
+enum Copy {
+    Files(FileSet),
+    Stream(File),
+}
+
+impl Copy {
+    fn to(sink: Sink) -> Copy {
+        match sink {
+            Sink::Files(files) => Copy::Files(files),
+            Sink::Descriptor(to) | Sink::Journal(to) => Copy::Stream(to.into()),
+        }
+    }
+
+    /// In one write, as other writers of the same do. There is nobody to tell if it cannot be written.
+    fn write(&mut self, line: &[u8]) {
+        match self {
+            // At some time they are written to though another has them, so this ends.
+            Copy::Files(files) => {
+                while files.write(line) == Err(Errno::EAGAIN) {
+                    thread::sleep(AGAIN);
+                }
+            }
+            Copy::Stream(to) => drop(to.write_all(line)),
+        }
+    }
 }
 
 impl Following {
@@ -181,7 +214,7 @@ mod tests {
     fn lines_are_told_and_refusals_kept() {
         let (read, write) = nix::unistd::pipe().unwrap();
         let copy = tempfile::NamedTempFile::new().unwrap();
-        let following = follow(read, Some(|_| ()), Some(copy.reopen().unwrap()));
+        let following = follow(read, Some(|_| ()), Some(Sink::Descriptor(copy.reopen().unwrap().into())));
         File::from(write).write_all(LINES.repeat(2).as_bytes()).unwrap();
         let refused: Vec<String> = following.refused().iter().map(ToString::to_string).collect();
         let expected = [
@@ -190,6 +223,20 @@ mod tests {
         ];
         assert_eq!(refused, expected);
         assert_eq!(std::fs::read_to_string(copy.path()).unwrap().lines().count(), 8);
+    }
+
+    #[test]
+    fn a_copy_in_files_is_rotated() {
+        let folder = tempfile::tempdir().unwrap();
+        let (read, write) = nix::unistd::pipe().unwrap();
+        let files = FileSet::open(folder.path(), "audit", 2000, 1).unwrap();
+        let following = follow(read, None, Some(Sink::Files(files)));
+        File::from(write).write_all(LINES.repeat(4).as_bytes()).unwrap();
+        assert_eq!(following.refused().len(), 2);
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        let (first, older) = (read("audit"), read("audit.1"));
+        assert!(first.len() <= 2000 && older.len() <= 2000, "{} {}", first.len(), older.len());
+        assert_eq!([older, first].concat().lines().count(), 16);
     }
 
     #[test]

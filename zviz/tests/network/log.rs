@@ -1,5 +1,6 @@
 //! What is told of connections: live by `--net-log`, and in the audit, with the name that was asked for and the rule.
 
+use super::container::Container;
 use super::internet::{OTHER, WEB, wait_for};
 use super::names::{profile, served};
 use super::sandboxes::{USER, World};
@@ -7,6 +8,7 @@ use super::support::{requires, run};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -122,5 +124,41 @@ fn connections_of_a_sandbox_are_in_its_audit() {
         assert!(!asked("other.example", "allow") && !asked("web.example", "deny"), "{net}: {text}");
         wait_for("the end of pasta", || world.pastas().is_empty());
     }
+    world.is_clean();
+}
+
+/// Where no broker writes, the helper does; and beside a sandbox of `zviz run`, the runtime.
+#[test]
+fn the_audit_is_rotated_whoever_writes_it() {
+    requires!(root, program "ip", program "nft", program "python3", program "setpriv");
+    const MOST: u64 = 16 << 20;
+    let world = World::new();
+    let folder = &world.internet.scratch;
+    let size = |name: &str| fs::metadata(folder.join(name)).map_or(0, |file| file.len());
+    let all = "network: {allow_cidrs: [203.0.113.10/32], log: all}\n";
+    let pod = world.internet.member("pod", 77);
+    let container = Container::new(&world.internet, "audited").joins(&pod).profile(all);
+    // One line more than it may hold.
+    let nearly_full = |name: &str| {
+        let line = format!("{{\"x\":\"{}\"}}\n", "x".repeat(1015));
+        fs::write(folder.join(name), line.repeat(16 << 10)).unwrap();
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    nearly_full("audit");
+    assert_eq!(size("audit"), MOST);
+    let flows = ["tcp:203.0.113.10:80", "tcp:169.254.169.254:80"];
+    assert_eq!(container.reaches(&flows), flows[..1]);
+    let told = |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_default().lines().count();
+    wait_for("two lines", || size("audit") < MOST && told("audit") >= 2);
+    assert_eq!((size("audit.1"), size("audit.2"), told("audit")), (MOST, 0, 2));
+
+    let logged = profile(&world, "logged", &all.replace('{', "{mode: private, "));
+    nearly_full("of-run");
+    let audit = folder.join("of-run");
+    let flags = ["--net", "bridge", "--profile", &logged, "--audit", &audit.to_string_lossy()];
+    let flows = flows.map(str::to_owned);
+    assert_eq!(world.tries(0, &flags, &flows), flows[..1]);
+    assert_eq!((size("of-run.1"), size("of-run.2"), told("of-run")), (MOST, 0, 2));
+    container.deletes();
     world.is_clean();
 }

@@ -99,7 +99,7 @@ fn a_record_on_a_full_disk_holds_nobody() {
     }
     // A pipe is nothing to write to, and nobody waits for who would read it; nor is another user's file.
     container.binary = super::support::ZVIZ.into();
-    for (make, what) in [("mkfifo -m 600", "audit"), ("install -m 600 -o 1000 /dev/null", "nobody else may write")] {
+    for (make, what) in [("mkfifo -m 600", "audit"), ("install -m 600 -o 1000 /dev/null", "owned by another user")] {
         fs::remove_file(&audit).unwrap();
         internet.host.shell(&format!("{make} {}", audit.display()));
         let done = container.runs(&["/usr/bin/true"]).exits(1);

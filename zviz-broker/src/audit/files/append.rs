@@ -15,6 +15,17 @@ const PAUSE: Duration = Duration::from_secs(10);
 const CHUNK: usize = 64 << 10;
 
 impl FileSet {
+    /// Appends lines, all of them or none, as far as that can be had. For who has no thread of its own for it.
+    ///
+    /// # Errors
+    /// EAGAIN: another has the files for a moment, or a signal came; and of write(2).
+    pub fn write(&mut self, lines: &[u8]) -> Result<(), Errno> {
+        self.lock().map_err(|errno| if errno == Errno::EINTR { Errno::EAGAIN } else { errno })?;
+        let written = self.append(lines);
+        self.unlock();
+        written
+    }
+
     /// Takes the lock, for a few lines.
     ///
     /// # Errors

@@ -9,8 +9,8 @@ fn line() -> Line<'static> {
 fn a_full_pipe_is_not_waited_for_and_what_is_missing_is_said() {
     let (reader, writer) = std::io::pipe().unwrap();
     let now = Instant::now();
-    let mut events = Events::new(writer.into(), "c", now);
-    assert_eq!(events.way, Way::Own);
+    let mut events = Events::new(Destination::Descriptor(writer.into()), "c", now);
+    assert!(matches!(events.to, To::Descriptor(_, Way::Own)));
     // 900 lines of 130 bytes do not fit 64 KiB.
     for _ in 0..900 {
         events.write(now, &line());
@@ -36,7 +36,7 @@ fn a_full_pipe_is_not_waited_for_and_what_is_missing_is_said() {
 fn too_many_are_dropped() {
     let file = tempfile::tempfile().unwrap();
     let mut now = Instant::now();
-    let mut events = Events::new(file.try_clone().unwrap().into(), "c", now);
+    let mut events = Events::new(Destination::Descriptor(file.try_clone().unwrap().into()), "c", now);
     for _ in 0..BURST + 50 {
         events.write(now, &line());
     }
@@ -51,7 +51,7 @@ fn too_many_are_dropped() {
 fn who_has_gone_is_no_error() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let mut events = Events::new(writer.into(), "c", Instant::now());
+    let mut events = Events::new(Destination::Descriptor(writer.into()), "c", Instant::now());
     events.write(Instant::now(), &line());
     assert_eq!(events.dropped, 1);
 }
@@ -60,8 +60,8 @@ fn who_has_gone_is_no_error() {
 fn a_socket_is_not_waited_for() {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     let now = Instant::now();
-    let mut events = Events::new(ours.into(), "c", now);
-    assert_eq!(events.way, Way::Socket);
+    let mut events = Events::new(Destination::Descriptor(ours.into()), "c", now);
+    assert!(matches!(events.to, To::Descriptor(_, Way::Socket)));
     for _ in 0..BURST {
         for _ in 0..10 {
             events.left = BURST;
@@ -70,4 +70,58 @@ fn a_socket_is_not_waited_for() {
     }
     assert!(events.dropped > 0);
     drop(theirs);
+}
+
+/// Opens a record in a folder, as the runtime does, and gives what the helper makes of it.
+fn record(folder: &std::path::Path, most: u64) -> Destination {
+    let files = FileSet::open(folder, "audit", most, 2).unwrap();
+    let mut all = files.descriptors().into_iter().map(|fd| fd.try_clone_to_owned().unwrap());
+    let first = all.next().unwrap();
+    Destination::of(first, all.collect(), Some(files.max_bytes()))
+}
+
+#[test]
+fn a_record_is_rotated_and_no_line_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = Instant::now();
+    let mut events = Events::new(record(folder.path(), 20_000), "c", now);
+    // Some 130 bytes each.
+    for _ in 0..300 {
+        events.write(now, &line());
+    }
+    events.finish();
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let (first, one, two) = (read("audit"), read("audit.1"), read("audit.2"));
+    assert!([&first, &one, &two].iter().all(|text| text.len() <= 20_000 && text.ends_with('\n')));
+    assert_eq!([first, one, two].concat().lines().count(), 300);
+    assert_eq!(events.dropped, 0);
+}
+
+#[test]
+fn who_else_writes_to_a_record_is_not_waited_for_and_nothing_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = Instant::now();
+    let mut events = Events::new(record(folder.path(), 1 << 20), "c", now);
+    let other = std::fs::File::open(folder.path().join("audit")).unwrap();
+    other.lock().unwrap();
+    for _ in 0..10 {
+        events.write(now, &line());
+    }
+    assert_eq!(events.due(now), Some(now + AGAIN));
+    let lines = || std::fs::read_to_string(folder.path().join("audit")).unwrap().lines().count();
+    assert_eq!(lines(), 0);
+    other.unlock().unwrap();
+    events.finish();
+    assert_eq!((lines(), events.due(now), events.dropped), (10, None, 0));
+    // And no more waits than there is room for.
+    other.lock().unwrap();
+    for _ in 0..900 {
+        events.write(now, &line());
+    }
+    assert!(events.rest.len() <= MOST_WAITING && events.dropped > 100, "{}", events.dropped);
+    other.unlock().unwrap();
+    let missing = events.dropped;
+    events.write(now, &line());
+    events.finish();
+    assert_eq!(lines() as u64 + missing, 912);
 }
