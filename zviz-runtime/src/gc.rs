@@ -87,6 +87,9 @@ fn sandbox(store: &Store, id: &Id, looks: bool) -> Option<Result<(), Error>> {
     if !is_ours || locked.status(&state).ok()? != Status::Stopped {
         return None;
     }
-    // A runtime that lives is about to do the same, and then finds it done.
+    // A runtime that lives is about to do the same, and has to look at what ended it before: its cgroup tells.
+    if locked.is_tended().ok()? {
+        return None;
+    }
     Some(if looks { Ok(()) } else { teardown::delete(locked, &state, true).map(drop).map_err(Error::from) })
 }

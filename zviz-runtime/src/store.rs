@@ -3,6 +3,7 @@
 //! ```text
 //! ROOT/ID/             the lock: flock(2) on the directory itself
 //! ROOT/ID/state.json   replaced by rename, so that a reader needs no lock
+//! ROOT/ID/runtime      locked by a runtime that waits for the end, and takes all of it away then
 //! ROOT/ID/exec.fifo    init waits on it until `start`; its presence is what tells created from running
 //! ```
 //!

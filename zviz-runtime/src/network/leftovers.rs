@@ -47,11 +47,8 @@ pub(crate) fn collect(looks: bool, told: &mut dyn FnMut(Of, Option<Error>)) -> R
     let root = Path::new(lease::ROOT);
     // Who only looks leaves no folder behind.
     let leases = if looks { Leases::existing(root, bridge::POOL)? } else { Some(Leases::open(root, bridge::POOL)?) };
-    let Reply::Swept { tables, links } = helper::find()?.ask(&Request::Sweep, &[], false)? else {
-        return Err(Error::Unexpected);
-    };
-    let mut addresses: BTreeSet<Ipv4Addr> = links.iter().filter_map(|name| named(name, bridge::DEVICE)).collect();
-    addresses.extend(tables.iter().filter_map(|name| named(name, bridge::TABLE)));
+    let (tables, links) = swept()?;
+    let addresses = addresses(&tables, &links);
     let mut left = leases.as_ref().map(Leases::left).transpose()?.unwrap_or_default();
     for address in addresses {
         match &leases {
@@ -60,6 +57,13 @@ pub(crate) fn collect(looks: bool, told: &mut dyn FnMut(Of, Option<Error>)) -> R
             Some(leases) => left.extend(leases.of(address)?),
             None => told(Of::Address(Left { address, holder: None }), None),
         }
+    }
+    // Of a lease in which nothing stands, somebody has ended just now, or is about to begin with another address. No one has
+    // it from here on but we.
+    if left.iter().any(|lease| !lease.is_left()) {
+        let (tables, links) = swept()?;
+        let still = self::addresses(&tables, &links);
+        left.retain(|lease| lease.is_left() || still.contains(&lease.address()));
     }
     for mut lease in left {
         let one = Left { address: lease.address(), holder: lease.left_by().cloned() };
@@ -84,6 +88,20 @@ pub(crate) fn collect(looks: bool, told: &mut dyn FnMut(Of, Option<Error>)) -> R
     let result = if looks { Ok(Reply::Done) } else { helper::find()?.ask(&Request::Down(down), &[], false) };
     told(Of::Bridge, result.err().map(Error::from));
     Ok(())
+}
+
+/// Names of tables, and of devices.
+fn swept() -> Result<(Vec<String>, Vec<String>), Error> {
+    match helper::find()?.ask(&Request::Sweep, &[], false)? {
+        Reply::Swept { tables, links } => Ok((tables, links)),
+        _ => Err(Error::Unexpected),
+    }
+}
+
+/// The addresses whose names they bear.
+fn addresses(tables: &[String], links: &[String]) -> BTreeSet<Ipv4Addr> {
+    let tables = tables.iter().filter_map(|name| named(name, bridge::TABLE));
+    tables.chain(links.iter().filter_map(|name| named(name, bridge::DEVICE))).collect()
 }
 
 /// The address that a name is made of.

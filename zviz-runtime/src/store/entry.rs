@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
 use std::ops::Deref;
 use std::os::fd::OwnedFd;
@@ -23,6 +23,8 @@ const CREATING: &str = "creating.json";
 pub const EXEC_FIFO: &str = "exec.fifo";
 /// Which limit has ended the container, in a word; there only where one could.
 pub const ENDED: &str = "ended";
+/// Locked by a runtime that stays until the end of what it has started, and takes that away itself.
+const RUNTIME: &str = "runtime";
 /// Far above any plan that config.json can ask for.
 const MAX_STATE: u64 = 64 << 20;
 
@@ -75,6 +77,24 @@ impl Entry {
         Some(text).filter(|text| !text.is_empty())
     }
 
+    /// Whether a runtime that lives waits for its end, to take it away: it is not left behind, whatever has ended.
+    ///
+    /// # Errors
+    /// `Entry` if it cannot be looked at.
+    pub fn is_tended(&self) -> Result<bool, Error> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = match openat(&self.dir, RUNTIME, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::ENOENT) => return Ok(false),
+            Err(errno) => return Err(self.failed("open runtime", errno)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(self.failed("lock runtime", error)),
+        }
+    }
+
     /// The newest file. It is looked for again at last: the first may have come while the second went.
     fn open_state(&self) -> Result<File, Error> {
         for name in [STATE, CREATING, STATE] {
@@ -118,8 +138,8 @@ impl Entry {
     fn held_by_another(&self) -> Result<bool, Error> {
         match self.dir.try_lock_shared() {
             Ok(()) => self.dir.unlock().map(|()| false).map_err(|error| self.failed("unlock its directory", error)),
-            Err(std::fs::TryLockError::WouldBlock) => Ok(true),
-            Err(std::fs::TryLockError::Error(error)) => Err(self.failed("lock its directory", error)),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(self.failed("lock its directory", error)),
         }
     }
 
@@ -148,13 +168,23 @@ impl Locked {
         Self { entry, root }
     }
 
-    /// What leads back to this very container when its lock was given up.
+    /// What leads back to this very container when its lock was given up. Until then it is tended: [`Entry::is_tended`].
     ///
     /// # Errors
     /// `Entry` if there is no descriptor left.
     pub fn way_back(&self) -> Result<Left, Error> {
         let dir = self.entry.dir.try_clone().map_err(|error| self.failed("keep its directory", error))?;
-        Ok(Left { entry: Entry { id: self.id.clone(), dir }, root: Arc::clone(&self.root) })
+        let flags = OFlag::O_RDONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let runtime = openat(&self.dir, RUNTIME, flags, Mode::S_IRUSR | Mode::S_IWUSR)
+            .map(File::from)
+            .map_err(|errno| self.failed("make runtime", errno))?;
+        // Again after a signal.
+        while let Err(error) = runtime.try_lock().map_err(io::Error::from) {
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(self.failed("lock runtime", error));
+            }
+        }
+        Ok(Left { entry: Entry { id: self.id.clone(), dir }, root: Arc::clone(&self.root), runtime })
     }
 
     /// The status now. Nobody else can be creating it.
@@ -227,6 +257,7 @@ impl Locked {
     /// `Entry` if something cannot be removed.
     pub fn remove(self) -> Result<(), Error> {
         self.unlink(STATE)?;
+        self.unlink(RUNTIME)?;
         match self.remove_directory() {
             // A container that ended before it was started has its fifo still.
             Err(Errno::ENOTEMPTY) => self.empty()?,
@@ -263,6 +294,8 @@ impl Locked {
 pub struct Left {
     entry: Entry,
     root: Arc<OwnedFd>,
+    /// Unlocked with the last descriptor, which nobody inherits who is executed.
+    runtime: File,
 }
 
 impl Left {
@@ -271,8 +304,10 @@ impl Left {
     /// # Errors
     /// `Busy` if another command does not finish.
     pub fn lock(self) -> Result<Option<Locked>, Error> {
-        super::lock::exclusive(&self.entry, super::lock::PATIENCE)?;
-        let locked = Locked::new(self.entry, self.root);
+        let Left { entry, root, runtime } = self;
+        super::lock::exclusive(&entry, super::lock::PATIENCE)?;
+        drop(runtime);
+        let locked = Locked::new(entry, root);
         Ok(locked.linked()?.then_some(locked))
     }
 }

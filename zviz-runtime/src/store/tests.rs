@@ -84,6 +84,24 @@ fn status_follows_init_the_fifo_and_the_freezer() {
 }
 
 #[test]
+fn who_waits_for_an_end_is_seen_until_it_takes_all_away() {
+    let (_dir, store) = store();
+    let locked = store.create(&id("a")).unwrap();
+    locked.save(&running("a")).unwrap();
+    let left = locked.way_back().unwrap();
+    drop(locked);
+    let tended = || store.lock(&id("a")).unwrap().is_tended().unwrap();
+    assert!(tended() && tended(), "looking changes nothing");
+    // Dead, as the kernel closes what it had.
+    drop(left);
+    assert!(!tended());
+    let left = store.lock(&id("a")).unwrap().way_back().unwrap();
+    assert!(tended());
+    left.lock().unwrap().unwrap().remove().unwrap();
+    assert_eq!(store.ids().unwrap(), []);
+}
+
+#[test]
 fn a_lock_that_is_not_given_up_is_reported() {
     let (_dir, store) = store();
     let held = store.create(&id("a")).unwrap();
