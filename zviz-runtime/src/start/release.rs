@@ -5,7 +5,7 @@ use crate::apply::apparmor;
 use crate::apply::cgroup;
 use crate::apply::confine;
 use crate::apply::hooks::{self, Inside, Kind, Within};
-use crate::container::{State, Status};
+use crate::container::{Init, State, Status};
 use crate::exec::attached_root;
 use crate::launch::call;
 use crate::plan::Plan;
@@ -65,8 +65,9 @@ pub fn start(
     if state.plan.process.args.is_empty() {
         return Err(Error::NoProcess);
     }
-    let init = state.live_init().ok_or(Error::Status(Status::Stopped))?;
-    let pidfd = call("pidfd_open", zviz_sys::process::pidfd_open(init.pid))?;
+    let init = state.init.map(Init::open).transpose();
+    // Opened before it is looked at: whoever has its pid next is not taken for it.
+    let pidfd = call("pidfd_open", init)?.flatten().ok_or(Error::Status(Status::Stopped))?;
     let limits = &state.plan.profile.limits;
     let timed = limits.wall_time.or(limits.cpu_total).is_some() && waiting == Waiting::Nobody;
     let watched = timed.then(|| watcher::start(locked, state, pidfd.as_fd()));

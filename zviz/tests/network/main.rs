@@ -20,6 +20,7 @@ mod pasta;
 mod pods;
 mod policies;
 mod remains;
+mod reuse;
 mod rules;
 mod sandboxes;
 mod silence;
