@@ -14,7 +14,7 @@ const MANY: u32 = 10_000;
 /// As many as something else could have, in a namespace with nobody else in it.
 const FEW: u32 = 60;
 /// What is let be of questions for names by UDP: what the rules say.
-const NAMES: u32 = 8_192;
+const NAMES: u32 = 16_384;
 
 /// How many conversations the kernel keeps for this namespace.
 fn kept() -> u32 {

@@ -25,7 +25,7 @@ const UNREACHABLE: [(u8, u8); 2] = [(ICMP, 3), (ICMPV6, 1)];
 
 /// The most conversations about names that are open at a time. One of UDP is so for half a minute, each question has one, and
 /// the kernel walks through all of them for a new one.
-const MOST: u32 = 8192;
+const MOST: u32 = 16_384;
 /// Those of TCP that are over are kept for two minutes, and not among these: so many begin in a second, and at once.
 const OVER_TCP: (u32, u32) = (50, 500);
 
