@@ -162,10 +162,11 @@ impl<C: Clone + PartialEq> Resolver<C> {
         let Some(first) = waiting.first().filter(|_| !pins.is_empty()) else {
             return then.into_iter().map(Step::Reply).collect();
         };
-        let name = first.asked.name.clone();
-        let failure = |one: Waiting<C>| Reply { packet: short(&one.asked, Short::Failure, None), client: one.client };
+        let refusal = denied(&first.asked, &self.rule_of(found), Why::Full);
+        let why = Some(Why::Full);
+        let failure = |one: Waiting<C>| Reply { packet: short(&one.asked, Short::Failure, why), client: one.client };
         let otherwise = waiting.into_iter().map(failure).collect();
-        vec![Step::Pin { name, pins, then, otherwise }]
+        vec![Step::Pin { pins, then, otherwise, refusal }]
     }
 
     /// What goes into the sets of every entry that the name fits, each once.

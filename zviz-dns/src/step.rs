@@ -27,16 +27,17 @@ pub enum Step<C> {
     },
     /// Nothing more is expected of that question.
     Close(Token),
-    /// Let the rules know addresses, all or none, and only then send `then`; where that cannot be done, send `otherwise`.
+    /// Let the rules know addresses, all or none, and only then send `then`; where that cannot be done, send `otherwise` and tell
+    /// of `refusal`.
     Pin {
-        /// Whose they are.
-        name: Name,
         /// What goes where.
         pins: Vec<Pin>,
         /// Replies with these addresses.
         then: Vec<Reply<C>>,
         /// Replies without any.
         otherwise: Vec<Reply<C>>,
+        /// What was decided then.
+        refusal: Event,
     },
     /// Something was decided.
     Event(Event),
@@ -112,6 +113,9 @@ pub enum Why {
     /// Of all questions.
     #[error("too many questions at a time")]
     Busy,
+    /// The rules cannot let its addresses through.
+    #[error("there is no room for its addresses: too many were asked for by names of this rule")]
+    Full,
     /// No resolver outside has answered so that it could be used.
     #[error("no resolver has answered")]
     Silence,

@@ -255,8 +255,11 @@ impl Names {
                     // One that is not told keeps a socket until it has an answer; its number is not used again.
                     let _ = self.asker.as_ref().is_some_and(|asker| asker.tell(&Frame::Close(token)));
                 }
-                Step::Pin { pins, then, otherwise, .. } => {
+                Step::Pin { pins, then, otherwise, refusal } => {
                     let done = self.pins.as_mut().is_some_and(|sets| sets.put(now, &pins).is_ok());
+                    if !done {
+                        told.name(now, &refusal);
+                    }
                     for reply in if done { &then } else { &otherwise } {
                         self.reply(now, reply);
                     }

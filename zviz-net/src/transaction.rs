@@ -12,6 +12,9 @@ use std::io;
 /// Of a batch: all of it must lie in one send, so it gets as much room as it needs. What is not used of it is never touched.
 const ROOM: u32 = 16 << 20;
 
+/// The most answers to others that are read before a request: more than its socket holds.
+const STALE: u32 = 4096;
+
 /// Changes, each with the part of the ruleset that it is about.
 pub struct Transaction<P> {
     batch: Batch,
@@ -72,21 +75,28 @@ impl<P: Copy> Transaction<P> {
         let Transaction { batch, parts } = self;
         let mut bytes: Vec<u8> = batch.finalize().iter().collect::<Vec<_>>().concat();
         let first = number(&mut bytes, parts.len()).map_err(Failure::Other)?;
+        // What is left of answers to another one is none to this.
+        let _ = (0..STALE).find(|_| matches!(socket.receive(), Ok(None)));
         socket.send(&bytes).map_err(Failure::Other)?;
-        // Everything has been answered by now. The kernel asks for the end's acknowledgement last, so it is the last.
-        let mut done = false;
+        // Everything has been answered by now. The kernel asks for the end's acknowledgement last, so it is the last. All is
+        // read: of what is refused, each change has an answer of its own, and the first says why.
+        let (mut done, mut refused) = (false, None);
         while let Some(answer) = socket.receive().map_err(Failure::Other)? {
             for answer in Messages(&answer).filter_map(|message| said(&message)) {
                 let Said { sequence, errno, words } = answer;
                 let part = sequence.checked_sub(first).and_then(|at| parts.get(usize::try_from(at).ok()?)).copied();
                 match errno {
-                    Some(errno) => return Err(Failure::Refused(Refused { part, errno, words })),
+                    Some(errno) => refused = refused.or(Some(Refused { part, errno, words })),
                     None => done = true,
                 }
             }
         }
         let unanswered = || Failure::Other(Error::new("netfilter did not answer"));
-        if done { Ok(()) } else { Err(unanswered()) }
+        match refused {
+            Some(refused) => Err(Failure::Refused(refused)),
+            None if done => Ok(()),
+            None => Err(unanswered()),
+        }
     }
 }
 

@@ -133,7 +133,53 @@ fn what_no_longer_fits_is_not_told() {
         }
         let pinned = sandbox.elements("names0_ipv4");
         assert_eq!(pinned.matches("93.186.").count(), 2048);
-        sandbox.end();
+        let lines = sandbox.end();
+        let refused: Vec<&String> = lines.iter().filter(|line| line.contains("\"verdict\":\"deny\"")).collect();
+        assert_eq!(refused.len(), 3, "{lines:?}");
+        for (line, name) in refused.into_iter().zip(["many32.wild.test", "many33.wild.test", "many33.wild.test"]) {
+            assert!(line.contains(name) && line.contains("\"why\":\"there is no room for its addresses"), "{line}");
+            assert!(line.contains("\"rule\":\"network.allow_domains[0]\""), "{line}");
+        }
+    });
+}
+
+/// What a process has of memory, in KiB.
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn ten_thousand_names_below_a_wildcard_leave_room_for_others() {
+    in_a_host("ten_thousand_names_below_a_wildcard_leave_room_for_others", || {
+        const MANY: usize = 10_000;
+        let asked = outside(internet);
+        // Of the second nothing is known about the first: what is spelled out costs nothing.
+        let sandbox = Sandbox::new(Container::new(), &["*.wild.test", "good.test"]);
+        let first = sandbox.inside(|| ask("www.wild.test", TYPE::A));
+        assert_eq!(first.code, RCODE::NoError);
+        let before = resident(sandbox.helper.child.id());
+        let told =
+            sandbox.inside(|| (0..MANY).map(|i| ask(&format!("many{i}.wild.test"), TYPE::A)).collect::<Vec<_>>());
+        // They do not fit a datagram, so that it is said to be cut.
+        let answered = told.iter().filter(|told| told.code == RCODE::NoError && told.truncated).count();
+        let failed = told.iter().filter(|told| told.code == RCODE::ServerFailure && told.addresses.is_empty()).count();
+        assert_eq!(answered + failed, MANY);
+        // So many at once, and a few in every second since.
+        let left = asked.lock().unwrap().iter().filter(|name| name.starts_with("many")).count();
+        assert!((1..MANY / 10).contains(&left) && (1..=32).contains(&answered), "{answered} of {left}");
+        let pinned = sandbox.elements("names0_ipv4").matches("93.").count();
+        assert!((1..=2048).contains(&pinned), "{pinned}");
+        let grown = resident(sandbox.helper.child.id()).saturating_sub(before);
+        assert!(grown < 16 << 10, "{grown} KiB more");
+        // Neither the rule that is spelled out nor what is known is any worse for it.
+        let told = sandbox.inside(|| (ask("good.test", TYPE::A), ask("www.wild.test", TYPE::A)));
+        assert_eq!(told.0.addresses, addresses(&["93.184.216.34"]));
+        assert_eq!(told.1.addresses, addresses(&["93.184.216.35"]));
+        let lines = sandbox.end();
+        let why = |why: &str| lines.iter().any(|line| line.contains(why));
+        assert!(why("too many names in a short time") && why("there is no room for its addresses"), "{lines:?}");
     });
 }
 

@@ -70,6 +70,32 @@ fn elements_go_when_their_time_is_over() {
     });
 }
 
+/// Each change that is refused has an answer of its own, and none of them is one to what is asked next.
+#[test]
+fn what_is_refused_is_nothing_to_what_comes_next() {
+    in_a_host("what_is_refused_is_nothing_to_what_comes_next", || {
+        let set = |name: &str| Set { name: name.into(), family: Family::V4, size: 1 };
+        let ruleset =
+            Ruleset { table: "zviz-s".into(), sets: vec![set("n4"), set("other")], chains: vec![], parts: vec![] };
+        let socket = Netfilter::open().unwrap();
+        rules::apply(&ruleset, &socket).unwrap();
+        let table = Table::new(c"zviz-s", ProtoFamily::Inet);
+        let put = |name: &'static std::ffi::CStr, addresses: &[Ipv4Addr], times: usize| {
+            let mut transaction = Transaction::empty();
+            for part in 0..times {
+                let mut set = timed(name, 0, &table, 0);
+                addresses.iter().for_each(|address| add(&mut set, address, Some(Duration::from_secs(100))));
+                transaction.elements(&set, MsgType::Add, part);
+            }
+            transaction.commit(&socket).is_ok()
+        };
+        let [one, two, three] = [1, 2, 3].map(|last| Ipv4Addr::new(192, 0, 2, last));
+        assert!(!put(c"n4", &[one, two, three], 3), "there is room for one");
+        assert!(put(c"other", &[one], 1), "and for one here");
+        assert!(put(c"n4", &[one], 1));
+    });
+}
+
 /// One message holds a few thousand elements, so this is several of one batch.
 #[test]
 fn many_elements_at_once() {

@@ -112,7 +112,8 @@ pub fn internet(name: &str, packet: &[u8], stream: bool) -> Vec<Vec<u8>> {
         }
         many if many.starts_with("many") => {
             let which = many.trim_start_matches("many").trim_end_matches(".wild.test");
-            let all: Vec<String> = (1..=64).map(|i| format!("93.186.{which}.{i}")).collect();
+            let which: u32 = which.parse().unwrap();
+            let all: Vec<String> = (1..=64).map(|i| format!("93.{}.{}.{i}", 186 + which / 256, which % 256)).collect();
             let records: Vec<_> = all.iter().map(|address| (many, 300, address.as_str())).collect();
             say(&records)
         }
