@@ -43,8 +43,8 @@ pub fn openat2(dir: BorrowedFd<'_>, path: &CStr, flags: i32, mode: u32, resolve:
 }
 
 /// As `openat2`, once: EAGAIN may also be that somebody has a lease on the file, whom O_NONBLOCK does not wait for.
-pub fn openat2_once(dir: BorrowedFd<'_>, path: &CStr, flags: i32, resolve: u64) -> Result<OwnedFd> {
-    let how = OpenHow { flags: (flags | libc::O_CLOEXEC) as u64, mode: 0, resolve };
+pub fn openat2_once(dir: BorrowedFd<'_>, path: &CStr, flags: i32, mode: u32, resolve: u64) -> Result<OwnedFd> {
+    let how = OpenHow { flags: (flags | libc::O_CLOEXEC) as u64, mode: mode.into(), resolve };
     // SAFETY: as in `openat2`.
     owned(unsafe { libc::syscall(libc::SYS_openat2, dir.as_raw_fd(), path.as_ptr(), &how, size_of::<OpenHow>()) })
 }
@@ -54,7 +54,7 @@ pub fn openat2_once(dir: BorrowedFd<'_>, path: &CStr, flags: i32, resolve: u64) 
 /// # Errors
 /// EAGAIN where it does not know; EINVAL before Linux 5.12.
 pub fn openat2_cached(dir: BorrowedFd<'_>, path: &CStr, flags: i32, resolve: u64) -> Result<OwnedFd> {
-    openat2_once(dir, path, flags, resolve | resolve::CACHED)
+    openat2_once(dir, path, flags, 0, resolve | resolve::CACHED)
 }
 
 /// An O_PATH descriptor of a path of this process's own root and working directory.

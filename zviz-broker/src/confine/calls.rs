@@ -77,6 +77,7 @@ pub const HANDS: &[&str] = &[
     "ftruncate",
     "futex",
     "getcwd",
+    "geteuid",
     "getpid",
     "getppid",
     "getrandom",

@@ -215,7 +215,8 @@ impl Alone<'_> {
         if !notify::is_waiting(self.listener.as_fd(), call.id) {
             return Came::Done;
         }
-        let opened = self.opener.open_any(&work, place.as_ref().map(AsFd::as_fd), None, &Report::Nobody);
+        let any = || self.opener.open_any(&work, place.as_ref().map(AsFd::as_fd), None, &Report::Nobody);
+        let opened = self.opener.write_plain(&work).unwrap_or_else(any);
         self.give(call, &work, opened.result)
     }
 

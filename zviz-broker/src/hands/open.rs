@@ -6,7 +6,7 @@
 //! path of what is made ──► O_PATH of its directory ──► name of that + last component ──► rules ──► openat(directory, last)
 //! ```
 //!
-//! What is only read, by a path in which there are no links, takes less: `plain`.
+//! A path in which there are no links takes less: `plain` for what is only read, `written` for what is written.
 
 mod change;
 mod create;
@@ -16,6 +16,7 @@ mod name;
 mod plain;
 mod terminal;
 mod walk;
+mod written;
 
 use super::proc::Proc;
 use super::turn::Turns;
@@ -25,7 +26,7 @@ use crate::handlers::files::{FLAGS, MODE_AT, O_ACCMODE, RESOLVE_AT, THREAD, name
 use crate::policy::files::{Rules, Ruling, Verdict};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use zviz_sys::path::{self, resolve};
 use zviz_sys::{fd, process};
@@ -40,6 +41,8 @@ pub(super) struct Opener<'p> {
     turns: &'p Turns,
     /// The file system of the host's proc, in which this process could be seen.
     host_proc: u64,
+    /// Whose files this hand makes.
+    uid: u32,
     /// This process's own descriptors, in the host's proc.
     own: OwnedFd,
     linked: plain::Linked,
@@ -70,7 +73,7 @@ struct Found {
 }
 
 impl<'p> Opener<'p> {
-    /// After the root is the caller's.
+    /// After root and ids are the caller's.
     pub(super) fn new(proc: &'p Proc, rules: &'p Rules, turns: &'p Turns) -> Result<Self, Errno> {
         let own = path::openat2(proc.0.as_fd(), c"self/fd", libc::O_PATH | libc::O_DIRECTORY, 0, 0)?;
         Ok(Opener {
@@ -78,6 +81,7 @@ impl<'p> Opener<'p> {
             proc,
             turns,
             host_proc: fd::stat(proc.0.as_fd())?.st_dev,
+            uid: nix::unistd::geteuid().as_raw(),
             own,
             linked: plain::Linked::default(),
             paths: known::Paths::default(),
@@ -190,7 +194,9 @@ impl<'p> Opener<'p> {
         let file = terminal.as_ref().unwrap_or(&found.file);
         let once = libc::O_CREAT | libc::O_NOFOLLOW | if nameless { 0 } else { libc::O_EXCL };
         let kind = stat.st_mode & libc::S_IFMT;
-        open_now(self.own.as_fd(), &name::number(file.as_fd())?, call.flags & !once, call.mode, report, kind)
+        let number = name::number(file.as_fd())?;
+        let open = |flags| path::openat(self.own.as_fd(), &number, flags, call.mode);
+        open_now(call.flags & !once, report, kind, open)
     }
 
     /// Asks the rules.
@@ -235,19 +241,18 @@ impl<'p> Opener<'p> {
     }
 }
 
-/// openat(2) of something of this kind. Who has a lease on a file is waited for by somebody else, where this hand must not wait.
+/// Opens something of this kind, by `open` with such flags. Who has a lease on a file is waited for by somebody else, where this
+/// hand must not wait.
 fn open_now(
-    directory: BorrowedFd<'_>,
-    name: &CStr,
     flags: i32,
-    mode: u32,
     report: &Report<'_>,
     kind: u32,
+    open: impl Fn(i32) -> Result<OwnedFd, Errno>,
 ) -> Result<OwnedFd, Errno> {
     if !report.hurries() || kind != libc::S_IFREG || flags & libc::O_NONBLOCK != 0 {
-        return path::openat(directory, name, flags, mode);
+        return open(flags);
     }
-    let file = path::openat(directory, name, flags | libc::O_NONBLOCK, mode);
+    let file = open(flags | libc::O_NONBLOCK);
     let file = file.map_err(|errno| if errno == Errno::EWOULDBLOCK { NOT_SEEN } else { errno })?;
     fcntl(&file, FcntlArg::F_SETFL(OFlag::from_bits_retain(flags)))?;
     Ok(file)

@@ -1,7 +1,7 @@
 //! The host's proc, where the hands look up threads and themselves, and the container's namespaces, which they join by way
 //! of it.
 
-use super::status::read_status;
+use super::status::{read_status, umask_in};
 use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, setresgid, setresuid};
 use std::ffi::CString;
@@ -34,7 +34,11 @@ impl Proc {
 
     /// A thread's umask.
     pub(super) fn umask(&self, thread: i32) -> Result<u32, Errno> {
-        Ok(read_status(&self.open(thread, "status", libc::O_RDONLY)?)?.1)
+        let status = self.open(thread, "status", libc::O_RDONLY)?;
+        // Its second line, after a name of at most 16 bytes, each of which is four where it would end the line.
+        let mut begin = [0u8; 128];
+        let length = fd::read(status.as_fd(), &mut begin)?;
+        umask_in(begin.get(..length).unwrap_or_default()).ok_or(Errno::EINVAL)
     }
 
     /// One of this process's own files.

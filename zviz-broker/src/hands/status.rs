@@ -37,6 +37,13 @@ pub(super) fn parse_status(text: &str) -> Option<(Rights, u32)> {
     Some((rights, u32::from_str_radix(field("Umask")?, 8).ok()?))
 }
 
+/// The umask in the beginning of a status file; none where it does not hold the whole line.
+pub(super) fn umask_in(begin: &[u8]) -> Option<u32> {
+    let (_, later) = std::str::from_utf8(begin).ok()?.split_once("\nUmask:")?;
+    let (mask, _) = later.split_once('\n')?;
+    u32::from_str_radix(mask.trim(), 8).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +56,16 @@ mod tests {
         assert_eq!((rights.effective, rights.permitted), (0x10, 0xf0));
         for line in text.lines() {
             assert!(parse_status(&text.replace(line, "")).is_none(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_umask_is_read_from_a_whole_line() {
+        assert_eq!(umask_in(b"Name:\tUmask: 7\\nUmask:\nUmask:\t0027\nSta"), Some(0o27));
+        for other in
+            [&b"Name:\ta\nUmask:\t002"[..], b"Name:\ta\n", b"Umask:\t0022\n", b"\nUmask:\t9\n", b"\xff\nUmask:\t0\n"]
+        {
+            assert_eq!(umask_in(other), None);
         }
     }
 }

@@ -10,6 +10,7 @@ mod names;
 #[path = "../runner/mod.rs"]
 mod runner;
 mod toctou;
+mod written;
 
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};
@@ -275,6 +276,8 @@ const TESTS: &[(&str, runner::Test)] = &[
     ("rules_hold_by_any_path", rules_hold_by_any_path),
     ("what_is_opened_is_as_natively", what_is_opened_is_as_natively),
     ("what_was_opened_before_is_found_as_it_is_now", known::what_was_opened_before_is_found_as_it_is_now),
+    ("what_is_written_by_its_name_is_as_natively", written::what_is_written_by_its_name_is_as_natively),
+    ("nobody_elses_file_is_written_for_a_new_one", written::nobody_elses_file_is_written_for_a_new_one),
     ("nothing_is_made_where_it_may_not_be", nothing_is_made_where_it_may_not_be),
     ("nothing_forbidden_is_opened_in_a_race", toctou::nothing_forbidden_is_opened_in_a_race),
     ("no_rule_is_escaped_by_another_name", names::no_rule_is_escaped_by_another_name),

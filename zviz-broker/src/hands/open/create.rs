@@ -56,8 +56,10 @@ impl Opener<'_> {
             if there.is_some_and(|(stat, _)| blocks(&stat)) && call.flags & libc::O_NONBLOCK == 0 {
                 report.blocks()?;
             }
-            let flags = call.flags | libc::O_NOFOLLOW;
-            match open_now(directory.file.as_fd(), &text, flags, call.mode, report, libc::S_IFREG) {
+            // Not by O_NOFOLLOW, which the caller would see on the descriptor.
+            let (at, no_link) = (directory.file.as_fd(), resolve::NO_MAGICLINKS | resolve::NO_SYMLINKS);
+            let open = |flags| path::openat2_once(at, &text, flags, call.mode, no_link);
+            match open_now(call.flags, report, libc::S_IFREG, open) {
                 // A link has appeared there.
                 Err(Errno::ELOOP) if call.flags & libc::O_NOFOLLOW == 0 => {}
                 other => return other,

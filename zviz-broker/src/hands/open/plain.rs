@@ -43,11 +43,11 @@ pub(super) struct Linked(RefCell<VecDeque<Vec<u8>>>);
 const LINKED: usize = 8;
 
 impl Linked {
-    fn has(&self, directory: &[u8]) -> bool {
+    pub(super) fn has(&self, directory: &[u8]) -> bool {
         self.0.borrow().iter().any(|one| one == directory)
     }
 
-    fn add(&self, directory: &[u8]) {
+    pub(super) fn add(&self, directory: &[u8]) {
         let mut latest = self.0.borrow_mut();
         latest.truncate(LINKED - 1);
         latest.push_front(directory.to_vec());
@@ -102,7 +102,7 @@ impl Opener<'_> {
             Ok(stat) if self.is_quiet(&stat) => self.open_quiet(text, flags),
             Ok(_) => Ok(None),
             // A link that leads elsewhere for each process, of which proc has some, would be in the way.
-            Err(Errno::ENOENT) => without_links(text, libc::O_PATH | libc::O_NOFOLLOW).map(|_| None),
+            Err(Errno::ENOENT) => without_links(text, libc::O_PATH | libc::O_NOFOLLOW, 0).map(|_| None),
             Err(errno) => Err(errno),
         }
     }
@@ -110,7 +110,7 @@ impl Opener<'_> {
     /// None if it is something else by now.
     fn open_quiet(&self, text: &CStr, flags: i32) -> Result<Option<OwnedFd>, Errno> {
         // Neither the holder of a lease is waited for, nor whoever may be at the other end of what has just appeared.
-        let file = without_links(text, flags | libc::O_NONBLOCK | libc::O_NOCTTY)?;
+        let file = without_links(text, flags | libc::O_NONBLOCK | libc::O_NOCTTY, 0)?;
         if !self.is_quiet(&fd::stat(file.as_fd())?) {
             return Ok(None);
         }
@@ -127,16 +127,16 @@ impl Opener<'_> {
     }
 }
 
-/// Opens what a path leads to if there is no link on the way.
+/// Opens what a path leads to, or makes it, if there is no link on the way.
 ///
 /// # Errors
 /// ELOOP if there is; EAGAIN if somebody has a lease on it.
-fn without_links(text: &CStr, flags: i32) -> Result<OwnedFd, Errno> {
-    path::openat2_once(AT_FDCWD, text, flags, resolve::NO_MAGICLINKS | resolve::NO_SYMLINKS)
+pub(super) fn without_links(text: &CStr, flags: i32, mode: u32) -> Result<OwnedFd, Errno> {
+    path::openat2_once(AT_FDCWD, text, flags, mode, resolve::NO_MAGICLINKS | resolve::NO_SYMLINKS)
 }
 
 /// Whether a path without links is the name of what it leads to, as the kernel would write it.
-fn is_plain(path: &[u8]) -> bool {
+pub(super) fn is_plain(path: &[u8]) -> bool {
     let Some(rest) = path.strip_prefix(b"/") else { return false };
     rest.split(|byte| *byte == b'/').all(|part| !matches!(part, b"" | b"." | b".."))
 }

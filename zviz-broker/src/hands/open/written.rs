@@ -1,0 +1,104 @@
+//! Opening a file to write it, or making it, by a path that is its name (`plain`): what compilers and editors do, in half of
+//! the system calls that the other way takes.
+//!
+//! ```text
+//! path ──► rules ──► lstat ──► openat2 without links and O_CREAT ──► fstat
+//!                     └─ENOENT──► umask ──► openat2 without links ──► fstat
+//! ```
+//!
+//! A file that is there is opened if it is the caller's own. Whether it may be opened though somebody else's, where O_CREAT is
+//! given, depends on whose its directory is (fs.protected_regular of proc_sys_fs(5)), which the kernel looks at only if it is given.
+//! Here it is not, since a file that goes meanwhile must not be made without the caller's umask.
+//!
+//! The name is the file's as long as it is looked for, as for what is read. What may have happened when it turns out to be something
+//! else than a file is what the caller would have done by itself: an open of what was put there in that moment.
+
+use super::plain::{is_plain, without_links};
+use super::{Opened, Opener, create};
+use crate::decision::Work;
+use crate::handlers::files::{FLAGS, MODE_AT, O_ACCMODE, O_LARGEFILE, RESOLVE_AT, THREAD};
+use crate::policy::files::Verdict;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use zviz_sys::{fd, path, process};
+
+/// What such an opening may ask for.
+const FLAGS_KNOWN: i32 = O_ACCMODE
+    | O_LARGEFILE
+    | libc::O_APPEND
+    | libc::O_CLOEXEC
+    | libc::O_CREAT
+    | libc::O_EXCL
+    | libc::O_NOCTTY
+    | libc::O_NOFOLLOW
+    | libc::O_NONBLOCK
+    | libc::O_TRUNC;
+
+impl Opener<'_> {
+    /// Opens or makes it, for a caller that waits; none if it takes more than this. Nothing has happened then but what may have
+    /// been opened.
+    pub(in super::super) fn write_plain(&self, work: &Work) -> Option<Opened> {
+        let number = |at: usize| work.numbers.get(at).copied().unwrap_or_default();
+        let path = work.texts[0].as_deref().filter(|path| is_plain(path))?;
+        let (flags, mode) = (i32::try_from(number(FLAGS)).ok()?, u32::try_from(number(MODE_AT)).ok()?);
+        let access = flags & O_ACCMODE;
+        let writes = matches!(access, libc::O_WRONLY | libc::O_RDWR);
+        if !writes || flags & !FLAGS_KNOWN != 0 || number(RESOLVE_AT) != 0 {
+            return None;
+        }
+        let (directory, _) = create::split(path);
+        if self.linked.has(directory) {
+            return None;
+        }
+        let ruling = self.rules.ask(path, access == libc::O_RDWR, true);
+        if !matches!(ruling.verdict, Verdict::Allow | Verdict::Audit) {
+            return None;
+        }
+        let text = CString::new(path).ok()?;
+        let makes = flags & libc::O_CREAT != 0;
+        let opened = match path::stat_link(&text) {
+            Ok(stat) if self.is_file(&stat) && stat.st_uid == self.uid && flags & libc::O_EXCL == 0 => {
+                without_links(&text, quick(flags) & !libc::O_CREAT, 0)
+            }
+            Err(Errno::ENOENT) if makes => {
+                process::set_umask(self.proc.umask(i32::try_from(number(THREAD)).ok()?).ok()?);
+                without_links(&text, quick(flags), mode)
+            }
+            _ => return None,
+        };
+        match opened {
+            Ok(file) => {
+                let file = self.as_asked(file, flags).ok()??;
+                Some(Opened { result: Ok(file), judged: Some((ruling, path.to_vec())) })
+            }
+            Err(Errno::ELOOP) => {
+                self.linked.add(directory);
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// None if it is no file.
+    fn as_asked(&self, file: OwnedFd, flags: i32) -> Result<Option<OwnedFd>, Errno> {
+        // What was made may be another's by now: where a server of files says whose they are.
+        if !self.is_file(&fd::stat(file.as_fd())?) {
+            return Ok(None);
+        }
+        if flags & libc::O_NONBLOCK == 0 {
+            fcntl(&file, FcntlArg::F_SETFL(OFlag::from_bits_retain(flags)))?;
+        }
+        Ok(Some(file))
+    }
+
+    fn is_file(&self, stat: &libc::stat) -> bool {
+        stat.st_mode & libc::S_IFMT == libc::S_IFREG && stat.st_dev != self.host_proc
+    }
+}
+
+/// Nobody is waited for: neither the holder of a lease, nor who may be at the other end of what has just appeared.
+fn quick(flags: i32) -> i32 {
+    flags | libc::O_NONBLOCK | libc::O_NOCTTY
+}
