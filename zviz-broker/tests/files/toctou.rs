@@ -66,15 +66,15 @@ fn attacks(base: &Path, report: &File) {
     write(&open);
     let by_memory = attack(|hidden| write(if hidden { &secret } else { &open }), || opened(HERE, &room));
     let link = base.join("open/flips");
-    let by_link = attack(
-        |hidden| {
-            let new = base.join("open/new-flips");
-            let _ = fs::remove_file(&new);
-            symlink(if hidden { "../secret/file" } else { "file" }, &new).unwrap();
-            fs::rename(new, &link).unwrap();
-        },
-        || opened(HERE, &name_of(base, "open/flips")),
-    );
+    let flip = |hidden| {
+        let new = base.join("open/new-flips");
+        let _ = fs::remove_file(&new);
+        symlink(if hidden { "../secret/file" } else { "file" }, &new).unwrap();
+        fs::rename(new, &link).unwrap();
+    };
+    // Nothing is made there.
+    flip(false);
+    let by_link = attack(flip, || opened(HERE, &name_of(base, "open/flips")));
     let [open, secret] =
         ["open", "secret"].map(|name| path::open(&name_of(base, name), libc::O_PATH | libc::O_DIRECTORY).unwrap());
     let by_descriptor = attack(
@@ -107,8 +107,11 @@ fn attacks(base: &Path, report: &File) {
     }
 }
 
+/// To be read, and to be written or made, in turn: the broker has a way of its own for each.
 fn opened(directory: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
-    path::openat(directory.as_fd(), name, 0, 0)
+    static WRITES: AtomicBool = AtomicBool::new(false);
+    let flags = if WRITES.fetch_xor(true, Ordering::Relaxed) { libc::O_RDWR | libc::O_CREAT } else { 0 };
+    path::openat(directory.as_fd(), name, flags, 0o600)
 }
 
 fn name_of(base: &Path, name: &str) -> CString {

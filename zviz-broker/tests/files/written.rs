@@ -24,8 +24,7 @@ pub fn what_is_written_by_its_name_is_as_natively(test: &str) {
     both(test, scene.policy(), |mode| {
         let (new, file) = (name("open/new"), name("open/own"));
         let flags = |file: &fs::File| fcntl(file, F_GETFL).unwrap() & !0o100_000;
-        for (mask, asked, made) in
-            [(0o027, 0o666, 0o640), (0, 0o666, 0o666), (0o777, 0o777, 0), (0o022, 0o755, 0o755)]
+        for (mask, asked, made) in [(0o027, 0o666, 0o640), (0, 0o666, 0o666), (0o777, 0o777, 0), (0o022, 0o755, 0o755)]
         {
             umask(all(mask));
             at(HERE, &new, MAKE, asked).unwrap().write_all(b"made").unwrap();
