@@ -132,7 +132,14 @@ fn when_it_dies_the_sandbox_reaches_nobody_and_that_is_told() {
         let mut lines = BufReader::new(zviz.stdout.take().unwrap()).lines().map(Result::unwrap);
         let before: Vec<String> = lines.by_ref().take_while(|line| line != "ready").collect();
         assert!(before[0].ends_with(" ok web") && before[2..].iter().all(|line| !line.contains(" ok ")), "{before:?}");
-        kill(Pid::from_raw(world.pastas()[0]), Signal::SIGKILL).unwrap();
+        let pasta = world.pastas()[0];
+        kill(Pid::from_raw(pasta), Signal::SIGKILL).unwrap();
+        // Its device goes some time before it does, and a sandbox that ends in between does not hear of it.
+        let is_over = || match std::fs::read_to_string(format!("/proc/{pasta}/stat")) {
+            Ok(stat) => stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with(['Z', 'X'])),
+            Err(_) => true,
+        };
+        wait_for("the end of pasta", is_over);
         writeln!(zviz.stdin.take().unwrap(), "go on").unwrap();
         let after: Vec<String> = lines.collect();
         let mut said = String::new();

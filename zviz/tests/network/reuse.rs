@@ -24,6 +24,12 @@ for pid in "$@"; do
     sleep 1000 &
     [ $! = $pid ] || { echo "$pid became $!"; exit 1; }
 done
+for pid in "$@"; do
+    # The shell's own copy at first.
+    until read -r name </proc/$pid/comm && read -r _ _ state _ </proc/$pid/stat && [ "$name $state" = "sleep S" ]; do
+        sleep 0.05
+    done
+done
 $Z state $ID
 echo
 for words in "kill $ID KILL" "kill --all $ID KILL" "kill $ID TERM" "start $ID" "exec $ID /usr/bin/true" "pause $ID" "stats $ID" gc \
