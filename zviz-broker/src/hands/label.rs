@@ -20,7 +20,9 @@ static LABELS: OnceLock<bool> = OnceLock::new();
 /// That of a thread; empty where nothing gives labels.
 pub(super) fn of(proc: &Proc, thread: i32) -> Result<String, Errno> {
     let there = *LABELS.get_or_init(|| own(proc) != Err(Errno::EINVAL));
-    if there { proc.text(thread, FILE).map(trimmed) } else { Ok(String::new()) }
+    let label = if there { trimmed(proc.text(thread, FILE)?) } else { String::new() };
+    // Two that were not read as they are would be one.
+    if label.contains(char::REPLACEMENT_CHARACTER) { Err(Errno::EINVAL) } else { Ok(label) }
 }
 
 fn own(proc: &Proc) -> Result<String, Errno> {

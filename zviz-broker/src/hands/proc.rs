@@ -129,13 +129,18 @@ pub(super) fn inode(namespace: &OwnedFd) -> Result<u64, Errno> {
     Ok(fd::stat(namespace.as_fd())?.st_ino)
 }
 
-/// A file, whole.
+/// A file, whole. A thread's name may be in it, which is any bytes: programs cut names at 15, and so within characters.
 pub(super) fn read_all(file: &OwnedFd) -> Result<String, Errno> {
+    read_bytes(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A file, whole, as it is.
+pub(super) fn read_bytes(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
     let mut text = Vec::new();
     let mut chunk = [0u8; 4096];
     loop {
         match fd::read(file.as_fd(), &mut chunk)? {
-            0 => return String::from_utf8(text).map_err(|_| Errno::EINVAL),
+            0 => return Ok(text),
             got => text.extend_from_slice(chunk.get(..got).unwrap_or_default()),
         }
     }

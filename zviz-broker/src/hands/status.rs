@@ -39,7 +39,8 @@ pub(super) fn parse_status(text: &str) -> Option<(Rights, u32)> {
 
 /// The umask in the beginning of a status file; none where it does not hold the whole line.
 pub(super) fn umask_in(begin: &[u8]) -> Option<u32> {
-    let (_, later) = std::str::from_utf8(begin).ok()?.split_once("\nUmask:")?;
+    let text = String::from_utf8_lossy(begin);
+    let (_, later) = text.split_once("\nUmask:")?;
     let (mask, _) = later.split_once('\n')?;
     u32::from_str_radix(mask.trim(), 8).ok()
 }
@@ -62,9 +63,8 @@ mod tests {
     #[test]
     fn a_umask_is_read_from_a_whole_line() {
         assert_eq!(umask_in(b"Name:\tUmask: 7\\nUmask:\nUmask:\t0027\nSta"), Some(0o27));
-        for other in
-            [&b"Name:\ta\nUmask:\t002"[..], b"Name:\ta\n", b"Umask:\t0022\n", b"\nUmask:\t9\n", b"\xff\nUmask:\t0\n"]
-        {
+        assert_eq!(umask_in(b"Name:\tgr\xc3\nUmask:\t0027\nSta"), Some(0o27));
+        for other in [&b"Name:\ta\nUmask:\t002"[..], b"Name:\ta\n", b"Umask:\t0022\n", b"\nUmask:\t9\n"] {
             assert_eq!(umask_in(other), None);
         }
     }

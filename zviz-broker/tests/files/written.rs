@@ -98,3 +98,22 @@ pub fn nobody_elses_file_is_written_for_a_new_one(test: &str) {
         assert_eq!(at(HERE, file, libc::O_WRONLY, 0).err(), None);
     });
 }
+
+/// A thread is called what it likes, which may end within a character: 15 bytes are kept.
+pub fn whatever_a_thread_is_called_it_opens(test: &str) {
+    let scene = Scene::new();
+    both(test, scene.policy(), |_| {
+        std::env::set_current_dir(scene.path("open")).unwrap();
+        for name in [c"0123456789abcd\xc3", c"a\nUmask:\t0777\n", c"\xff) R 1"] {
+            zviz_sys::ids::set_name(name).unwrap();
+            umask(Permissions::from_bits_retain(0o027));
+            for path in ["new", scene.path("open/new").to_str().unwrap()] {
+                at(HERE, path, MAKE, 0o666).unwrap();
+                assert_eq!(bits(path), 0o640, "{name:?} {path}");
+                fs::remove_file(path).unwrap();
+            }
+            assert!(fs::read("/proc/self/stat").unwrap().starts_with(b"1 "));
+            assert_eq!(at(HERE, "/dev/tty", libc::O_RDWR, 0).err(), Some(Errno::ENXIO));
+        }
+    });
+}
