@@ -4,7 +4,7 @@ use super::Eyes;
 use super::log::{Answered, Call};
 use super::serve::Pending;
 use crate::decision::{Argument, Work};
-use crate::handlers::files::{FLAGS, RULE, flag, opens_to_write};
+use crate::handlers::files::{FLAGS, RULE, flag, is_callers_alone};
 use crate::hands::{self, Done};
 use crate::policy::files::Verdict;
 use nix::errno::Errno;
@@ -56,7 +56,7 @@ impl Eyes {
         let file = done.result.and_then(|_| done.file.or(ahead).ok_or(Errno::EPERM));
         // The caller may execute what it has written, once nobody else has it open. And where another answers the next call, that
         // may be about the other end of a FIFO.
-        let first = opens_to_write(&work) || self.alone.waits().is_some();
+        let first = is_callers_alone(&work) || self.alone.waits().is_some();
         match file.and_then(|file| give_file(self.listener.as_fd(), id, &work, file, first)) {
             Ok(()) if tells => self.log.answered(&call, Answered::Result(Ok(0))),
             Ok(()) => {}

@@ -93,10 +93,11 @@ pub(crate) fn nameless(flags: u64) -> bool {
     flags & flag(libc::O_TMPFILE) & !flag(libc::O_DIRECTORY) != 0
 }
 
-/// Whether a file is opened to be written.
-pub(crate) fn opens_to_write(work: &Work) -> bool {
+/// Whether nobody else may have it open any more when its caller hears of it: what was written may be executed next, and what is
+/// made to be read is a lock (flock(1)), which goes with the last descriptor. For other files the second round trip would take too long.
+pub(crate) fn is_callers_alone(work: &Work) -> bool {
     let flags = work.numbers.get(FLAGS).copied().unwrap_or_default();
-    work.op == Op::Open && flags & flag(O_ACCMODE) != flag(libc::O_RDONLY)
+    work.op == Op::Open && (flags & flag(O_ACCMODE) != flag(libc::O_RDONLY) || flags & flag(libc::O_CREAT) != 0)
 }
 
 pub(crate) fn flag(flags: i32) -> u64 {

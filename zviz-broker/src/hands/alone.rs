@@ -27,7 +27,7 @@ use super::wire::{NOT_SEEN, Report};
 use crate::confine;
 use crate::decision::{Step, Work};
 use crate::eyes::{Bucket, Target, give_file};
-use crate::handlers::files::{THREAD, opens_to_write};
+use crate::handlers::files::{THREAD, is_callers_alone};
 use crate::held::Held;
 use crate::policy::{Pace, Policy};
 use crate::table::{Entry, TABLE};
@@ -224,7 +224,7 @@ impl Alone<'_> {
         match opened {
             Err(NOT_SEEN) => Came::Other,
             Err(errno) => self.refuse(call, errno),
-            Ok(file) => match give_file(self.listener.as_fd(), call.id, work, file, opens_to_write(work)) {
+            Ok(file) => match give_file(self.listener.as_fd(), call.id, work, file, is_callers_alone(work)) {
                 Ok(()) => Came::Done,
                 Err(errno) => self.refuse(call, errno),
             },

@@ -8,7 +8,7 @@ use super::turn::Turns;
 use super::{alone, devices, mount, node, socket, wire};
 use crate::decision::{Op, UNKNOWN, Work};
 use crate::eyes::WAKE;
-use crate::handlers::files::opens_to_write;
+use crate::handlers::files::is_callers_alone;
 use crate::policy::files::Rules;
 use crate::policy::sockets::Sockets;
 use nix::errno::Errno;
@@ -84,7 +84,7 @@ pub(super) fn run(
             process::exit(0);
         }
         // What nobody else may have open when the caller hears of it.
-        let first = alone.is_some() || decoded.as_ref().is_ok_and(|(work, _)| opens_to_write(work));
+        let first = alone.is_some() || decoded.as_ref().is_ok_and(|(work, _)| is_callers_alone(work));
         let result = decoded.and_then(|(work, umask)| {
             if let (Op::Open, opener) = (work.op, &opener) {
                 let opener = opener.as_ref().ok_or(Errno::ENOSYS)?;

@@ -279,6 +279,7 @@ const TESTS: &[(&str, runner::Test)] = &[
     ("what_is_written_by_its_name_is_as_natively", written::what_is_written_by_its_name_is_as_natively),
     ("nobody_elses_file_is_written_for_a_new_one", written::nobody_elses_file_is_written_for_a_new_one),
     ("whatever_a_thread_is_called_it_opens", written::whatever_a_thread_is_called_it_opens),
+    ("a_lock_goes_with_its_callers_descriptor", written::a_lock_goes_with_its_callers_descriptor),
     ("nothing_is_made_where_it_may_not_be", nothing_is_made_where_it_may_not_be),
     ("nothing_forbidden_is_opened_in_a_race", toctou::nothing_forbidden_is_opened_in_a_race),
     ("no_rule_is_escaped_by_another_name", names::no_rule_is_escaped_by_another_name),

@@ -117,3 +117,19 @@ pub fn whatever_a_thread_is_called_it_opens(test: &str) {
         }
     });
 }
+
+/// What flock(1) does: the lock is gone when its caller has closed it, and so that nobody else still has it then.
+pub fn a_lock_goes_with_its_callers_descriptor(test: &str) {
+    let scene = Scene::new();
+    let path = scene.path("open/file");
+    both(test, scene.policy(), |_| {
+        let other = fs::File::open(&path).unwrap();
+        for _ in 0..200 {
+            let lock = at(HERE, path.to_str().unwrap(), libc::O_CREAT | libc::O_NOCTTY, 0o666).unwrap();
+            lock.lock().unwrap();
+            drop(lock);
+            other.try_lock().unwrap();
+            other.unlock().unwrap();
+        }
+    });
+}
