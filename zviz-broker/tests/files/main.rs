@@ -3,6 +3,7 @@
 
 mod asking;
 mod brokered;
+mod chance;
 mod changes;
 mod cost;
 mod known;
@@ -286,6 +287,7 @@ const TESTS: &[(&str, runner::Test)] = &[
     ("names_are_given_as_natively", names::names_are_given_as_natively),
     ("no_rule_is_escaped_by_a_change", changes::no_rule_is_escaped_by_a_change),
     ("changes_are_made_as_natively", changes::changes_are_made_as_natively),
+    ("whatever_is_called_is_as_natively", chance::whatever_is_called_is_as_natively),
     ("a_client_decides", asking::a_client_decides),
     ("nobody_allows_nothing", asking::nobody_allows_nothing),
     ("whole_calls_are_asked_about", asking::whole_calls_are_asked_about),

@@ -34,7 +34,7 @@ impl Opener<'_> {
             Op::Remove => {
                 let flags = i32::try_from(work.numbers[0]).map_err(|_| Errno::EINVAL)?;
                 let place = self.place(thread, from, path, nothing(path, flags))?;
-                if !place.exists() {
+                if !place.exists()? {
                     return Err(Errno::ENOENT);
                 }
                 self.consider(&fd::stat(place.directory.as_fd())?, place.name, write, judged, report)?;
@@ -43,7 +43,7 @@ impl Opener<'_> {
             Op::Make => {
                 let mode = number(0).map_err(|_| Errno::EINVAL)?;
                 let place = self.place(thread, from, path, Errno::EEXIST)?;
-                if place.exists() {
+                if place.exists()? {
                     return Err(Errno::EEXIST);
                 }
                 self.consider(&fd::stat(place.directory.as_fd())?, place.name, write, judged, report)?;
@@ -111,13 +111,17 @@ impl Opener<'_> {
 
 impl Place {
     /// Whether something has this name. It decides nothing but which error there is.
-    fn exists(&self) -> bool {
+    fn exists(&self) -> Result<bool, Errno> {
         let last = self.last.to_bytes();
         let last = last.strip_suffix(b"/").unwrap_or(last);
-        let Ok(last) = std::ffi::CString::new(last) else { return false };
+        let last = std::ffi::CString::new(last).map_err(|_| Errno::EINVAL)?;
         let flags = libc::O_PATH | libc::O_NOFOLLOW;
-        let found = path::openat2(self.directory.as_fd(), &last, flags, 0, resolve::NO_MAGICLINKS);
-        !matches!(found, Err(Errno::ENOENT))
+        match path::openat2(self.directory.as_fd(), &last, flags, 0, resolve::NO_MAGICLINKS) {
+            Ok(_) => Ok(true),
+            Err(Errno::ENOENT) => Ok(false),
+            // The name is too long, or the directory not to be searched.
+            Err(errno) => Err(errno),
+        }
     }
 }
 

@@ -28,6 +28,8 @@ impl Opener<'_> {
             let (directory, last) = split(&path);
             let directory = self.find(call, directory, libc::O_DIRECTORY)?;
             if matches!(last, b"" | b"." | b"..") {
+                // Who may not search it is not told what is in it.
+                path::openat2(directory.file.as_fd(), c".", libc::O_PATH, 0, resolve::NO_MAGICLINKS)?;
                 return Err(if only_new && !last.is_empty() { Errno::EEXIST } else { Errno::EISDIR });
             }
             let text = CString::new(last).map_err(|_| Errno::EINVAL)?;
@@ -72,7 +74,8 @@ impl Opener<'_> {
     fn follow(&self, call: &Call<'_>, path: &[u8], link: &OwnedFd) -> Result<Vec<u8>, Errno> {
         // Whether the caller may follow it at all is the kernel's to say (fs.protected_symlinks), not what is behind it.
         match self.find(call, path, 0) {
-            Ok(_) | Err(Errno::ENOENT | Errno::ELOOP) => {}
+            // What ends with a slash is no file's name, which is said in another way of what may have to be made.
+            Ok(_) | Err(Errno::ENOENT | Errno::ELOOP | Errno::ENOTDIR) => {}
             Err(errno) => return Err(errno),
         }
         let mut buffer = [0u8; 4097];

@@ -89,6 +89,7 @@ impl Opener<'_> {
             // Nothing is there for anybody.
             Err(Errno::ENOENT) => Some(Opened { result: Err(Errno::ENOENT), judged: None }),
             Err(Errno::ELOOP) => {
+                self.paths.forget(path);
                 self.linked.add(directory);
                 None
             }
