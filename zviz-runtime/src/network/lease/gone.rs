@@ -38,6 +38,8 @@ pub fn gone(
         match remove(&folder, name, looks) {
             Ok(true) => told(path, None),
             Ok(false) => {}
+            // Another has taken it away meanwhile.
+            Err(source) if source.kind() == io::ErrorKind::NotFound => {}
             Err(source) => told(path.clone(), Some(Error::Folder { path, what: "remove it", source })),
         }
     }
@@ -142,6 +144,21 @@ mod tests {
         assert!([&alive, &strange, &other].iter().all(|path| path.exists()) && held.join("10.213.0.7").exists());
         drop(holder);
         assert!(sweep(false).contains(&(held.clone(), true)) && !held.exists());
+    }
+
+    #[test]
+    fn what_another_takes_away_is_no_error() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path().join("net");
+        folder(scratch.path(), "net", &[]);
+        let [first, second] = ["7", "8"].map(|name| folder(&root, name, &["10.213.0.7"]));
+        let another = || {
+            fs::remove_dir_all(&first).unwrap();
+            BTreeSet::new()
+        };
+        let mut all = Vec::new();
+        gone(&root, another, false, &mut |path, error| all.push((path, error.is_none()))).unwrap();
+        assert_eq!(all, [(second.clone(), true)]);
     }
 
     #[test]

@@ -19,9 +19,11 @@ use std::borrow::Cow;
 const PAYLOAD: &str = "payload";
 const BROKER: &str = "broker";
 
-/// Bytes that the broker of a container may use, with those of everything that `exec` runs in it, kernel memory included:
-/// one that works for all callers that it can have at once needs a third.
-pub const MEMORY: u64 = 64 << 20;
+/// Bytes that the broker of a container may use, with those of everything that `exec` runs in it, kernel memory included.
+/// One that works for all callers that it can have at once needs some 20 MiB; the rest is for what it makes in their place, since the
+/// kernel charges to whoever makes a file what it keeps of it. On a tmpfs that is a KiB for as long as the file is there, and those of
+/// a sandbox have room for some 600,000. The container's own limit is for both.
+pub const MEMORY: u64 = 1 << 30;
 
 /// Nearly never the one that is ended where memory is short: without it the container would be of no use, and it uses little.
 pub const OOM_SCORE_ADJ: i32 = -999;
