@@ -34,6 +34,9 @@ use zviz_sys::path::{self, resolve};
 const FLAGS_KNOWN: i32 =
     libc::O_CLOEXEC | libc::O_DIRECTORY | libc::O_NOCTTY | libc::O_NOFOLLOW | libc::O_NONBLOCK | O_LARGEFILE;
 
+/// What may be read this way.
+const READ: &[libc::mode_t] = &[libc::S_IFREG, libc::S_IFDIR];
+
 /// Directories that were not come to without a link, the latest: what is in them is not tried again this way, which would be
 /// in vain most of the time. Where a link has gone since, the other way does as well.
 #[derive(Default)]
@@ -74,7 +77,7 @@ impl Opener<'_> {
         }
         let text = CString::new(path).ok()?;
         let opened = match known {
-            Some(Known { keeps: Some(true), .. }) => self.open_quiet(&text, flags),
+            Some(Known { keeps: Some(true), .. }) => self.open_quiet(&text, flags, 0, READ),
             _ => self.look_and_open(&text, flags),
         };
         match opened {
@@ -100,7 +103,7 @@ impl Opener<'_> {
     /// None if opening it might do something, or none of the things that are looked for here is there.
     fn look_and_open(&self, text: &CStr, flags: i32) -> Result<Option<OwnedFd>, Errno> {
         match path::stat_link(text) {
-            Ok(stat) if self.is_quiet(&stat) => self.open_quiet(text, flags),
+            Ok(stat) if self.is_quiet(&stat, READ) => self.open_quiet(text, flags, 0, READ),
             Ok(_) => Ok(None),
             // A link that leads elsewhere for each process, of which proc has some, would be in the way.
             Err(Errno::ENOENT) => without_links(text, libc::O_PATH | libc::O_NOFOLLOW, 0).map(|_| None),
@@ -108,11 +111,20 @@ impl Opener<'_> {
         }
     }
 
-    /// None if it is something else by now.
-    fn open_quiet(&self, text: &CStr, flags: i32) -> Result<Option<OwnedFd>, Errno> {
+    /// Opens it, or makes it. None if it is something else by now.
+    ///
+    /// # Errors
+    /// Those of `without_links`.
+    pub(super) fn open_quiet(
+        &self,
+        text: &CStr,
+        flags: i32,
+        mode: u32,
+        kinds: &[libc::mode_t],
+    ) -> Result<Option<OwnedFd>, Errno> {
         // Neither the holder of a lease is waited for, nor whoever may be at the other end of what has just appeared.
-        let file = without_links(text, flags | libc::O_NONBLOCK | libc::O_NOCTTY, 0)?;
-        if !self.is_quiet(&fd::stat(file.as_fd())?) {
+        let file = without_links(text, flags | libc::O_NONBLOCK | libc::O_NOCTTY, mode)?;
+        if !self.is_quiet(&fd::stat(file.as_fd())?, kinds) {
             return Ok(None);
         }
         if flags & libc::O_NONBLOCK == 0 {
@@ -122,9 +134,9 @@ impl Opener<'_> {
         Ok(Some(file))
     }
 
-    /// Whether opening it to read does nothing to anybody. A proc that shows this process itself is not for this way either.
-    fn is_quiet(&self, stat: &libc::stat) -> bool {
-        matches!(stat.st_mode & libc::S_IFMT, libc::S_IFREG | libc::S_IFDIR) && stat.st_dev != self.host_proc
+    /// Whether opening it does nothing to anybody. A proc that shows this process itself is not for this way either.
+    pub(super) fn is_quiet(&self, stat: &libc::stat, kinds: &[libc::mode_t]) -> bool {
+        kinds.contains(&(stat.st_mode & libc::S_IFMT)) && stat.st_dev != self.host_proc
     }
 }
 

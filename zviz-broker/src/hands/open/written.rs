@@ -13,16 +13,14 @@
 //! The name is the file's as long as it is looked for, as for what is read. What may have happened when it turns out to be something
 //! else than a file is what the caller would have done by itself: an open of what was put there in that moment.
 
-use super::plain::{is_plain, without_links};
+use super::plain::is_plain;
 use super::{Opened, Opener, create};
 use crate::decision::Work;
 use crate::handlers::files::{FLAGS, MODE_AT, O_ACCMODE, O_LARGEFILE, RESOLVE_AT, THREAD};
 use crate::policy::files::Verdict;
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
-use zviz_sys::{fd, path, process};
+use zviz_sys::{path, process};
 
 /// What such an opening may ask for.
 const FLAGS_KNOWN: i32 = O_ACCMODE
@@ -35,6 +33,9 @@ const FLAGS_KNOWN: i32 = O_ACCMODE
     | libc::O_NOFOLLOW
     | libc::O_NONBLOCK
     | libc::O_TRUNC;
+
+/// What may be written this way.
+const WRITTEN: &[libc::mode_t] = &[libc::S_IFREG];
 
 impl Opener<'_> {
     /// Opens or makes it, for a caller that waits; none if it takes more than this. Nothing has happened then but what may have
@@ -59,20 +60,17 @@ impl Opener<'_> {
         let text = CString::new(path).ok()?;
         let makes = flags & libc::O_CREAT != 0;
         let opened = match path::stat_link(&text) {
-            Ok(stat) if self.is_file(&stat) && stat.st_uid == self.uid && flags & libc::O_EXCL == 0 => {
-                without_links(&text, quick(flags) & !libc::O_CREAT, 0)
+            Ok(stat) if self.is_quiet(&stat, WRITTEN) && stat.st_uid == self.uid && flags & libc::O_EXCL == 0 => {
+                self.open_quiet(&text, flags & !libc::O_CREAT, 0, WRITTEN)
             }
             Err(Errno::ENOENT) if makes => {
                 process::set_umask(self.proc.umask(i32::try_from(number(THREAD)).ok()?).ok()?);
-                without_links(&text, quick(flags), mode)
+                self.open_quiet(&text, flags, mode, WRITTEN)
             }
             _ => return None,
         };
         match opened {
-            Ok(file) => {
-                let file = self.as_asked(file, flags).ok()??;
-                Some(Opened { result: Ok(file), judged: Some((ruling, path.to_vec())) })
-            }
+            Ok(file) => Some(Opened { result: Ok(file?), judged: Some((ruling, path.to_vec())) }),
             Err(Errno::ELOOP) => {
                 self.linked.add(directory);
                 None
@@ -80,25 +78,4 @@ impl Opener<'_> {
             Err(_) => None,
         }
     }
-
-    /// None if it is no file.
-    fn as_asked(&self, file: OwnedFd, flags: i32) -> Result<Option<OwnedFd>, Errno> {
-        // What was made may be another's by now: where a server of files says whose they are.
-        if !self.is_file(&fd::stat(file.as_fd())?) {
-            return Ok(None);
-        }
-        if flags & libc::O_NONBLOCK == 0 {
-            fcntl(&file, FcntlArg::F_SETFL(OFlag::from_bits_retain(flags)))?;
-        }
-        Ok(Some(file))
-    }
-
-    fn is_file(&self, stat: &libc::stat) -> bool {
-        stat.st_mode & libc::S_IFMT == libc::S_IFREG && stat.st_dev != self.host_proc
-    }
-}
-
-/// Nobody is waited for: neither the holder of a lease, nor who may be at the other end of what has just appeared.
-fn quick(flags: i32) -> i32 {
-    flags | libc::O_NONBLOCK | libc::O_NOCTTY
 }
