@@ -2,13 +2,14 @@
 //! the system calls that the other way takes.
 //!
 //! ```text
-//! path ──► rules ──► lstat ──► openat2 without links and O_CREAT ──► fstat
-//!                     └─ENOENT──► umask ──► openat2 without links ──► fstat
+//! path ──► rules ──► lstat ──► openat2 without links, and without O_CREAT ──► fstat
+//!                     └─ENOENT──► umask ──► openat2 without links, with O_CREAT ──► fstat
 //! ```
 //!
 //! A file that is there is opened if it is the caller's own. Whether it may be opened though somebody else's, where O_CREAT is
 //! given, depends on whose its directory is (fs.protected_regular of proc_sys_fs(5)), which the kernel looks at only if it is given.
-//! Here it is not, since a file that goes meanwhile must not be made without the caller's umask.
+//! Here it is not, since a file that goes meanwhile must not be made without the caller's umask. Nor is a file the caller's own that
+//! seems to be nobody's, as each does whose owner has no number in this user namespace.
 //!
 //! The name is the file's as long as it is looked for, as for what is read. What may have happened when it turns out to be something
 //! else than a file is what the caller would have done by itself: an open of what was put there in that moment.
@@ -37,6 +38,9 @@ const FLAGS_KNOWN: i32 = O_ACCMODE
 /// What may be written this way.
 const WRITTEN: &[libc::mode_t] = &[libc::S_IFREG];
 
+/// Whose number it is that files have whose owner has none here: DEFAULT_OVERFLOWUID of linux/highuid.h.
+const NOBODY: u32 = 65_534;
+
 impl Opener<'_> {
     /// Opens or makes it, for a caller that waits; none if it takes more than this. Nothing has happened then but what may have
     /// been opened.
@@ -60,7 +64,7 @@ impl Opener<'_> {
         let text = CString::new(path).ok()?;
         let makes = flags & libc::O_CREAT != 0;
         let opened = match path::stat_link(&text) {
-            Ok(stat) if self.is_quiet(&stat, WRITTEN) && stat.st_uid == self.uid && flags & libc::O_EXCL == 0 => {
+            Ok(stat) if self.is_quiet(&stat, WRITTEN) && self.owns(&stat) && flags & libc::O_EXCL == 0 => {
                 self.open_quiet(&text, flags & !libc::O_CREAT, 0, WRITTEN)
             }
             Err(Errno::ENOENT) if makes => {
@@ -77,5 +81,9 @@ impl Opener<'_> {
             }
             Err(_) => None,
         }
+    }
+
+    fn owns(&self, stat: &libc::stat) -> bool {
+        stat.st_uid == self.uid && self.uid != NOBODY
     }
 }
