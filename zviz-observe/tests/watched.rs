@@ -77,7 +77,8 @@ fn this(dir: &Path, part: &str) -> Watched {
 
 fn paths_are_named(dir: &Path) {
     fs::create_dir(dir.join("a")).expect("a folder");
-    let script = "cd a && echo x >new && cat new >/dev/null && ln -s . loop && cat loop/loop/new >/dev/null && \
+    // A moment for the link: see `resolve`.
+    let script = "cd a && echo x >new && cat new >/dev/null && ln -s . loop && sleep 0.03 && cat loop/loop/new >/dev/null && \
                   mv new old && rm old && cat gone; mkdir -p deep/er; ls deep >/dev/null; chmod 700 deep; exit 7";
     let seen = sh(dir, script);
     assert_eq!(seen.status.code(), Some(7));
