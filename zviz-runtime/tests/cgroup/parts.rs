@@ -75,7 +75,7 @@ fn limits_are_those_of_the_whole_and_can_be_read_inside() {
     let read = |running: &Running, below: &str| running.read("none", below);
     assert_eq!(read(&running, "memory.max"), "134217728");
     assert_eq!(read(&running, "payload/memory.max"), "134217728");
-    assert_eq!(read(&running, "broker/memory.max"), (64 << 20).to_string());
+    assert_eq!(read(&running, "broker/memory.max"), (1 << 30).to_string());
     assert_eq!((read(&running, "pids.max"), read(&running, "payload/pids.max")), ("max".into(), "17".into()));
     running.cgroup = updated(&running, &host, json!({ "memory": { "limit": 268_435_456 }, "pids": { "limit": 5 } }));
     assert_eq!(read(&running, "memory.max"), "268435456");

@@ -95,7 +95,7 @@ fn a_scope_is_shared_with_a_broker() {
     if running.cgroup.is_unified() {
         let limits = ["memory.max", "payload/memory.max", "broker/memory.max", "pids.max", "payload/pids.max"];
         let limits = limits.map(|file| running.read("none", file));
-        assert_eq!(limits, ["67108864", "67108864", "67108864", "max", "17"]);
+        assert_eq!(limits, ["67108864", "67108864", "1073741824", "max", "17"]);
     }
     running.cgroup = updated(&running, &host, json!({ "memory": { "limit": 134217728 }, "pids": { "limit": 19 } }));
     if running.cgroup.is_unified() {
