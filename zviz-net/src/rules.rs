@@ -2,7 +2,11 @@
 
 mod action;
 mod condition;
+mod others;
+mod peer;
 mod shared;
+
+pub use others::others;
 
 use crate::error::{Error, Result};
 use crate::netfilter::Netfilter;
@@ -14,8 +18,9 @@ use nix::errno::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 use zviz_network::rules::{Chain, Family, Hook, Kind, Rule, Ruleset};
-use zviz_nftnl::set::timed;
+use zviz_nftnl::set::{Peer, remembered, timed};
 
 /// The most bytes of a comment, as the ruleset promises.
 const COMMENT: usize = 100;
@@ -40,6 +45,8 @@ enum Part {
 enum Addresses<'a> {
     V4(Set<'a, Ipv4Addr>),
     V6(Set<'a, Ipv6Addr>),
+    Peers4(Set<'a, Peer<Ipv4Addr>>),
+    Peers6(Set<'a, Peer<Ipv6Addr>>),
 }
 
 /// The rule that is being made, and what its matches so far say of the packet.
@@ -112,13 +119,18 @@ fn changes(ruleset: &Ruleset, mark: Option<&str>, new: bool) -> Result<Transacti
     let mut sets = BTreeMap::new();
     for ((at, set), id) in ruleset.sets.iter().enumerate().zip(1..) {
         let name = text(&set.name, NAME, "the name of a set")?;
-        let made = match set.family {
-            Family::V4 => Addresses::V4(timed(&name, id, &table, set.size)),
-            Family::V6 => Addresses::V6(timed(&name, id, &table, set.size)),
+        let lifetime = |seconds: u32| Duration::from_secs(seconds.into());
+        let made = match (set.family, set.remembered.map(lifetime)) {
+            (Family::V4, None) => Addresses::V4(timed(&name, id, &table, set.size)),
+            (Family::V6, None) => Addresses::V6(timed(&name, id, &table, set.size)),
+            (Family::V4, Some(time)) => Addresses::Peers4(remembered(&name, id, &table, (set.size, time))),
+            (Family::V6, Some(time)) => Addresses::Peers6(remembered(&name, id, &table, (set.size, time))),
         };
         match &made {
             Addresses::V4(set) => changes.add(set, MsgType::Add, Part::Set(at)),
             Addresses::V6(set) => changes.add(set, MsgType::Add, Part::Set(at)),
+            Addresses::Peers4(set) => changes.add(set, MsgType::Add, Part::Set(at)),
+            Addresses::Peers6(set) => changes.add(set, MsgType::Add, Part::Set(at)),
         }
         sets.insert(set.name.as_str(), made);
     }

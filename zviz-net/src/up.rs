@@ -104,7 +104,12 @@ fn inside(up: &Up, descriptors: Descriptors, outside: Option<&Outside<'_>>) -> R
     let socket = Netfilter::open()?;
     // Before there is a link that a packet could pass.
     let reports = up.events.then(Reports::open).transpose()?;
-    if let Some(inside) = &up.inside {
+    if let Some(tracking) = &up.inside {
+        let alone = up.untracked.as_ref().filter(|rules| rules.table == tracking.table);
+        let inside = match alone {
+            Some(untracked) if !rules::others(&untracked.table, &socket)? => untracked,
+            _ => tracking,
+        };
         match &reports {
             Some(reports) => rules::apply(&inside.reporting_to(reports.group()), &socket)?,
             None => rules::apply(inside, &socket)?,

@@ -36,6 +36,7 @@ fn bridged(number: u8) -> Up {
             published: None,
         }),
         inside: None,
+        untracked: None,
         resolver: None,
         joined: false,
         events: false,

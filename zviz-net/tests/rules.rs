@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use support::{Container, ask, in_a_host, said, up};
 use zviz_network::policy::{self, Policy, Protocol, Verdict};
 use zviz_network::rules::{
-    Action, Chain, Family, GROUP, Hook, Kind, Match, Rule, Ruleset, Set, bridge, inside, published,
+    Action, Chain, Family, GROUP, Hook, Kind, Match, Rule, Ruleset, Set, bridge, inside, published, untracked,
 };
 use zviz_network::wire::{Down, Reply, Request};
 
@@ -80,6 +80,7 @@ fn everything() -> Ruleset {
     let alone = vec![
         rule("from", vec![Match::Protocol(17), Match::FromPort(ports("53053"))], vec![Action::Accept]),
         rule("from range", vec![Match::Protocol(6), Match::FromPort(ports("80-90"))], vec![Action::Accept]),
+        rule("goes on", vec![Match::NotTo("lo".into()), Match::Protocol(6), Match::GoesOn], vec![Action::Accept]),
         rule("alone", vec![Match::To("lo".into())], vec![Action::Untrack]),
     ];
     let leaving = vec![rule("nat", vec![Match::Source(network("10.213.0.0/16"))], vec![Action::Masquerade])];
@@ -94,8 +95,8 @@ fn everything() -> Ruleset {
     Ruleset {
         table: "zviz-all".into(),
         sets: vec![
-            Set { name: "n4".into(), family: Family::V4, size: 100 },
-            Set { name: "n6".into(), family: Family::V6, size: 200 },
+            Set { name: "n4".into(), family: Family::V4, remembered: None, size: 100 },
+            Set { name: "n6".into(), family: Family::V6, remembered: None, size: 200 },
         ],
         chains: vec![
             chain("output", Kind::Filter, Hook::Output, 0, true, output),
@@ -146,10 +147,22 @@ fn of_a_profile() -> Ruleset {
         ingress: Some(policy::Ingress {
             rules: vec![rule("network.ingress.allow[0]", Verdict::Accept, &[], None, &["8080"])],
         }),
+        raw: true,
         limits: policy::Limits { connections: Some(100), connections_per_second: Some(50) },
         log: policy::Log { denied: true, allowed: true },
     };
     inside(&[policy], "zviz-profile")
+}
+
+fn without_tracking() -> Ruleset {
+    let egress = vec![policy::Rule {
+        key: "network.egress.allow[0]".into(),
+        verdict: Verdict::Accept,
+        networks: vec![network("198.51.100.0/24")],
+        protocol: None,
+        ports: vec![ports("80")],
+    }];
+    untracked(&[Policy { raw: false, egress, ..Policy::new(Verdict::Refuse) }], "zviz-untracked").unwrap()
 }
 
 fn of_the_host() -> Ruleset {
@@ -167,7 +180,7 @@ fn of_ports() -> Ruleset {
 #[test]
 fn nft_makes_the_same_of_them() {
     in_a_host("nft_makes_the_same_of_them", || {
-        for ruleset in [everything(), of_a_profile(), of_the_host(), of_ports()] {
+        for ruleset in [everything(), of_a_profile(), without_tracking(), of_the_host(), of_ports()] {
             let (ours, nfts) = (Container::new(), Container::new());
             assert_eq!(ask(&up(ruleset.clone()), &[ours.network().as_fd()]), Reply::Done);
             let file = tempfile::NamedTempFile::new().unwrap();
@@ -196,6 +209,37 @@ fn a_table_is_replaced_and_removed() {
         for _ in 0..2 {
             assert_eq!(ask(&down, &[network.as_fd()]), Reply::Done);
             assert_eq!(container.rules(), "");
+        }
+    });
+}
+
+/// A policy that does without connection tracking, in both forms.
+fn both(table: &str) -> Request {
+    let policies = [Policy { raw: false, ..Policy::new(Verdict::Refuse) }];
+    let Request::Up(mut up) = up(inside(&policies, table)) else { unreachable!() };
+    up.untracked = untracked(&policies, table);
+    assert!(up.untracked.is_some());
+    Request::Up(up)
+}
+
+#[test]
+fn connections_are_tracked_where_others_have_rules() {
+    in_a_host("connections_are_tracked_where_others_have_rules", || {
+        let tracked = |container: &Container| container.rules().contains("ct state");
+        let container = Container::new();
+        let network = container.network();
+        // Alone, and once more.
+        for _ in 0..2 {
+            assert_eq!(ask(&both("zviz-a"), &[network.as_fd()]), Reply::Done);
+            assert!(!tracked(&container), "{}", container.rules());
+        }
+        assert_eq!(ask(&both("zviz-b"), &[network.as_fd()]), Reply::Done);
+        assert!(tracked(&container), "{}", container.rules());
+        for family in ["ip", "inet", "arp"] {
+            let container = Container::new();
+            said(&container.run(&["nft", "add", "table", family, "engine"]));
+            assert_eq!(ask(&both("zviz-a"), &[container.network().as_fd()]), Reply::Done);
+            assert!(tracked(&container), "{family}: {}", container.rules());
         }
     });
 }

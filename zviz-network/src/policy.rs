@@ -161,6 +161,9 @@ pub struct Policy {
     pub resolver: bool,
     /// What comes in; none is everything.
     pub ingress: Option<Ingress>,
+    /// Whether a program may make packets of TCP that no socket of TCP has sent: it has CAP_NET_RAW over the namespace.
+    #[serde(default = "whether_unknown")]
+    pub raw: bool,
     /// Limits.
     pub limits: Limits,
     /// Reports.
@@ -190,9 +193,21 @@ impl Policy {
             links: Vec::new(),
             resolver: false,
             ingress: None,
+            raw: whether_unknown(),
             limits: Limits::default(),
             log: Log::default(),
         }
+    }
+
+    /// Whether the kernel has to keep connections for it: to count them, to turn questions for names round, to know what comes in
+    /// from what was asked for, or packets of TCP that belong to one from those that belong to none.
+    #[must_use]
+    pub fn is_tracked(&self) -> bool {
+        self.raw
+            || self.resolver
+            || !self.named.is_empty()
+            || self.ingress.is_some()
+            || self.limits != Limits::default()
     }
 
     /// Lets published ports in, where not everything is.
@@ -211,6 +226,11 @@ impl Policy {
             }
         }
     }
+}
+
+/// Who does not know what a program may is careful.
+fn whether_unknown() -> bool {
+    true
 }
 
 impl From<Transport> for Protocol {

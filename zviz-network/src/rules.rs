@@ -4,13 +4,16 @@ mod alone;
 mod expand;
 mod host;
 mod inside;
+mod judged;
 mod parts;
 mod text;
+mod untracked;
 
 pub mod decide;
 
 pub use host::{bridge, published};
 pub use inside::{inside, report};
+pub use untracked::untracked;
 
 use crate::address::{Network, Ports};
 use serde::{Deserialize, Serialize};
@@ -67,6 +70,9 @@ pub struct Set {
     pub name: String,
     /// Of which family.
     pub family: Family,
+    /// For so many seconds, each with two ports: what [`Action::Remember`] puts there. None: addresses that a program puts there.
+    #[serde(default)]
+    pub remembered: Option<u32>,
     /// The most elements.
     pub size: u32,
 }
@@ -163,12 +169,16 @@ pub enum Match {
     Source(Network),
     /// For an address in a set of this ruleset, which is of this family.
     DestinationIn(String, Family),
+    /// It answers what [`Action::Remember`] has put into a set of this ruleset. Comes after `Family` and `Protocol`.
+    Answers(String),
     /// IP protocol, by its number: 1 ICMP, 6 TCP, 17 UDP, 58 ICMPv6.
     Protocol(u8),
     /// TCP or UDP, for one of these ports. Comes after `Protocol`.
     Port(Ports),
     /// TCP or UDP, from one of these ports. Comes after `Protocol`.
     FromPort(Ports),
+    /// TCP that begins no connection: not SYN without ACK. Comes after `Protocol`.
+    GoesOn,
     /// ICMP or ICMPv6, of this type. Comes after `Protocol`.
     IcmpType(u8),
     /// Its connection was given another address: `ct status dnat`.
@@ -208,6 +218,8 @@ pub enum Action {
         /// Says which rule it was. At most 100 bytes.
         prefix: String,
     },
+    /// Its source, and its two ports, are in a set of this ruleset for a while from now. Comes after `Family` and `Protocol`.
+    Remember(String),
     /// No conversation is kept of it, if none is yet: `notrack`. In a chain before connection tracking.
     Untrack,
     /// On its way, as far as this chain goes.

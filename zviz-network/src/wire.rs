@@ -42,6 +42,9 @@ pub struct Up {
     pub bridge: Option<Bridge>,
     /// The container's own rules, in its namespace.
     pub inside: Option<Ruleset>,
+    /// The same without connection tracking, instead, where nobody else has rules in that namespace.
+    #[serde(default)]
+    pub untracked: Option<Ruleset>,
     /// Who answers for names, inside. The helper stays until the container has ended.
     pub resolver: Option<Resolver>,
     /// Whether the namespace was there before the container, with flows that nobody has judged.

@@ -7,7 +7,7 @@ mod space;
 use policies::network;
 use space::{Far, apart, load, run};
 use zviz_network::policy::{Policy, Rule, Verdict};
-use zviz_network::rules::inside;
+use zviz_network::rules::{inside, untracked};
 
 /// How many conversations are begun.
 const MANY: u32 = 10_000;
@@ -119,11 +119,17 @@ fn what_is_not_kept_opens_nothing() {
         let key = "network.egress.allow[0]".to_owned();
         let rule = Rule { key, verdict: Verdict::Accept, networks, protocol: None, ports: Vec::new() };
         let policy = Policy { egress: vec![rule], ..Policy::new(Verdict::Refuse) };
+        let free = Policy { raw: false, ..policy.clone() };
         let attack = || run(&format!("python3 {}/tests/strange.py", env!("CARGO_MANIFEST_DIR")));
         load(&inside(&[policy], "zviz-test"));
         assert_eq!(attack(), "10.213.4.2\n127.0.0.1\nfd00::2\n");
         let (others, allowed) = seen(&far);
         assert_eq!((others, allowed), (0, 2), "{}", run(&far.there("nft list ruleset")));
+        // The same without connection tracking, where who makes such packets has no place: it goes by addresses alone.
+        load(&untracked(&[free], "zviz-test").unwrap());
+        assert_eq!(attack(), "10.213.4.2\n127.0.0.1\nfd00::2\n");
+        let (others, allowed) = seen(&far);
+        assert_eq!((others, allowed), (0, 4), "{}", run(&far.there("nft list ruleset")));
         // The control: it could have got there.
         run("nft flush ruleset");
         let said = attack();

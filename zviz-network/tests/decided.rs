@@ -5,9 +5,9 @@ mod policies;
 use policies::{network, packet, policy, rule, world};
 use proptest::prelude::*;
 use std::slice;
-use zviz_network::policy::{Guarded, Policy, Published, SANDBOXES, Transport, Verdict};
-use zviz_network::rules::decide::{Fate, Packet, State, World, decide};
-use zviz_network::rules::{Hook, RESOLVER, Ruleset, bridge, inside, published};
+use zviz_network::policy::{Guarded, Limits, Policy, Published, SANDBOXES, Transport, Verdict};
+use zviz_network::rules::decide::{Fate, Packet, State, Tcp, World, decide};
+use zviz_network::rules::{Hook, RESOLVER, Ruleset, bridge, inside, published, untracked};
 
 fn out(policy: &Policy, packet: &Packet, world: &World) -> Fate {
     decide(&inside(slice::from_ref(policy), "zviz-test"), Hook::Output, packet, world).fate
@@ -19,6 +19,12 @@ fn asks_names_or_neighbours(policy: &Policy, packet: &Packet) -> bool {
     let near = link.iter().chain(&policy.links).any(|link| link.contains(packet.destination));
     let port = packet.state == State::New && packet.port == Some(53);
     (policy.resolver && port) || (packet.icmp == Some(135) && near)
+}
+
+/// The same without what needs connections tracked.
+fn untrackable(policy: Policy) -> Policy {
+    let named = Vec::new();
+    Policy { raw: false, resolver: false, named, ingress: None, limits: Limits::default(), ..policy }
 }
 
 fn fits(rule: &zviz_network::policy::Rule, packet: &Packet) -> bool {
@@ -91,10 +97,47 @@ proptest! {
 
     #[test]
     fn what_is_established_goes_on_and_what_is_invalid_never(policy in policy(), packet in packet(), world in world()) {
-        let established = Packet { state: State::Established, ..packet.clone() };
+        let established = Packet { state: State::Established, tcp: Tcp::GoesOn, ..packet.clone() };
         prop_assert_eq!(out(&policy, &established, &world), Fate::Accepted);
         let invalid = Packet { state: State::Invalid, icmp: None, ..packet };
         prop_assert_ne!(out(&policy, &invalid, &world), Fate::Accepted);
+    }
+
+    #[test]
+    fn what_begins_is_judged_the_same_without_tracking(
+        policy in policy(), packet in packet(), mut world in world(), home in any::<bool>(), own in any::<bool>(),
+    ) {
+        prop_assume!(packet.state == State::New);
+        let (policy, mut packet) = (untrackable(policy), packet);
+        if home { packet.to = Some("lo".into()); }
+        world.own = if own { [packet.source].into() } else { ["192.0.2.200".parse().unwrap()].into() };
+        let free = untracked(slice::from_ref(&policy), "zviz-test").unwrap();
+        let of = |packet: &Packet, world: &World| decide(&free, Hook::Output, packet, world);
+        let judged = decide(&inside(slice::from_ref(&policy), "zviz-test"), Hook::Output, &packet, &world);
+        let begun = of(&packet, &world);
+        prop_assert_eq!((begun.fate, &begun.rule), (judged.fate, &judged.rule));
+        let goes_on = Packet { protocol: 6, port: Some(80), icmp: None, tcp: Tcp::GoesOn, ..packet.clone() };
+        prop_assert_eq!(of(&goes_on, &world).fate, Fate::Accepted);
+        // Who has sent something from there to here is answered, from here and to there alone.
+        let answer = Packet { protocol: 17, port: Some(80), from_port: Some(7000), icmp: None, ..packet };
+        let (address, set) = (answer.destination, if answer.source.is_ipv4() { "peers_ipv4" } else { "peers_ipv6" });
+        let unasked = of(&answer, &world).fate;
+        for (peer, accepted) in [((address, 80, 7000), true), ((address, 80, 7001), false), ((address, 81, 7000), false)] {
+            world.remembered = [(set.to_owned(), [peer].into())].into();
+            let expected = if accepted && own { Fate::Accepted } else { unasked };
+            prop_assert_eq!(of(&answer, &world).fate, expected);
+        }
+    }
+
+    #[test]
+    fn what_needs_tracking_has_it(policy in policy()) {
+        let free = untracked(slice::from_ref(&policy), "zviz-test").is_some();
+        let needs = policy.raw || policy.resolver || !policy.named.is_empty() || policy.ingress.is_some()
+            || policy.limits.connections.is_some() || policy.limits.connections_per_second.is_some();
+        prop_assert_eq!(free, !needs);
+        let plain = untrackable(policy.clone());
+        prop_assert!(untracked(&[plain.clone(), plain.clone()], "zviz-test").is_some());
+        prop_assert_eq!(untracked(&[plain, policy], "zviz-test").is_some(), free);
     }
 
     #[test]
@@ -130,6 +173,7 @@ fn what_listens_on_loopback_is_the_containers_unless_it_is_guarded() {
             port: Some(40_000),
             from_port: None,
             icmp: None,
+            tcp: Tcp::Begins,
             state,
             redirected: false,
         };
@@ -154,6 +198,7 @@ fn nobody_speaks_under_another_address_unless_nothing_is_guarded() {
         port: Some(port),
         from_port: None,
         icmp: None,
+        tcp: Tcp::Begins,
         state,
         redirected: false,
     };
@@ -201,6 +246,7 @@ fn a_published_port_reaches_the_container_and_the_bridge_lets_it_by() {
             port: Some(port),
             from_port: None,
             icmp: None,
+            tcp: Tcp::Begins,
             state: State::New,
             redirected: false,
         };
@@ -231,6 +277,7 @@ fn a_published_port_reaches_the_container_and_the_bridge_lets_it_by() {
         port: Some(port),
         from_port: None,
         icmp: None,
+        tcp: Tcp::Begins,
         state: State::New,
         redirected: false,
     };

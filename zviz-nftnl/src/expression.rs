@@ -4,7 +4,7 @@ use crate::some;
 use nftnl::Rule;
 use nftnl::expr::Expression;
 use nftnl::nftnl_sys::{self as sys, nftnl_expr};
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::ptr::NonNull;
 
 /// The rule goes on while packets come at most, or only if they come more often than, so many times in a second.
@@ -29,6 +29,37 @@ pub struct Log<'a> {
     pub group: u16,
     /// What the copy is marked with. At most 127 bytes, or the kernel refuses the rule.
     pub prefix: &'a CStr,
+}
+
+/// A header of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Base {
+    /// That of IP.
+    Network,
+    /// The one behind it.
+    Transport,
+}
+
+/// Loads bytes of a packet to a register.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// Of which header.
+    pub base: Base,
+    /// From this byte of it on.
+    pub offset: u32,
+    /// So many.
+    pub length: u32,
+    /// The register, by the kernel's number.
+    pub register: u32,
+}
+
+/// What has been loaded to the first register and those behind it is in a set from now on, for as long as the set keeps elements.
+#[derive(Debug, Clone)]
+pub struct Update {
+    /// The set's name.
+    pub set: CString,
+    /// Its number in the transaction.
+    pub id: u32,
 }
 
 /// Connection tracking leaves the packet alone, where it has not seen it yet.
@@ -61,6 +92,13 @@ const ADDRESS_KIND: u32 = 3;
 /// There: NFTA_FIB_F_SADDR and NFTA_FIB_F_DADDR.
 const OF_SOURCE: u32 = 1;
 const OF_DESTINATION: u32 = 2;
+
+/// There: NFT_PAYLOAD_NETWORK_HEADER and NFT_PAYLOAD_TRANSPORT_HEADER.
+const NETWORK: u32 = 1;
+const TRANSPORT: u32 = 2;
+
+/// There: NFT_DYNSET_OP_UPDATE.
+const UPDATE: u32 = 1;
 
 /// There: NFT_REG_1, which everything of nftnl loads to and compares.
 const REGISTER: u32 = 1;
@@ -130,6 +168,32 @@ impl Expression for ConnectionsOver {
 impl Expression for Log<'_> {
     fn to_expr(&self, _: &Rule) -> NonNull<nftnl_expr> {
         Made::new(c"log").text(sys::NFTNL_EXPR_LOG_PREFIX, self.prefix).u16(sys::NFTNL_EXPR_LOG_GROUP, self.group).0
+    }
+}
+
+impl Expression for Load {
+    fn to_expr(&self, _: &Rule) -> NonNull<nftnl_expr> {
+        let base = match self.base {
+            Base::Network => NETWORK,
+            Base::Transport => TRANSPORT,
+        };
+        Made::new(c"payload")
+            .u32(sys::NFTNL_EXPR_PAYLOAD_DREG, self.register)
+            .u32(sys::NFTNL_EXPR_PAYLOAD_BASE, base)
+            .u32(sys::NFTNL_EXPR_PAYLOAD_OFFSET, self.offset)
+            .u32(sys::NFTNL_EXPR_PAYLOAD_LEN, self.length)
+            .0
+    }
+}
+
+impl Expression for Update {
+    fn to_expr(&self, _: &Rule) -> NonNull<nftnl_expr> {
+        Made::new(c"dynset")
+            .u32(sys::NFTNL_EXPR_DYNSET_SREG_KEY, REGISTER)
+            .u32(sys::NFTNL_EXPR_DYNSET_OP, UPDATE)
+            .text(sys::NFTNL_EXPR_DYNSET_SET_NAME, &self.set)
+            .u32(sys::NFTNL_EXPR_DYNSET_SET_ID, self.id)
+            .0
     }
 }
 

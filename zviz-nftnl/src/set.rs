@@ -36,6 +36,52 @@ pub fn timed<'a, K: Address>(name: &CStr, id: u32, table: &'a Table, size: u32) 
     set
 }
 
+/// An address, a port of its, and a port here: a key whose parts begin at multiples of four bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer<A> {
+    /// The address.
+    pub address: A,
+    /// Its port, and the one here.
+    pub ports: [u16; 2],
+}
+
+/// libnftables: a type of several is the numbers of their types, of six bits each; 13 is a port.
+const fn with_ports(address: u32) -> u32 {
+    address << 12 | 13 << 6 | 13
+}
+
+impl<A: Address> SetKey for Peer<A> {
+    const TYPE: u32 = with_ports(A::TYPE);
+    const LEN: u32 = A::LEN + 8;
+
+    fn data(&self) -> Box<[u8]> {
+        let ports = self.ports.map(|port| [port.to_be_bytes(), [0; 2]].concat()).concat();
+        [&self.address.data()[..], &ports].concat().into()
+    }
+}
+
+/// linux/netfilter/nf_tables.h: NFT_SET_EVAL, of sets that rules put elements into.
+const BY_RULES: u32 = 0x20;
+
+/// A named set of a table that rules put peers into, each for `time` from the last packet on. `size` and `id` as of [`timed`].
+#[must_use]
+pub fn remembered<'a, A: Address>(
+    name: &CStr,
+    id: u32,
+    table: &'a Table,
+    (size, time): (u32, Duration),
+) -> Set<'a, Peer<A>> {
+    let set = Set::new_named(name, id, table, ProtoFamily::Inet);
+    for (attribute, value) in [(sys::NFTNL_SET_FLAGS, TIMES_OUT | BY_RULES), (sys::NFTNL_SET_DESC_SIZE, size)] {
+        // SAFETY: as of `timed`.
+        unsafe { sys::nftnl_set_set_u32(set.as_ptr().as_ptr(), short(attribute), value) };
+    }
+    let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    // SAFETY: as of `timed`, and libnftnl keeps this attribute in 64 bits.
+    unsafe { sys::nftnl_set_set_u64(set.as_ptr().as_ptr(), short(sys::NFTNL_SET_TIMEOUT), milliseconds) };
+    set
+}
+
 /// Adds an address to the elements that a message will carry, for so long, which is cut to milliseconds. None is for ever.
 pub fn add<K: Address>(set: &mut Set<'_, K>, address: &K, lifetime: Option<Duration>) {
     let key = address.data();

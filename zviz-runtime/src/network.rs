@@ -188,6 +188,7 @@ pub(crate) fn up(
         bridge: link.wire(&network.link)?,
         resolver: inside.resolver,
         inside: inside.rules,
+        untracked: inside.untracked,
         joined: matches!(owner.plan.namespaces.net, Net::Join { .. }),
         events: reports.is_some(),
         record: most,

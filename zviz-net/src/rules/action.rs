@@ -18,6 +18,7 @@ pub fn add(draft: &mut Draft<'_, '_>, action: &Action) -> Result<(), String> {
             let prefix = text(prefix, PREFIX, "a report's prefix").map_err(|error| error.to_string())?;
             draft.add(&Log { group: *group, prefix: &prefix });
         }
+        Action::Remember(set) => return super::peer::remember(draft, set),
         Action::Untrack => draft.add(&Untrack),
         Action::Accept => draft.add(&Verdict::Accept),
         Action::Jump(part) => {

@@ -13,25 +13,30 @@ use zviz_nftnl::expression::{AddressKind, ConnectionsOver, Limit};
 
 /// IP protocols with ports.
 const TCP: u8 = 6;
-const UDP: u8 = 17;
+pub(super) const UDP: u8 = 17;
 
 /// And those with types.
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
+
+/// Where flags lie in the header of TCP, and two of them. RFC 9293.
+const FLAGS: u32 = 13;
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
 
 /// Bytes of a device's name, with the zero byte.
 const DEVICE: usize = 16;
 
 /// Which address of a packet.
 #[derive(Clone, Copy)]
-enum End {
+pub(super) enum End {
     Source,
     Destination,
 }
 
 impl End {
     /// Where it lies in the IP header, in bytes. RFC 791, RFC 8200.
-    fn offset(self, family: Family) -> u32 {
+    pub(super) fn offset(self, family: Family) -> u32 {
         match (self, family) {
             (End::Source, Family::V4) => 12,
             (End::Destination, Family::V4) => 16,
@@ -56,6 +61,7 @@ pub fn add(draft: &mut Draft<'_, '_>, fits: &Match) -> Result<(), String> {
         Match::Destination(network) => return within(draft, End::Destination, network),
         Match::Source(network) => return within(draft, End::Source, network),
         Match::DestinationIn(set, of) => return in_set(draft, set, *of),
+        Match::Answers(set) => return super::peer::answers(draft, set),
         Match::Protocol(protocol) => {
             draft.add(&Meta::L4Proto);
             draft.add(&Cmp::new(CmpOp::Eq, *protocol));
@@ -69,6 +75,14 @@ pub fn add(draft: &mut Draft<'_, '_>, fits: &Match) -> Result<(), String> {
             }
             transport(draft, 0, 1);
             draft.add(&Cmp::new(CmpOp::Eq, *kind));
+        }
+        Match::GoesOn => {
+            if draft.protocol != Some(TCP) {
+                return Err("flags of TCP without its protocol before them".to_owned());
+            }
+            transport(draft, FLAGS, 1);
+            draft.add(&Bitwise::new(SYN | ACK, 0u8));
+            draft.add(&Cmp::new(CmpOp::Neq, SYN));
         }
         Match::Redirected => {
             draft.add(&Conntrack::Status);
@@ -165,6 +179,7 @@ fn in_set(draft: &mut Draft<'_, '_>, name: &str, of: Family) -> Result<(), Strin
     let (held, length) = match set {
         Addresses::V4(_) => (Family::V4, 4),
         Addresses::V6(_) => (Family::V6, 16),
+        Addresses::Peers4(_) | Addresses::Peers6(_) => return Err(format!("set {name:?} has more than addresses")),
     };
     if held != of {
         return Err(format!("set {name:?} is of the other family"));
@@ -174,6 +189,7 @@ fn in_set(draft: &mut Draft<'_, '_>, name: &str, of: Family) -> Result<(), Strin
     match set {
         Addresses::V4(set) => draft.add(&Lookup::new(set)),
         Addresses::V6(set) => draft.add(&Lookup::new(set)),
+        Addresses::Peers4(_) | Addresses::Peers6(_) => {}
     }
     Ok(())
 }

@@ -50,6 +50,7 @@ impl Sandbox {
             descriptors: kinds,
             bridge: None,
             inside: Some(rules::inside(&policies, "zviz-test")),
+            untracked: None,
             resolver: Some(Resolver {
                 upstream: vec![OUTSIDE.parse().unwrap()],
                 names: zones(&policies),

@@ -210,6 +210,7 @@ pub fn up(inside: Ruleset) -> Request {
         descriptors: vec![Descriptor::Network],
         bridge: None,
         inside: Some(inside),
+        untracked: None,
         resolver: None,
         joined: false,
         events: false,

@@ -1,5 +1,6 @@
 //! What rules do to a packet, without a kernel: for tests, and to say why.
 
+use super::expand::TCP;
 use super::{Action, Chain, Family, Hook, Kind, Match, Rule, Ruleset};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -26,10 +27,21 @@ pub struct Packet {
     pub from_port: Option<u16>,
     /// Its type, of ICMP and ICMPv6.
     pub icmp: Option<u8>,
+    /// What its flags say, of TCP.
+    pub tcp: Tcp,
     /// What is known of its connection.
     pub state: State,
     /// Whether the connection was given another destination.
     pub redirected: bool,
+}
+
+/// What the flags of a packet say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tcp {
+    /// It begins a connection: SYN without ACK. So does what is not TCP.
+    Begins,
+    /// It belongs to a connection, or to none.
+    GoesOn,
 }
 
 /// What connection tracking knows.
@@ -50,6 +62,8 @@ pub enum State {
 pub struct World {
     /// The addresses in each set.
     pub sets: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// What has come lately by rules that remember it, in each set: an address, its port, and the port here.
+    pub remembered: BTreeMap<String, BTreeSet<(IpAddr, u16, u16)>>,
     /// Addresses of the namespace itself. Without any they are not known, and none is another's.
     pub own: BTreeSet<IpAddr>,
     /// Connections that are open, this one among them.
@@ -137,7 +151,7 @@ fn first(
 
 fn end(rule: &Rule) -> Option<End> {
     rule.actions.iter().find_map(|action| match action {
-        Action::Count | Action::Report { .. } | Action::Jump(_) => None,
+        Action::Count | Action::Report { .. } | Action::Remember(_) | Action::Jump(_) => None,
         Action::Untrack => Some(End::Untracked),
         Action::Accept | Action::Masquerade => Some(End::Fate(Fate::Accepted)),
         Action::Drop => Some(End::Fate(Fate::Dropped)),
@@ -164,9 +178,13 @@ fn fits(is: &Match, packet: &Packet, world: &World) -> bool {
         Match::DestinationIn(set, of) => {
             *of == family && world.sets.get(set).is_some_and(|set| set.contains(&packet.destination))
         }
+        Match::Answers(set) => packet.port.zip(packet.from_port).is_some_and(|(port, from)| {
+            world.remembered.get(set).is_some_and(|set| set.contains(&(packet.destination, port, from)))
+        }),
         Match::Protocol(number) => packet.protocol == *number,
         Match::Port(ports) => packet.port.is_some_and(|port| ports.contains(port)),
         Match::FromPort(ports) => packet.from_port.is_some_and(|port| ports.contains(port)),
+        Match::GoesOn => packet.protocol == TCP && packet.tcp == Tcp::GoesOn,
         Match::IcmpType(kind) => packet.icmp == Some(*kind),
         Match::Redirected => packet.redirected,
         Match::Local => packet.destination.is_loopback() || world.own.contains(&packet.destination),

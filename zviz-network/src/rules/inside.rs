@@ -18,16 +18,17 @@
 //! those of a packet socket pass no chain, so the planner refuses the capability for it. Fragments are put together before
 //! (connection tracking does), and one that keeps out of that is invalid.
 
-use super::expand::{ICMPV6, TCP, UDP, Way, decided, family, family_of, known, name, of, places};
+use super::expand::{ICMPV6, TCP, UDP, Way, decided, family, family_of, known, name, of};
+use super::judged::{each, judged};
 use super::{Action, Chain, Family, Hook, Kind, Match, Part, RESOLVER, Rule, Ruleset, Set, alone, parts};
 use crate::address::Network;
-use crate::policy::{Guarded, Log, Policy, SANDBOXES, Verdict};
+use crate::policy::{Log, Policy, SANDBOXES, Verdict};
 
 /// The most addresses of one entry of `allow_domains` and family at a time. The kernel makes room for as many at once.
 const MOST: u32 = 2048;
 /// Before the chains of nat that others make: Docker's own resolver has one.
 const BEFORE_NAT: i32 = -101;
-const FILTER: i32 = 0;
+pub(super) const FILTER: i32 = 0;
 pub(super) const DNS: u16 = 53;
 pub(super) const LOOPBACK: &str = "lo";
 /// Types of ICMPv6, RFC 4861 and 3810: asking for routers and neighbours, answering, and which groups are listened to. Replies
@@ -83,11 +84,11 @@ pub fn inside(policies: &[Policy], table: &str) -> Ruleset {
     }
     for (policy, at) in policies.iter().zip(0u16..) {
         let (named, priority) = (sets.len() / 2, FILTER + i32::from(at));
-        let of = |name: &str| if at == 0 { name.to_owned() } else { format!("{name}{at}") };
+        let of = |name| numbered(name, at);
         for i in 0..policy.named.len() {
             let (four, six) = crate::names::sets(named + i);
-            sets.push(Set { name: four, family: Family::V4, size: MOST });
-            sets.push(Set { name: six, family: Family::V6, size: MOST });
+            let set = |name, family| Set { name, family, remembered: None, size: MOST };
+            sets.extend([set(four, Family::V4), set(six, Family::V6)]);
         }
         let bounds = bounding == Some(usize::from(at));
         let (rules, with) = output(policy, resolver, (at == 0, bounds), named, &of("output"));
@@ -97,11 +98,21 @@ pub fn inside(policies: &[Policy], table: &str) -> Ruleset {
             chains.push(Chain { priority, ..chain(&of("input"), Hook::Input, rules) });
         }
     }
-    chains.push(chain("forward", Hook::Forward, decided("forward", Vec::new(), Verdict::Drop, Log::default())));
+    chains.push(forward());
     Ruleset { table: table.to_owned(), sets, chains, parts }
 }
 
-fn chain(name: &str, hook: Hook, rules: Vec<Rule>) -> Chain {
+/// What the chains of one policy are called: the first one's have no number.
+pub(super) fn numbered(name: &str, at: u16) -> String {
+    if at == 0 { name.to_owned() } else { format!("{name}{at}") }
+}
+
+/// Nobody's packets pass through a container.
+pub(super) fn forward() -> Chain {
+    chain("forward", Hook::Forward, decided("forward", Vec::new(), Verdict::Drop, Log::default()))
+}
+
+pub(super) fn chain(name: &str, hook: Hook, rules: Vec<Rule>) -> Chain {
     Chain { name: name.to_owned(), kind: Kind::Filter, hook, priority: FILTER, drops: true, rules }
 }
 
@@ -167,18 +178,7 @@ fn output(
     }
     rules.extend(decided("invalid", vec![Match::Invalid], Verdict::Drop, log));
     rules.extend(limits(policy));
-    let mut addressed = refused(policy);
-    addressed.extend(accepted(policy));
-    for (i, named) in (named..).zip(&policy.named) {
-        let (four, six) = crate::names::sets(i);
-        for (set, family) in [(four, Family::V4), (six, Family::V6)] {
-            let at = Some((Match::DestinationIn(set, family), family));
-            for matches in places(at, None, &named.ports) {
-                addressed.extend(decided(&named.key, matches, Verdict::Accept, log));
-            }
-        }
-    }
-    let (leading, mut sorted) = parts::sorted(&addressed, chain);
+    let (leading, mut sorted) = judged(policy, named, chain);
     rules.extend(leading);
     rules.extend(decided("otherwise", Vec::new(), policy.otherwise, log));
     aside.append(&mut sorted);
@@ -186,7 +186,7 @@ fn output(
 }
 
 /// Asking for neighbours of the container's own links, from no address as well.
-fn neighbours(policy: &Policy) -> Vec<Rule> {
+pub(super) fn neighbours(policy: &Policy) -> Vec<Rule> {
     let mut rules = Vec::new();
     let links = LINK.iter().filter_map(|text| Network::try_from((*text).to_owned()).ok());
     for link in links.chain(policy.links.iter().filter(|link| family(link) == Family::V6).copied()) {
@@ -218,48 +218,6 @@ fn limits(policy: &Policy) -> Vec<Rule> {
     rules
 }
 
-/// What the policy refuses outright.
-fn refused(policy: &Policy) -> Vec<Rule> {
-    let refusing = policy.egress.iter().filter(|rule| rule.verdict != Verdict::Accept);
-    refusing
-        .flat_map(|rule| each(rule).into_iter().flat_map(|network| of(rule, network, Way::Out, policy.log)))
-        .collect()
-}
-
-/// What it accepts, with the guarded blocks in between. A block is about to be closed when what lies within it has been let
-/// through; one inside of another is closed before, so that who names the outer one has not named the inner one.
-fn accepted(policy: &Policy) -> Vec<Rule> {
-    let mut guarded: Vec<&Guarded> = policy.guarded.iter().collect();
-    guarded.sort_by_key(|block| (std::cmp::Reverse(block.network.bits()), block.network.address(), &block.what));
-    guarded.dedup_by_key(|block| block.network);
-    let accepting = || policy.egress.iter().filter(|rule| rule.verdict == Verdict::Accept);
-    let mut rules = Vec::new();
-    for block in &guarded {
-        for rule in accepting() {
-            let named = rule.networks.iter().filter(|network| smallest(&guarded, network) == Some(block.network));
-            rules.extend(named.flat_map(|network| of(rule, Some(*network), Way::Out, policy.log)));
-        }
-        let key = format!("guarded: {}", block.what);
-        rules.extend(decided(&key, vec![Way::Out.at(block.network)], Verdict::Refuse, policy.log));
-    }
-    for rule in accepting() {
-        let others =
-            each(rule).into_iter().filter(|network| network.is_none_or(|it| smallest(&guarded, &it).is_none()));
-        rules.extend(others.flat_map(|network| of(rule, network, Way::Out, policy.log)));
-    }
-    rules
-}
-
-/// The narrowest block that a network lies within: they are in that order.
-fn smallest(guarded: &[&Guarded], network: &Network) -> Option<Network> {
-    guarded.iter().map(|block| block.network).find(|block| block.covers(network))
-}
-
-/// A rule's networks, or the one that is none: any.
-fn each(rule: &crate::policy::Rule) -> Vec<Option<Network>> {
-    if rule.networks.is_empty() { vec![None] } else { rule.networks.iter().copied().map(Some).collect() }
-}
-
 fn input(policy: &Policy, first: bool) -> Option<Vec<Rule>> {
     let ingress = policy.ingress.as_ref()?;
     let mut rules = vec![quiet("loopback", vec![Match::From(LOOPBACK.into())])];
@@ -285,6 +243,6 @@ fn input(policy: &Policy, first: bool) -> Option<Vec<Rule>> {
 }
 
 /// Accepted, and worth no counter.
-fn quiet(comment: &str, matches: Vec<Match>) -> Rule {
+pub(super) fn quiet(comment: &str, matches: Vec<Match>) -> Rule {
     Rule { comment: Some(comment.to_owned()), matches, actions: vec![Action::Accept] }
 }

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::address::{Network, Ports};
     use crate::policy::{Log, Verdict};
-    use crate::rules::decide::{Packet, State, World, decide};
+    use crate::rules::decide::{Packet, State, Tcp, World, decide};
     use crate::rules::expand::{ICMP, ICMPV6, UDP, decided};
     use crate::rules::{Chain, Hook, Kind, Ruleset};
 
@@ -145,6 +145,7 @@ mod tests {
             port,
             from_port: None,
             icmp: None,
+            tcp: Tcp::Begins,
             state: State::New,
             redirected: false,
         }

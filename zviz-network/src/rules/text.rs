@@ -35,7 +35,11 @@ impl Display for Set {
             Family::V6 => "ipv6_addr",
         };
         let (name, size) = (&self.name, self.size);
-        writeln!(f, "\tset {name} {{\n\t\ttype {kind}\n\t\tsize {size}\n\t\tflags timeout\n\t}}")
+        let (ports, flags) = match self.remembered {
+            Some(seconds) => (" . inet_service . inet_service", format!("dynamic,timeout\n\t\ttimeout {seconds}s")),
+            None => ("", "timeout".to_owned()),
+        };
+        writeln!(f, "\tset {name} {{\n\t\ttype {kind}{ports}\n\t\tsize {size}\n\t\tflags {flags}\n\t}}")
     }
 }
 
@@ -75,20 +79,22 @@ impl Display for Part {
 impl Display for Rule {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         let mut words = Vec::new();
-        let mut protocol = None;
+        let (mut protocol, mut family) = (None, None);
         for is in &self.matches {
-            if let Match::Protocol(number) = is {
-                protocol = Some(*number);
+            match is {
+                Match::Protocol(number) => protocol = Some(*number),
+                Match::Family(of) => family = Some(*of),
+                _ => {}
             }
-            words.push(matched(is, protocol));
+            words.push(matched(is, protocol, family));
         }
-        words.extend(self.actions.iter().map(done));
+        words.extend(self.actions.iter().map(|action| done(action, family)));
         write!(f, "{}", words.join(" "))?;
         self.comment.as_ref().map_or(Ok(()), |comment| write!(f, " comment \"{comment}\""))
     }
 }
 
-fn matched(is: &Match, protocol: Option<u8>) -> String {
+fn matched(is: &Match, protocol: Option<u8>, family: Option<Family>) -> String {
     match is {
         Match::Established => "ct state established".into(),
         Match::Related => "ct state related".into(),
@@ -104,11 +110,13 @@ fn matched(is: &Match, protocol: Option<u8>) -> String {
         Match::Source(network) => addressed("saddr", network),
         Match::DestinationIn(set, Family::V4) => format!("ip daddr @{set}"),
         Match::DestinationIn(set, Family::V6) => format!("ip6 daddr @{set}"),
+        Match::Answers(set) => format!("{} daddr . th dport . th sport @{set}", words_of(family)),
         Match::Protocol(number) => format!("meta l4proto {number}"),
         Match::Port(ports) => format!("th dport {}", range(ports)),
         Match::FromPort(ports) => format!("th sport {}", range(ports)),
         Match::IcmpType(kind) if protocol == Some(super::expand::ICMP) => format!("icmp type {kind}"),
         Match::IcmpType(kind) => format!("icmpv6 type {kind}"),
+        Match::GoesOn => "tcp flags & (syn | ack) != syn".into(),
         Match::Redirected => "ct status dnat".into(),
         Match::Local => "fib daddr type local".into(),
         Match::Foreign => "fib saddr type != local".into(),
@@ -118,10 +126,11 @@ fn matched(is: &Match, protocol: Option<u8>) -> String {
     }
 }
 
-fn done(action: &Action) -> String {
+fn done(action: &Action, family: Option<Family>) -> String {
     match action {
         Action::Count => "counter".into(),
         Action::Report { group, prefix } => format!("log prefix \"{prefix}\" group {group}"),
+        Action::Remember(set) => format!("update @{set} {{ {} saddr . th sport . th dport }}", words_of(family)),
         Action::Untrack => "notrack".into(),
         Action::Accept => "accept".into(),
         Action::Jump(part) => format!("jump {part}"),
@@ -133,6 +142,10 @@ fn done(action: &Action) -> String {
         Action::Redirect { to: IpAddr::V6(to), port } => format!("dnat ip6 to [{to}]{}", behind(*port)),
         Action::Masquerade => "masquerade".into(),
     }
+}
+
+fn words_of(family: Option<Family>) -> &'static str {
+    if family == Some(Family::V6) { "ip6" } else { "ip" }
 }
 
 fn behind(port: Option<u16>) -> String {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use std::net::IpAddr;
 use zviz_network::address::{Network, Ports};
 use zviz_network::policy::{Guarded, Ingress, Limits, Log, Named, Policy, Protocol, Rule, Verdict};
-use zviz_network::rules::decide::{Packet, State, World};
+use zviz_network::rules::decide::{Packet, State, Tcp, World};
 
 pub const NETWORKS: &[&str] = &[
     "0.0.0.0/0",
@@ -90,13 +90,14 @@ pub fn policy() -> impl Strategy<Value = Policy> {
         prop::collection::vec(named, 0..3),
         prop::sample::select(vec![Accept, Refuse, Drop]),
         prop::option::of(prop::collection::vec(rule(vec![Accept, Refuse]), 0..3)),
-        (any::<bool>(), limits, log, any::<bool>()),
+        (any::<bool>(), limits, log, any::<bool>(), any::<bool>()),
     )
-        .prop_map(|(egress, named, otherwise, ingress, (resolver, limits, log, bridged))| {
+        .prop_map(|(egress, named, otherwise, ingress, (resolver, limits, log, bridged, raw))| {
             let mut policy = Policy::new(otherwise);
             (policy.egress, policy.named, policy.resolver) = (egress, named, resolver);
             policy.ingress = ingress.map(|rules| Ingress { rules });
             policy.limits = Limits { connections: limits.0, connections_per_second: limits.1 };
+            policy.raw = raw;
             policy.log = Log { denied: log.0, allowed: log.1 };
             if bridged {
                 policy.guarded.push(Guarded { network: network("10.213.0.0/16"), what: "other sandboxes".into() });
@@ -136,6 +137,7 @@ pub fn packet() -> impl Strategy<Value = Packet> {
                 port,
                 from_port: None,
                 icmp,
+                tcp: Tcp::Begins,
                 state,
                 redirected: false,
             }
@@ -147,6 +149,6 @@ pub fn world() -> impl Strategy<Value = World> {
     (prop::collection::btree_set(address(), 0..6), 1..6u32, 1..6u32).prop_map(|(addresses, connections, begun)| {
         let sets =
             (0..3).flat_map(|i| ["ipv4", "ipv6"].map(|family| (format!("names{i}_{family}"), addresses.clone())));
-        World { sets: sets.collect(), own: Default::default(), connections, begun }
+        World { sets: sets.collect(), connections, begun, ..World::default() }
     })
 }

@@ -18,6 +18,7 @@ const NARROW: u8 = 48;
 #[derive(Debug, Default)]
 pub(super) struct Inside {
     pub rules: Option<Ruleset>,
+    pub untracked: Option<Ruleset>,
     pub resolver: Option<Resolver>,
 }
 
@@ -45,7 +46,8 @@ pub(super) fn of(plan: &Plan, network: &Network, table: &str) -> Result<Inside, 
         names: zones(&policies),
         guarded: policies.iter().flat_map(|policy| &policy.guarded).map(|block| block.network).collect(),
     });
-    Ok(Inside { rules: Some(rules::inside(&policies, table)), resolver })
+    let (rules, untracked) = (rules::inside(&policies, table), rules::untracked(&policies, table));
+    Ok(Inside { rules: Some(rules), untracked, resolver })
 }
 
 /// The policies, which let nobody reach this host by any of its addresses who does not name it.

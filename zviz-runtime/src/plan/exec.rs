@@ -65,9 +65,10 @@ impl Plan {
         if let Some(seccomp) = &container.seccomp {
             filter::lets_init_finish(&seccomp.policy, process.no_new_privs, &mut found);
         }
-        if container.network.is_some() {
+        if let Some(rules) = &container.network {
             let (capabilities, seccomp) = (process.capabilities, container.seccomp.as_ref());
             network::check_rights("exec", capabilities, &container.namespaces, seccomp, &mut found);
+            network::check_added(capabilities, rules, &mut found);
         }
         if container.backend == Backend::Landlock {
             // Nor would it end with the sandbox: it is no descendant of the first process.

@@ -2,7 +2,7 @@
 
 mod rights;
 
-pub(super) use rights::check as check_rights;
+pub(super) use rights::{check as check_rights, check_added};
 
 use super::input::{Findings, Input};
 use super::{Namespaces, Net, Process, Seccomp};
@@ -87,9 +87,6 @@ pub struct Resolver {
 /// sandbox takes them from all others, and from the host, by as many datagrams as there are ports.
 const CONNECTIONS: u32 = 4096;
 
-/// CAP_NET_RAW, linux/capability.h.
-const NET_RAW: u64 = 1 << 13;
-
 /// The profile of a container with a network of its own: what it says of addresses is for rules about packets, and nobody asks
 /// the broker. None where the profile stays as it is.
 pub(super) fn filtered(input: Input, namespaces: &Namespaces) -> Option<Profile> {
@@ -162,6 +159,7 @@ pub(super) fn plan(
             policy.log = Log { denied: true, allowed: true };
         }
         policy.log.denied |= refusals;
+        policy.raw = rights::makes_packets(process.capabilities);
         policy.links.extend(neighbours(process));
     }
     let taken = matches!(input.profile.broker.audit, Some(Trail::File { .. } | Trail::Descriptor(_)));
@@ -184,8 +182,6 @@ pub(super) fn plan(
 /// Where neighbours may be asked for, beside those at the bridge. Which networks there will be at the devices that others make,
 /// pasta among them, is not known; who has no raw socket can ask for nobody by himself.
 fn neighbours(process: &Process) -> Option<Range> {
-    let capabilities = process.capabilities;
-    let held = capabilities.bounding | capabilities.permitted | capabilities.inheritable | capabilities.ambient;
-    let anywhere = (held | capabilities.effective) & NET_RAW == 0;
+    let anywhere = !rights::makes_packets(process.capabilities);
     anywhere.then(|| Range::try_from("::/0".to_owned()).ok())?
 }

@@ -2,6 +2,7 @@
 
 use crate::plan::capabilities::names;
 use crate::plan::input::Findings;
+use crate::plan::network::Network;
 use crate::plan::{Capabilities, Namespaces, Net, Seccomp, User};
 use zviz_seccomp::{Action, Arch, Program, SeccompData, compile, number_of};
 
@@ -19,6 +20,26 @@ const ROUND: &[(i32, i32)] = &[
     (libc::AF_XDP, libc::SOCK_RAW),
 ];
 
+/// Whether it may make a raw socket, or get the right to.
+pub(in crate::plan) fn makes_packets(capabilities: Capabilities) -> bool {
+    held(capabilities) & NET_RAW != 0
+}
+
+/// Refuses for one more process what the rules of a container were made without a thought of: who makes packets of TCP that
+/// belong to no connection sends them past rules that judge only what begins one.
+pub(in crate::plan) fn check_added(capabilities: Capabilities, network: &Network, found: &mut Findings) {
+    if makes_packets(capabilities) && zviz_network::rules::untracked(&network.policies, "").is_some() {
+        let what = "was no right of the container when the rules of its network were made, and they do not hold who has it: give \
+                    it to the container, or leave it out";
+        found.problem("exec", format!("CAP_NET_RAW {what}"));
+    }
+}
+
+fn held(capabilities: Capabilities) -> u64 {
+    let Capabilities { bounding, effective, permitted, inheritable, ambient } = capabilities;
+    bounding | effective | permitted | inheritable | ambient
+}
+
 /// Refuses what could not be held to rules. `place` is where the capabilities were asked for.
 pub(in crate::plan) fn check(
     place: &str,
@@ -31,8 +52,7 @@ pub(in crate::plan) fn check(
     if matches!((&namespaces.user, &namespaces.net), (User::New { .. }, Net::Join { .. })) {
         return;
     }
-    let Capabilities { bounding, effective, permitted, inheritable, ambient } = capabilities;
-    let held = bounding | effective | permitted | inheritable | ambient;
+    let held = held(capabilities);
     let changing = held & (NET_ADMIN | SYS_ADMIN);
     if changing != 0 {
         let what = "could change or leave the network whose rules the profile sets: leave it out (docker run --cap-drop), or \
@@ -97,6 +117,25 @@ mod tests {
             assert!(said.starts_with(&format!("process.capabilities: {name} ")), "{said}");
         }
         assert_eq!(said(!(NET_ADMIN | SYS_ADMIN | NET_RAW), User::Host, new(), None), "");
+    }
+
+    #[test]
+    fn who_comes_later_makes_no_packets_where_only_what_begins_is_judged() {
+        use zviz_network::policy::{Limits, Policy, Verdict};
+        let said = |held, policies: &[Policy]| {
+            let mut found = Findings::default();
+            let capabilities = Capabilities { bounding: held, ..Capabilities::default() };
+            let network = Network { policies: policies.to_vec(), ..Network::default() };
+            check_added(capabilities, &network, &mut found);
+            found.problems.to_string()
+        };
+        let free = Policy { raw: false, ..Policy::new(Verdict::Refuse) };
+        let counted = Policy { limits: Limits { connections: Some(9), ..Limits::default() }, ..free.clone() };
+        assert!(said(NET_RAW, std::slice::from_ref(&free)).starts_with("exec: CAP_NET_RAW "));
+        assert_eq!(said(!NET_RAW, std::slice::from_ref(&free)), "");
+        for kept in [vec![], vec![counted.clone()], vec![free, counted], vec![Policy::new(Verdict::Refuse)]] {
+            assert_eq!(said(NET_RAW, &kept), "");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@ use crate::profile::Profile;
 use crate::profile::lower::{Context, lower};
 use std::net::IpAddr;
 use zviz_network::names::zones;
-use zviz_network::rules::decide::{Fate, Packet, State, World, decide};
+use zviz_network::rules::decide::{Fate, Packet, State, Tcp, World, decide};
 use zviz_network::rules::{Hook, inside};
 use zviz_profile::{Text, read};
 
@@ -31,6 +31,7 @@ fn packet(protocol: &str, to: &str) -> Packet {
         port,
         from_port: None,
         icmp: (protocol == "icmp").then_some(if four { 8 } else { 128 }),
+        tcp: Tcp::Begins,
         state: State::New,
         redirected: false,
     }

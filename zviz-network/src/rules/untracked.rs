@@ -1,0 +1,97 @@
+//! The rules of one container without connection tracking. Where it is at work, each packet passes it several times, each
+//! connection is looked for, made and kept for two minutes after its end, in memory of no cgroup: about a tenth of what a short
+//! connection takes. Whoever has no raw socket sends nothing but what the kernel makes for his sockets, and that is known without:
+//!
+//! ```text
+//! output   TCP that goes on (all but SYN without ACK) ─► accepted: its beginning was let out, or in
+//!          ─► not what others listen on at lo ─► neighbours ─► from an own address ─► lo
+//!          ─► what the kernel answers (echoes, errors) ─► UDP to who has sent some lately, back to his port from the one he sent it to
+//!          ─► as with tracking: what is refused, guarded, accepted ─► otherwise
+//! came     UDP from outside is remembered, for a bounded number of peers
+//! forward  dropped
+//! ```
+//!
+//! UDP that a program begins is judged packet by packet; its answers come in, since everything does. Nothing of this minds whether
+//! somebody else in the namespace has connections tracked, so it stays in force when others come later.
+
+use super::expand::{ICMP, ICMPV6, TCP, UDP, decided};
+use super::inside::{self, FILTER, LOOPBACK, chain, neighbours, quiet};
+use super::judged::judged;
+use super::{Action, Chain, Family, Hook, Match, Part, Rule, Ruleset, Set, alone, parts};
+use crate::policy::{Log, Policy, Verdict};
+
+/// Peers by UDP that are remembered, of each family: as many as an IPv4 address has ports.
+const PEERS: u32 = 65_536;
+/// For so many seconds after the last datagram: as long as connection tracking has UDP that is answered once.
+/// linux/net/netfilter/nf_conntrack_proto_udp.c.
+const LATELY: u32 = 30;
+/// By these names.
+const SETS: [(&str, Family); 2] = [("peers_ipv4", Family::V4), ("peers_ipv6", Family::V6)];
+/// What the kernel says by itself: echo and timestamp replies, unreachable, too big, time exceeded, parameter problem. No socket
+/// but a raw one sends these. RFC 792, RFC 4443.
+const ANSWERS: [(Family, u8, &[u8]); 2] =
+    [(Family::V4, ICMP, &[0, 14, 3, 11, 12]), (Family::V6, ICMPV6, &[129, 1, 2, 3, 4])];
+/// Behind all policies.
+const LAST: i32 = FILTER + 1000;
+
+/// The rules of policies, all of which must let a packet through; none if one of them needs connections tracked.
+#[must_use]
+pub fn untracked(policies: &[Policy], table: &str) -> Option<Ruleset> {
+    // One that is there to count changes nothing.
+    if policies.iter().any(Policy::is_tracked) || policies.iter().all(|policy| policy.guarded.is_empty()) {
+        return None;
+    }
+    let (mut chains, mut parts) = (Vec::new(), Vec::new());
+    for (policy, at) in policies.iter().zip(0u16..) {
+        let name = inside::numbered("output", at);
+        let (rules, with) = output(policy, at == 0, &name);
+        chains.push(Chain { priority: FILTER + i32::from(at), ..chain(&name, Hook::Output, rules) });
+        parts.extend(with);
+    }
+    chains.push(Chain { priority: LAST, drops: false, ..chain("came", Hook::Input, came()) });
+    chains.push(inside::forward());
+    let set = |(name, family): (&str, _)| Set { name: name.to_owned(), family, remembered: Some(LATELY), size: PEERS };
+    Some(Ruleset { table: table.to_owned(), sets: SETS.map(set).into(), chains, parts })
+}
+
+fn output(policy: &Policy, first: bool, chain: &str) -> (Vec<Rule>, Vec<Part>) {
+    let log = policy.log;
+    let known = |matches| match first {
+        true => decided("established", matches, Verdict::Accept, Log::default()),
+        false => vec![quiet("established", matches)],
+    };
+    let loopback = || Match::To(LOOPBACK.into());
+    let goes_on = || [Match::Protocol(TCP), Match::GoesOn];
+    let mut rules = known([Match::NotTo(LOOPBACK.into())].into_iter().chain(goes_on()).collect());
+    rules.extend(alone::apart(policy));
+    let about = Part { name: format!("{chain}-neighbours"), rules: neighbours(policy) };
+    rules.push(parts::to(about.name.clone(), vec![Match::Family(Family::V6), Match::Protocol(ICMPV6)]));
+    if !policy.guarded.is_empty() {
+        // A reset by which the kernel refuses a connection comes from the stranger, and begins nothing. What does, under a
+        // stranger's address, has an answer that would go out to him.
+        rules.push(quiet("loopback", [loopback()].into_iter().chain(goes_on()).collect()));
+        rules.extend(decided("spoofed", vec![Match::Foreign], Verdict::Drop, log));
+    }
+    rules.push(quiet("loopback", vec![loopback()]));
+    for (family, protocol, kinds) in ANSWERS {
+        for kind in kinds {
+            rules.extend(known(vec![Match::Family(family), Match::Protocol(protocol), Match::IcmpType(*kind)]));
+        }
+    }
+    for (set, family) in SETS {
+        rules.extend(known(vec![Match::Family(family), Match::Protocol(UDP), Match::Answers(set.to_owned())]));
+    }
+    let (leading, sorted) = judged(policy, 0, chain);
+    rules.extend(leading);
+    rules.extend(decided("otherwise", Vec::new(), policy.otherwise, log));
+    (rules, [about].into_iter().chain(sorted).collect())
+}
+
+fn came() -> Vec<Rule> {
+    let rule = |(set, family): (&str, Family)| Rule {
+        comment: Some("peers".to_owned()),
+        matches: vec![Match::NotFrom(LOOPBACK.into()), Match::Family(family), Match::Protocol(UDP)],
+        actions: vec![Action::Remember(set.to_owned())],
+    };
+    SETS.map(rule).into()
+}
