@@ -42,19 +42,20 @@ def datagram(source, to, port, body):
     return head + struct.pack("!H", total(pseudo + head + b"\0\0" + body)) + body
 
 
-def header(source, to, protocol, body, place=0):
+def header(source, to, protocol, body, place=0, number=4711):
     if to.version == 4:
-        head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 4711, place, 64, protocol, 0) + source.packed + to.packed
+        head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), number, place, 64, protocol, 0) + source.packed + to.packed
         return head[:10] + struct.pack("!H", total(head)) + head[12:] + body
     return struct.pack("!IHBB", 6 << 28, len(body), protocol, 64) + source.packed + to.packed + body
 
 
-def pieces(source, to, whole):
+def pieces(source, to, port, whole):
+    # Whoever has one piece waits for the others of the same number.
     for start, end, more in [(0, 8, 1), (8, len(whole), 0)]:
         if to.version == 4:
-            yield header(source, to, 17, whole[start:end], more << 13 | start // 8)
+            yield header(source, to, 17, whole[start:end], more << 13 | start // 8, port)
         else:
-            part = struct.pack("!BBHI", 17, 0, start | more, 4711)
+            part = struct.pack("!BBHI", 17, 0, start | more, port)
             yield header(source, to, FRAGMENT, part + whole[start:end])
 
 
@@ -65,7 +66,7 @@ def fragments(rest, kept):
     with socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW) as one:
         if kept:
             one.setsockopt(socket.IPPROTO_IP, IP_NODEFRAG, 1)
-        for piece in pieces(source, to, datagram(source, to, port, BODY)):
+        for piece in pieces(source, to, port, datagram(source, to, port, BODY)):
             one.sendto(piece, (str(to), 0))
 
 

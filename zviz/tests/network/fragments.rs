@@ -7,7 +7,7 @@ use super::support::{requires, run};
 
 const CRAFTED: &str = include_str!("crafted.py");
 const PROFILE: &str = "network: {mode: private, allow_cidrs: [203.0.113.10/32, '2001:db8:113::10/128']}\n";
-const PORTS: &str = "network: {allow_cidrs: ['203.0.113.10/32:443', '[2001:db8:113::10/128]:443']}\n";
+const PORTS: &str = "allow_cidrs: ['203.0.113.10/32:443', '[2001:db8:113::10/128]:443']";
 
 /// Datagrams of more bytes than a link takes at a time, and back.
 fn large((four, six): (&str, &str)) -> [String; 2] {
@@ -55,13 +55,16 @@ fn pieces_of_a_packet_get_nowhere_by_themselves() {
     };
     sends(7777);
     wait_for("six datagrams", || reached(7777) == [3, 3]);
-    let held = Container::new(&internet, "held").joins(&pod).profile(PORTS);
-    held.starts();
-    [7777, 80, 443].into_iter().for_each(sends);
-    // What is put together and is for a port that is listed. All of it was sent before.
-    wait_for("two datagrams", || reached(443)[0] == 2);
-    assert_eq!((reached(7777), reached(80), reached(443)), ([3, 3], [0, 0], [2, 0]), "{:?}", internet.web.seen());
-    held.deletes();
+    // Connection tracking puts them together. Without it a piece has no port, and no rule about ports lets it by.
+    for (id, limits) in [("counted", ", connections_max: 99"), ("held", "")] {
+        let held = Container::new(&internet, id).joins(&pod).profile(&format!("network: {{{PORTS}{limits}}}\n"));
+        held.starts();
+        [7777, 80, 443].into_iter().for_each(sends);
+        // What is put together and is for a port that is listed. All of it was sent before.
+        wait_for("two datagrams", || reached(443)[0] == 2);
+        assert_eq!((reached(7777), reached(80), reached(443)), ([3, 3], [0, 0], [2, 0]), "{:?}", internet.web.seen());
+        held.deletes();
+    }
     sends(80);
     wait_for("all of them", || reached(80) == [3, 3]);
 }
