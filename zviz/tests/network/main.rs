@@ -28,3 +28,4 @@ mod sockets;
 #[path = "../support/mod.rs"]
 mod support;
 mod topology;
+mod tracking;
