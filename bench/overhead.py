@@ -5,7 +5,9 @@
 
 Every workload times the part of it that does the work, and runs as an ordinary user in both places: programs that are
 served by a server run beside it. Ratios are of each round's pair; their median is what counts. The sandbox is what
-`zviz run` makes: namespaces, filter, Landlock, limits, and a network with nothing but loopback.
+`zviz run` makes: namespaces, filter, Landlock, limits, and a network with nothing but loopback. `least` is the same by a
+filter that lets everything by and Landlock's rules at the very folders that are used (least.c): no sandbox that has both costs
+less.
 """
 
 import argparse
@@ -19,6 +21,9 @@ import tempfile
 
 UID = "1000"
 TIMED = 'work() {{ {work}; }}\nbegin=$(date +%s%N)\nwork > log 2>&1 || {{ cat log >&2; exit 1; }}\nend=$(date +%s%N)\n'
+
+# What the programs use, as near as it can be said.
+USED = ("/usr/include", "/usr/bin", "/usr/lib", "/usr/share", "/usr", "/etc", "/dev", "/proc", "/tmp", "/var", "/run")
 
 # Of each: what is made ready, what is timed, what is undone.
 WORKLOADS = {
@@ -89,7 +94,10 @@ def main():
         if toolchain:
             shutil.copytree(toolchain, rust, symlinks=True, copy_function=os.link if same(toolchain, top) else shutil.copy2)
         path = f"{rust}/bin:/usr/local/bin:/usr/bin:/bin"
-        print(f"{'':20}{'outside ms':>12}{'inside ms':>12}{'ratio':>8}   {options.rounds} rounds, profile {options.profile}")
+        least = os.path.join(top, "least")
+        has_least = subprocess.run(["cc", "-O2", "-o", least, os.path.join(os.path.dirname(__file__), "least.c")]).returncode == 0
+        head = "".join(f"{word:>12}" for word in ("outside ms", "inside ms", "ratio", "least ms", "ratio"))
+        print(f"{'':20}{head}   {options.rounds} rounds, profile {options.profile}")
         for name, (before, work, after) in WORKLOADS.items():
             if options.only not in (None, name):
                 continue
@@ -112,15 +120,22 @@ def main():
                 "outside": ["setsid", "--wait", "setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "sh", "-c", script],
                 "inside": [*inside, "--", "sh", "-c", script],
             }
-            times = {"outside": [], "inside": []}
+            if has_least:
+                argv = contestants["outside"]
+                used = [folder for folder in [*USED, rust, folder] if os.path.isdir(folder)]
+                contestants["least"] = [*argv[:-3], least, *used, "--", *argv[-3:]]
+            times = {place: [] for place in contestants}
             for number in range(options.rounds + 1):
-                for place in random.sample(list(contestants), 2):
+                for place in random.sample(list(contestants), len(contestants)):
                     took = once(contestants[place], folder, environment)
                     if number > 0:
                         times[place].append(took)
-            ratio = statistics.median(b / a for a, b in zip(times["outside"], times["inside"]))
-            medians = [statistics.median(times[place]) for place in ("outside", "inside")]
-            print(f"{name:20}{medians[0]:12.1f}{medians[1]:12.1f}{ratio:8.3f}", flush=True)
+            columns = f"{statistics.median(times['outside']):12.1f}"
+            for place in contestants:
+                if place != "outside":
+                    ratio = statistics.median(b / a for a, b in zip(times["outside"], times[place]))
+                    columns += f"{statistics.median(times[place]):12.1f}{ratio:12.3f}"
+            print(f"{name:20}{columns}", flush=True)
 
 
 def same(one, other):
