@@ -81,6 +81,10 @@ fn everything() -> Ruleset {
         rule("from", vec![Match::Protocol(17), Match::FromPort(ports("53053"))], vec![Action::Accept]),
         rule("from range", vec![Match::Protocol(6), Match::FromPort(ports("80-90"))], vec![Action::Accept]),
         rule("goes on", vec![Match::NotTo("lo".into()), Match::Protocol(6), Match::GoesOn], vec![Action::Accept]),
+        rule("straight", vec![Match::Family(Family::V4), Match::Straight], vec![Action::Accept]),
+        rule("straight", vec![Match::Family(Family::V6), Match::Straight], vec![Action::Accept]),
+        rule("elsewhere", vec![Match::NotDestination(network("127.0.0.0/8"))], vec![Action::Accept]),
+        rule("elsewhere", vec![Match::NotDestination(network("::1"))], vec![Action::Accept]),
         rule("alone", vec![Match::To("lo".into())], vec![Action::Untrack]),
     ];
     let leaving = vec![rule("nat", vec![Match::Source(network("10.213.0.0/16"))], vec![Action::Masquerade])];

@@ -165,6 +165,8 @@ pub enum Match {
     Family(Family),
     /// For one of these addresses.
     Destination(Network),
+    /// For none of these addresses.
+    NotDestination(Network),
     /// From one of these addresses.
     Source(Network),
     /// For an address in a set of this ruleset, which is of this family.
@@ -179,6 +181,9 @@ pub enum Match {
     FromPort(Ports),
     /// TCP that begins no connection: not SYN without ACK. Comes after `Protocol`.
     GoesOn,
+    /// It goes where its socket is connected to: nothing in its header leads it elsewhere before. Of IPv4 it has no options, of IPv6
+    /// no routing header. Comes after `Family`.
+    Straight,
     /// ICMP or ICMPv6, of this type. Comes after `Protocol`.
     IcmpType(u8),
     /// Its connection was given another address: `ct status dnat`.

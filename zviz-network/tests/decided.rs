@@ -118,6 +118,14 @@ proptest! {
         prop_assert_eq!((begun.fate, &begun.rule), (judged.fate, &judged.rule));
         let goes_on = Packet { protocol: 6, port: Some(80), icmp: None, tcp: Tcp::GoesOn, ..packet.clone() };
         prop_assert_eq!(of(&goes_on, &world).fate, Fate::Accepted);
+        // What leads to somebody else is judged like what begins there, and so is what goes out to a loopback address.
+        let leads = |to: Option<&str>, tcp| {
+            let destination = to.map_or(goes_on.destination, |to| to.parse().unwrap());
+            of(&Packet { tcp, to: Some("eth0".into()), destination, ..goes_on.clone() }, &world).fate
+        };
+        prop_assert_eq!(leads(None, Tcp::Led), leads(None, Tcp::Begins));
+        let home = if goes_on.destination.is_ipv4() { "127.0.0.2" } else { "::1" };
+        prop_assert_eq!(leads(Some(home), Tcp::GoesOn), leads(Some(home), Tcp::Begins));
         // Who has sent something from there to here is answered, from here and to there alone.
         let answer = Packet { protocol: 17, port: Some(80), from_port: Some(7000), icmp: None, ..packet };
         let (address, set) = (answer.destination, if answer.source.is_ipv4() { "peers_ipv4" } else { "peers_ipv6" });

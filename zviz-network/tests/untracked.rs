@@ -140,6 +140,38 @@ fn who_has_no_raw_socket_sends_nothing_to_who_is_forbidden() {
     });
 }
 
+#[test]
+fn a_connection_leads_to_nobody_else() {
+    apart("a_connection_leads_to_nobody_else", || {
+        let far = peer();
+        // By way of somebody, so that addresses which nobody asks for have a way as well.
+        run("ip route replace default via 192.0.2.5 dev eth0 onlink");
+        run("ip -6 route replace default via 2001:db8::5 dev eth0 onlink");
+        run(&far.there("nft add table netdev seen"));
+        run(&far.there("nft add chain netdev seen in {type filter hook ingress device far0 priority 0;}"));
+        let forbidden = [("ip", FORBIDDEN[0]), ("ip", "127.0.0.0/8"), ("ip6", FORBIDDEN[1]), ("ip6", "::1")];
+        for (family, address) in forbidden {
+            run(&far.there(&format!("nft add rule netdev seen in {family} daddr {address} counter")));
+        }
+        let seen = || run(&far.there("nft list table netdev seen")).matches("packets 0 ").count();
+        drop(eventually(ALLOWED[0]));
+        let script = format!("{}/tests/led.py", env!("CARGO_MANIFEST_DIR"));
+        // A source route of IPv4 was everybody's once; where it is a right now, that is as if it were not.
+        for rights in ["-net_raw,-net_admin", "+net_raw"] {
+            for raw in [false, true] {
+                load(&rules(raw));
+                let told = run(&format!("setpriv --bounding-set {rights} --inh-caps {rights} python3 {script}"));
+                let rules = run("nft list ruleset");
+                assert_eq!(seen(), forbidden.len(), "{told}\n{rules}\n{}", run(&far.there("nft list ruleset")));
+            }
+        }
+        // The control.
+        run("nft flush ruleset");
+        let told = run(&format!("python3 {script}"));
+        assert_eq!(seen(), 0, "{told}\n{}", run(&far.there("nft list ruleset")));
+    });
+}
+
 /// What a socket of the far namespace receives for what it sends, by way of python3 there: a datagram of so many bytes to us.
 fn asks(far: &Far, from: &str, port: u16, to: (&str, u16), bytes: usize) -> String {
     let script = format!("{}/tests/asks.py", env!("CARGO_MANIFEST_DIR"));

@@ -75,6 +75,10 @@ pub enum AddressKind {
     Destination,
 }
 
+/// Loads whether a packet of IPv6 has a routing header: 1, or 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Routed;
+
 impl AddressKind {
     /// Of this network namespace. RTN_LOCAL of rtnetlink(7), as [`AddressKind`] loads it.
     pub const LOCAL: u32 = 2;
@@ -88,6 +92,11 @@ const PACKETS: u32 = 0;
 
 /// There: NFT_FIB_RESULT_ADDRTYPE.
 const ADDRESS_KIND: u32 = 3;
+
+/// There: NFT_EXTHDR_OP_IPV6 and NFT_EXTHDR_F_PRESENT; and the header's number. RFC 8200.
+const OF_IPV6: u32 = 0;
+const PRESENT: u32 = 1;
+const ROUTING: u8 = 43;
 
 /// There: NFTA_FIB_F_SADDR and NFTA_FIB_F_DADDR.
 const OF_SOURCE: u32 = 1;
@@ -111,6 +120,12 @@ impl Made {
         // SAFETY: the name ends with a zero byte, and libnftnl only compares it with those that it knows. An unknown one gives
         // null, which `some` looks at.
         Made(some(unsafe { sys::nftnl_expr_alloc(kind.as_ptr()) }))
+    }
+
+    fn u8(self, attribute: u32, value: u8) -> Made {
+        // SAFETY: as of u16, and the attributes are of 8 bits.
+        unsafe { sys::nftnl_expr_set_u8(self.0.as_ptr(), number(attribute), value) };
+        self
     }
 
     fn u16(self, attribute: u32, value: u16) -> Made {
@@ -209,6 +224,19 @@ impl Expression for AddressKind {
             .u32(sys::NFTNL_EXPR_FIB_RESULT, ADDRESS_KIND)
             .u32(sys::NFTNL_EXPR_FIB_FLAGS, if *self == AddressKind::Source { OF_SOURCE } else { OF_DESTINATION })
             .u32(sys::NFTNL_EXPR_FIB_DREG, REGISTER)
+            .0
+    }
+}
+
+impl Expression for Routed {
+    fn to_expr(&self, _: &Rule) -> NonNull<nftnl_expr> {
+        Made::new(c"exthdr")
+            .u32(sys::NFTNL_EXPR_EXTHDR_OP, OF_IPV6)
+            .u8(sys::NFTNL_EXPR_EXTHDR_TYPE, ROUTING)
+            .u32(sys::NFTNL_EXPR_EXTHDR_FLAGS, PRESENT)
+            .u32(sys::NFTNL_EXPR_EXTHDR_OFFSET, 0)
+            .u32(sys::NFTNL_EXPR_EXTHDR_LEN, 1)
+            .u32(sys::NFTNL_EXPR_EXTHDR_DREG, REGISTER)
             .0
     }
 }

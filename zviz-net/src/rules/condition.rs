@@ -9,7 +9,7 @@ use nix::libc;
 use std::net::IpAddr;
 use zviz_network::address::{Network, Ports};
 use zviz_network::rules::{Family, Match};
-use zviz_nftnl::expression::{AddressKind, ConnectionsOver, Limit};
+use zviz_nftnl::expression::{AddressKind, ConnectionsOver, Limit, Routed};
 
 /// IP protocols with ports.
 const TCP: u8 = 6;
@@ -23,6 +23,10 @@ const ICMPV6: u8 = 58;
 const FLAGS: u32 = 13;
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
+
+/// Words of an IPv4 header without options, below its version. RFC 791.
+const WORDS: u8 = 0x0f;
+const BARE: u8 = 5;
 
 /// Bytes of a device's name, with the zero byte.
 const DEVICE: usize = 16;
@@ -59,6 +63,7 @@ pub fn add(draft: &mut Draft<'_, '_>, fits: &Match) -> Result<(), String> {
         Match::NotTo(name) => return device(draft, &Meta::OifName, CmpOp::Neq, name),
         Match::Family(wanted) => return family(draft, *wanted),
         Match::Destination(network) => return within(draft, End::Destination, network),
+        Match::NotDestination(network) => return outside(draft, network),
         Match::Source(network) => return within(draft, End::Source, network),
         Match::DestinationIn(set, of) => return in_set(draft, set, *of),
         Match::Answers(set) => return super::peer::answers(draft, set),
@@ -84,6 +89,7 @@ pub fn add(draft: &mut Draft<'_, '_>, fits: &Match) -> Result<(), String> {
             draft.add(&Bitwise::new(SYN | ACK, 0u8));
             draft.add(&Cmp::new(CmpOp::Neq, SYN));
         }
+        Match::Straight => return straight(draft),
         Match::Redirected => {
             draft.add(&Conntrack::Status);
             any_of(draft, ConntrackStatus::DST_NAT.bits());
@@ -160,6 +166,39 @@ fn within(draft: &mut Draft<'_, '_>, end: End, network: &Network) -> Result<(), 
         header(draft, end.offset(of), bytes.len())?;
         draft.add(&Bitwise::new(&mask[..], &vec![0u8; bytes.len()][..]));
         draft.add(&Cmp::new(CmpOp::Eq, &bytes[..]));
+    }
+    Ok(())
+}
+
+/// Only packets to elsewhere. Of networks of whole bytes.
+fn outside(draft: &mut Draft<'_, '_>, network: &Network) -> Result<(), String> {
+    let of = if network.address().is_ipv4() { Family::V4 } else { Family::V6 };
+    family(draft, of)?;
+    let bytes = match network.address() {
+        IpAddr::V4(four) => four.octets().to_vec(),
+        IpAddr::V6(six) => six.octets().to_vec(),
+    };
+    let bits = usize::from(network.bits());
+    let head = bytes.get(..bits / 8).filter(|head| bits.is_multiple_of(8) && !head.is_empty());
+    let head = head.ok_or(format!("all but {network}, which ends within a byte"))?;
+    header(draft, End::Destination.offset(of), head.len())?;
+    draft.add(&Cmp::new(CmpOp::Neq, head));
+    Ok(())
+}
+
+/// Only packets whose header leads them nowhere else first.
+fn straight(draft: &mut Draft<'_, '_>) -> Result<(), String> {
+    match draft.family {
+        Some(Family::V4) => {
+            header(draft, 0, 1)?;
+            draft.add(&Bitwise::new(WORDS, 0u8));
+            draft.add(&Cmp::new(CmpOp::Eq, BARE));
+        }
+        Some(Family::V6) => {
+            draft.add(&Routed);
+            draft.add(&Cmp::new(CmpOp::Eq, 0u8));
+        }
+        None => return Err("what leads a packet, of any family".to_owned()),
     }
     Ok(())
 }

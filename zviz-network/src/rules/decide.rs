@@ -42,6 +42,8 @@ pub enum Tcp {
     Begins,
     /// It belongs to a connection, or to none.
     GoesOn,
+    /// That, and by way of another address, which stands in the place of its destination.
+    Led,
 }
 
 /// What connection tracking knows.
@@ -174,6 +176,7 @@ fn fits(is: &Match, packet: &Packet, world: &World) -> bool {
         Match::NotTo(device) => packet.to.as_ref() != Some(device),
         Match::Family(of) => *of == family,
         Match::Destination(network) => on_the_wire(network, packet.destination),
+        Match::NotDestination(network) => !on_the_wire(network, packet.destination),
         Match::Source(network) => on_the_wire(network, packet.source),
         Match::DestinationIn(set, of) => {
             *of == family && world.sets.get(set).is_some_and(|set| set.contains(&packet.destination))
@@ -184,7 +187,8 @@ fn fits(is: &Match, packet: &Packet, world: &World) -> bool {
         Match::Protocol(number) => packet.protocol == *number,
         Match::Port(ports) => packet.port.is_some_and(|port| ports.contains(port)),
         Match::FromPort(ports) => packet.from_port.is_some_and(|port| ports.contains(port)),
-        Match::GoesOn => packet.protocol == TCP && packet.tcp == Tcp::GoesOn,
+        Match::GoesOn => packet.protocol == TCP && packet.tcp != Tcp::Begins,
+        Match::Straight => packet.tcp != Tcp::Led,
         Match::IcmpType(kind) => packet.icmp == Some(*kind),
         Match::Redirected => packet.redirected,
         Match::Local => packet.destination.is_loopback() || world.own.contains(&packet.destination),

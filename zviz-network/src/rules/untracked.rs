@@ -3,7 +3,7 @@
 //! connection takes. Whoever has no raw socket sends nothing but what the kernel makes for his sockets, and that is known without:
 //!
 //! ```text
-//! output   TCP that goes on (all but SYN without ACK) ─► accepted: its beginning was let out, or in
+//! output   TCP that goes on (all but SYN without ACK) ─► accepted: its beginning was let out, or in; but not by another way
 //!          ─► not what others listen on at lo ─► neighbours ─► from an own address ─► lo
 //!          ─► what the kernel answers (echoes, errors) ─► UDP to who has sent some lately, back to his port from the one he sent it to
 //!          ─► as with tracking: what is refused, guarded, accepted ─► otherwise
@@ -18,6 +18,7 @@ use super::expand::{ICMP, ICMPV6, TCP, UDP, decided};
 use super::inside::{self, FILTER, LOOPBACK, chain, neighbours, quiet};
 use super::judged::judged;
 use super::{Action, Chain, Family, Hook, Match, Part, Rule, Ruleset, Set, alone, parts};
+use crate::address::Network;
 use crate::policy::{Log, Policy, Verdict};
 
 /// Peers by UDP that are remembered, of each family: as many as an IPv4 address has ports.
@@ -31,6 +32,8 @@ const SETS: [(&str, Family); 2] = [("peers_ipv4", Family::V4), ("peers_ipv6", Fa
 /// but a raw one sends these. RFC 792, RFC 4443.
 const ANSWERS: [(Family, u8, &[u8]); 2] =
     [(Family::V4, ICMP, &[0, 14, 3, 11, 12]), (Family::V6, ICMPV6, &[129, 1, 2, 3, 4])];
+/// What is never reached but by the loopback device.
+const OWN: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 /// Behind all policies.
 const LAST: i32 = FILTER + 1000;
 
@@ -62,7 +65,14 @@ fn output(policy: &Policy, first: bool, chain: &str) -> (Vec<Rule>, Vec<Part>) {
     };
     let loopback = || Match::To(LOOPBACK.into());
     let goes_on = || [Match::Protocol(TCP), Match::GoesOn];
-    let mut rules = known([Match::NotTo(LOOPBACK.into())].into_iter().chain(goes_on()).collect());
+    let mut rules = Vec::new();
+    // The socket of a connection that has begun can be given a source route (IP_OPTIONS, IPV6_RTHDR), so that its packets go to
+    // somebody else first, or another device (SO_BINDTODEVICE), by which what was said at lo goes out. Both are judged.
+    for (family, own) in [(Family::V4, OWN[0]), (Family::V6, OWN[1])] {
+        let own = Network::try_from(own.to_owned()).ok().map(Match::NotDestination);
+        let out = [Match::Family(family), Match::NotTo(LOOPBACK.into())];
+        rules.extend(known(out.into_iter().chain(goes_on()).chain([Match::Straight]).chain(own).collect()));
+    }
     rules.extend(alone::apart(policy));
     let about = Part { name: format!("{chain}-neighbours"), rules: neighbours(policy) };
     rules.push(parts::to(about.name.clone(), vec![Match::Family(Family::V6), Match::Protocol(ICMPV6)]));
@@ -75,7 +85,10 @@ fn output(policy: &Policy, first: bool, chain: &str) -> (Vec<Rule>, Vec<Part>) {
     rules.push(quiet("loopback", vec![loopback()]));
     for (family, protocol, kinds) in ANSWERS {
         for kind in kinds {
-            rules.extend(known(vec![Match::Family(family), Match::Protocol(protocol), Match::IcmpType(*kind)]));
+            // An answer goes back by the way that the question says it has come, which for IPv6 nobody looks at.
+            let straight = (family == Family::V4).then_some(Match::Straight);
+            let is = [Match::Family(family), Match::Protocol(protocol), Match::IcmpType(*kind)];
+            rules.extend(known(is.into_iter().chain(straight).collect()));
         }
     }
     for (set, family) in SETS {
