@@ -2,61 +2,19 @@
 //! else; what comes in is answered. As root, in namespaces of its own.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod peers;
 mod policies;
 mod space;
 
-use policies::network;
-use space::{ECHO, Far, OWN, apart, load, run};
-use std::io::{Error, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::time::{Duration, Instant};
-use zviz_network::policy::{Policy, Rule, Verdict};
-use zviz_network::rules::{Ruleset, inside, untracked};
+use peers::{ALLOWED, FORBIDDEN, PORT, connect, eventually, peer, rules};
+use space::{Far, OWN, apart, load, run};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::time::Duration;
 
-const ALLOWED: [&str; 2] = ["192.0.2.5", "2001:db8::5"];
-const FORBIDDEN: [&str; 2] = ["192.0.2.9", "2001:db8::9"];
-const PORT: u16 = 80;
 /// Enough that what would be kept of them shows.
 const MANY: u32 = 300;
 const FEW: u32 = 20;
-
-/// Two addresses may be reached.
-fn rules(raw: bool) -> Ruleset {
-    let networks = ALLOWED.map(network).into();
-    let key = "network.egress.allow[0]".to_owned();
-    let rule = Rule { key, verdict: Verdict::Accept, networks, protocol: None, ports: Vec::new() };
-    let policy = Policy { egress: vec![rule], links: vec![network("::/0")], raw, ..Policy::new(Verdict::Drop) };
-    let policies = [policy.clone(), policy];
-    untracked(&policies, "zviz-test").unwrap_or_else(|| inside(&policies, "zviz-test"))
-}
-
-/// A peer with all of these addresses, where somebody answers.
-fn peer() -> Far {
-    let far = Far::new(Some("an_echo"));
-    for address in ALLOWED.iter().chain(&FORBIDDEN) {
-        let flags = if address.contains(':') { " nodad" } else { "" };
-        run(&far.there(&format!("ip addr add {address} dev far0{flags}")));
-    }
-    run(&far.there("ip route add default dev far0"));
-    run(&far.there("ip -6 route add default dev far0"));
-    far
-}
-
-fn connect(address: &str, port: u16) -> std::io::Result<TcpStream> {
-    TcpStream::connect_timeout(&SocketAddr::new(address.parse().unwrap(), port), Duration::from_secs(1))
-}
-
-/// A connection to somebody who may still be on his way.
-fn eventually(address: &str) -> TcpStream {
-    let until = Instant::now() + Duration::from_secs(20);
-    loop {
-        match connect(address, PORT) {
-            Ok(stream) => return stream,
-            Err(error) => assert!(Instant::now() < until, "{address}: {error}"),
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 fn said(mut stream: &TcpStream, many: usize) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
@@ -140,38 +98,6 @@ fn who_has_no_raw_socket_sends_nothing_to_who_is_forbidden() {
     });
 }
 
-#[test]
-fn a_connection_leads_to_nobody_else() {
-    apart("a_connection_leads_to_nobody_else", || {
-        let far = peer();
-        // By way of somebody, so that addresses which nobody asks for have a way as well.
-        run("ip route replace default via 192.0.2.5 dev eth0 onlink");
-        run("ip -6 route replace default via 2001:db8::5 dev eth0 onlink");
-        run(&far.there("nft add table netdev seen"));
-        run(&far.there("nft add chain netdev seen in {type filter hook ingress device far0 priority 0;}"));
-        let forbidden = [("ip", FORBIDDEN[0]), ("ip", "127.0.0.0/8"), ("ip6", FORBIDDEN[1]), ("ip6", "::1")];
-        for (family, address) in forbidden {
-            run(&far.there(&format!("nft add rule netdev seen in {family} daddr {address} counter")));
-        }
-        let seen = || run(&far.there("nft list table netdev seen")).matches("packets 0 ").count();
-        drop(eventually(ALLOWED[0]));
-        let script = format!("{}/tests/led.py", env!("CARGO_MANIFEST_DIR"));
-        // A source route of IPv4 was everybody's once; where it is a right now, that is as if it were not.
-        for rights in ["-net_raw,-net_admin", "+net_raw"] {
-            for raw in [false, true] {
-                load(&rules(raw));
-                let told = run(&format!("setpriv --bounding-set {rights} --inh-caps {rights} python3 {script}"));
-                let rules = run("nft list ruleset");
-                assert_eq!(seen(), forbidden.len(), "{told}\n{rules}\n{}", run(&far.there("nft list ruleset")));
-            }
-        }
-        // The control.
-        run("nft flush ruleset");
-        let told = run(&format!("python3 {script}"));
-        assert_eq!(seen(), 0, "{told}\n{}", run(&far.there("nft list ruleset")));
-    });
-}
-
 /// What a socket of the far namespace receives for what it sends, by way of python3 there: a datagram of so many bytes to us.
 fn asks(far: &Far, from: &str, port: u16, to: (&str, u16), bytes: usize) -> String {
     let script = format!("{}/tests/asks.py", env!("CARGO_MANIFEST_DIR"));
@@ -219,22 +145,4 @@ fn who_comes_in_is_answered_and_nobody_else() {
             assert_eq!(unasked(7002), ErrorKind::PermissionDenied);
         }
     });
-}
-
-/// At the other end, as long as it is let live.
-#[test]
-#[ignore = "is what a test of connections speaks to"]
-fn an_echo() {
-    if std::env::var_os(ECHO).is_none() {
-        return;
-    }
-    run("ip link set lo up");
-    let server = TcpListener::bind(("::", PORT)).unwrap();
-    for stream in server.incoming() {
-        let stream = stream.unwrap();
-        std::thread::spawn(move || {
-            std::io::copy(&mut &stream, &mut &stream)?;
-            Ok::<_, Error>(())
-        });
-    }
 }

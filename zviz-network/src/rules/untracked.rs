@@ -7,7 +7,7 @@
 //!          ─► not what others listen on at lo ─► neighbours ─► from an own address ─► lo
 //!          ─► what the kernel answers (echoes, errors) ─► UDP to who has sent some lately, back to his port from the one he sent it to
 //!          ─► as with tracking: what is refused, guarded, accepted ─► otherwise
-//! came     UDP from outside is remembered, for a bounded number of peers
+//! came     UDP from outside for an own address is remembered, for a bounded number of peers
 //! forward  dropped
 //! ```
 //!
@@ -100,10 +100,11 @@ fn output(policy: &Policy, first: bool, chain: &str) -> (Vec<Rule>, Vec<Part>) {
     (rules, [about].into_iter().chain(sorted).collect())
 }
 
+/// Who calls a group, or everybody at the link, has asked nobody for an answer: the host does, of names and of services.
 fn came() -> Vec<Rule> {
     let rule = |(set, family): (&str, Family)| Rule {
         comment: Some("peers".to_owned()),
-        matches: vec![Match::NotFrom(LOOPBACK.into()), Match::Family(family), Match::Protocol(UDP)],
+        matches: vec![Match::NotFrom(LOOPBACK.into()), Match::Family(family), Match::Protocol(UDP), Match::Local],
         actions: vec![Action::Remember(set.to_owned())],
     };
     SETS.map(rule).into()
