@@ -225,6 +225,8 @@ pub enum Action {
     },
     /// Its source, and its two ports, are in a set of this ruleset for a while from now. Comes after `Family` and `Protocol`.
     Remember(String),
+    /// Its destination, and its two ports, stay in such a set for a while from now. Comes after [`Match::Answers`].
+    Renew(String),
     /// No conversation is kept of it, if none is yet: `notrack`. In a chain before connection tracking.
     Untrack,
     /// On its way, as far as this chain goes.

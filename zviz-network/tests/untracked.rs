@@ -10,7 +10,7 @@ use peers::{ALLOWED, FORBIDDEN, PORT, connect, eventually, peer, rules};
 use space::{Far, OWN, apart, load, run};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Enough that what would be kept of them shows.
 const MANY: u32 = 300;
@@ -104,6 +104,13 @@ fn asks(far: &Far, from: &str, port: u16, to: (&str, u16), bytes: usize) -> Stri
     run(&far.there(&format!("python3 {script} {from} {port} {} {} {bytes}", to.0, to.1)))
 }
 
+/// For how many seconds it may be answered.
+fn left(set: &str, stranger: &str) -> u32 {
+    let told = run(&format!("nft list set inet zviz-test {set}"));
+    let (_, left) = told.split_once(&format!("{stranger} . 7002 . 7000 expires ")).unwrap();
+    left.split_once('s').unwrap().0.parse().unwrap()
+}
+
 #[test]
 fn who_comes_in_is_answered_and_nobody_else() {
     apart("who_comes_in_is_answered_and_nobody_else", || {
@@ -138,6 +145,18 @@ fn who_comes_in_is_answered_and_nobody_else() {
             // Unasked, and when it is long ago.
             let set = if own.contains(':') { "peers_ipv6" } else { "peers_ipv4" };
             assert!(run(&format!("nft list set inet zviz-test {set}")).contains(stranger));
+            // As long as something is said, by either.
+            let before = left(set, stranger);
+            let until = Instant::now() + Duration::from_secs(20);
+            while left(set, stranger) >= before {
+                assert!(Instant::now() < until, "{}", run("nft list ruleset"));
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            let least = left(set, stranger);
+            while left(set, stranger) <= least {
+                assert!(Instant::now() < until, "{}", run("nft list ruleset"));
+                server.send_to(b"x", (stranger, 7002)).unwrap();
+            }
             let unasked = |to: u16| server.send_to(b"x", (stranger, to)).unwrap_err().kind();
             server.send_to(b"x", (stranger, 7002)).unwrap();
             assert_eq!(unasked(7006), ErrorKind::PermissionDenied);

@@ -1,5 +1,6 @@
 //! What a rule does, in expressions.
 
+use super::condition::End;
 use super::{Draft, NAME, PREFIX, text};
 use nftnl::ProtoFamily;
 use nftnl::expr::{Counter, IcmpCode, Immediate, Masquerade, Nat, NatType, Register, RejectionType, Verdict};
@@ -18,7 +19,8 @@ pub fn add(draft: &mut Draft<'_, '_>, action: &Action) -> Result<(), String> {
             let prefix = text(prefix, PREFIX, "a report's prefix").map_err(|error| error.to_string())?;
             draft.add(&Log { group: *group, prefix: &prefix });
         }
-        Action::Remember(set) => return super::peer::remember(draft, set),
+        Action::Remember(set) => return super::peer::remember(draft, set, End::Source),
+        Action::Renew(set) => return super::peer::remember(draft, set, End::Destination),
         Action::Untrack => draft.add(&Untrack),
         Action::Accept => draft.add(&Verdict::Accept),
         Action::Jump(part) => {

@@ -134,6 +134,7 @@ fn done(action: &Action, family: Option<Family>) -> String {
         Action::Count => "counter".into(),
         Action::Report { group, prefix } => format!("log prefix \"{prefix}\" group {group}"),
         Action::Remember(set) => format!("update @{set} {{ {} saddr . th sport . th dport }}", words_of(family)),
+        Action::Renew(set) => format!("update @{set} {{ {} daddr . th dport . th sport }}", words_of(family)),
         Action::Untrack => "notrack".into(),
         Action::Accept => "accept".into(),
         Action::Jump(part) => format!("jump {part}"),

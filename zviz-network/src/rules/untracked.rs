@@ -23,7 +23,7 @@ use crate::policy::{Log, Policy, Verdict};
 
 /// Peers by UDP that are remembered, of each family: as many as an IPv4 address has ports.
 const PEERS: u32 = 65_536;
-/// For so many seconds after the last datagram: as long as connection tracking has UDP that is answered once.
+/// For so many seconds after the last datagram, from or to them: as long as connection tracking has UDP that is answered once.
 /// linux/net/netfilter/nf_conntrack_proto_udp.c.
 const LATELY: u32 = 30;
 /// By these names.
@@ -92,7 +92,10 @@ fn output(policy: &Policy, first: bool, chain: &str) -> (Vec<Rule>, Vec<Part>) {
         }
     }
     for (set, family) in SETS {
-        rules.extend(known(vec![Match::Family(family), Match::Protocol(UDP), Match::Answers(set.to_owned())]));
+        // Who goes on answering, a stream that was asked for once, is not cut off.
+        let mut answers = known(vec![Match::Family(family), Match::Protocol(UDP), Match::Answers(set.to_owned())]);
+        answers.iter_mut().for_each(|rule| rule.actions.insert(0, Action::Renew(set.to_owned())));
+        rules.extend(answers);
     }
     let (leading, sorted) = judged(policy, 0, chain);
     rules.extend(leading);
