@@ -200,7 +200,7 @@ impl Policy {
     }
 
     /// Whether the kernel has to keep connections for it: to count them, to turn questions for names round, to know what comes in
-    /// from what was asked for, or packets of TCP that belong to one from those that belong to none.
+    /// from what was asked for, packets of TCP that belong to one from those that belong to none, or to tell of each once.
     #[must_use]
     pub fn is_tracked(&self) -> bool {
         self.raw
@@ -208,6 +208,7 @@ impl Policy {
             || !self.named.is_empty()
             || self.ingress.is_some()
             || self.limits != Limits::default()
+            || self.log.allowed
     }
 
     /// Lets published ports in, where not everything is.

@@ -5,7 +5,7 @@ mod policies;
 use policies::{network, packet, policy, rule, world};
 use proptest::prelude::*;
 use std::slice;
-use zviz_network::policy::{Guarded, Limits, Policy, Published, SANDBOXES, Transport, Verdict};
+use zviz_network::policy::{Guarded, Limits, Log, Policy, Published, SANDBOXES, Transport, Verdict};
 use zviz_network::rules::decide::{Fate, Packet, State, Tcp, World, decide};
 use zviz_network::rules::{Hook, RESOLVER, Ruleset, bridge, inside, published, untracked};
 
@@ -23,8 +23,8 @@ fn asks_names_or_neighbours(policy: &Policy, packet: &Packet) -> bool {
 
 /// The same without what needs connections tracked.
 fn untrackable(policy: Policy) -> Policy {
-    let named = Vec::new();
-    Policy { raw: false, resolver: false, named, ingress: None, limits: Limits::default(), ..policy }
+    let (named, log) = (Vec::new(), Log { allowed: false, ..policy.log });
+    Policy { raw: false, resolver: false, named, ingress: None, limits: Limits::default(), log, ..policy }
 }
 
 fn fits(rule: &zviz_network::policy::Rule, packet: &Packet) -> bool {
@@ -141,7 +141,7 @@ proptest! {
     fn what_needs_tracking_has_it(policy in policy()) {
         let free = untracked(slice::from_ref(&policy), "zviz-test").is_some();
         let needs = policy.raw || policy.resolver || !policy.named.is_empty() || policy.ingress.is_some()
-            || policy.limits.connections.is_some() || policy.limits.connections_per_second.is_some();
+            || policy.log.allowed || policy.limits.connections.is_some() || policy.limits.connections_per_second.is_some();
         prop_assert_eq!(free, !needs);
         let plain = untrackable(policy.clone());
         prop_assert!(untracked(&[plain.clone(), plain.clone()], "zviz-test").is_some());

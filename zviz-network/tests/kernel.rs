@@ -14,7 +14,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use zviz_network::policy::{Named, Policy, Verdict};
+use zviz_network::policy::{Log, Named, Policy, Verdict};
 use zviz_network::rules::decide::{Packet, State, World, decide};
 use zviz_network::rules::{Action, Hook, Ruleset, inside, untracked};
 
@@ -97,7 +97,8 @@ fn the_kernel_decides_as_the_interpreter_does() {
             let mut policy = policy().new_tree(&mut runner).unwrap().current();
             policy.limits = Default::default();
             if turn % 2 == 0 {
-                policy = Policy { raw: false, resolver: false, named: Vec::new(), ingress: None, ..policy };
+                let log = Log { allowed: false, ..policy.log };
+                policy = Policy { raw: false, resolver: false, named: Vec::new(), ingress: None, log, ..policy };
             }
             for (i, rule) in policy.egress.iter_mut().enumerate() {
                 rule.key = format!("network.egress[{i}]");
