@@ -45,6 +45,50 @@ fn a_connection_leads_to_nobody_else() {
 }
 
 #[test]
+fn what_is_not_tcp_is_judged_by_where_it_goes() {
+    apart("what_is_not_tcp_is_judged_by_where_it_goes", || {
+        let far = peer();
+        std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647").unwrap();
+        run(&far.there("nft add table netdev seen"));
+        run(&far.there("nft add chain netdev seen in {type filter hook ingress device far0 priority 0;}"));
+        // UDP, and what is like it where the kernel has it.
+        let all = [
+            ("ip", FORBIDDEN[0], "meta l4proto {17,136}"),
+            ("ip6", FORBIDDEN[1], "meta l4proto {17,136}"),
+            ("ip", FORBIDDEN[0], "icmp type echo-request"),
+            ("ip6", FORBIDDEN[1], "icmpv6 type echo-request"),
+            ("ip", "224.0.0.99", "meta l4proto 17"),
+            ("ip6", "ff02::99", "meta l4proto 17"),
+            ("ip", "255.255.255.255", "meta l4proto 17"),
+        ];
+        for (family, address, what) in all {
+            run(&far.there(&format!("nft add rule netdev seen in {family} daddr {address} {what} counter")));
+        }
+        let seen = || run(&far.there("nft list table netdev seen")).matches("packets 0 ").count();
+        drop(eventually(ALLOWED[0]));
+        let script = format!("{}/tests/odd.py", env!("CARGO_MANIFEST_DIR"));
+        let attack = || {
+            run(&format!("setpriv --bounding-set -net_raw,-net_admin --inh-caps -net_raw,-net_admin python3 {script}"))
+        };
+        for raw in [false, true] {
+            load(&rules(raw));
+            let told = attack();
+            assert_eq!(
+                seen(),
+                all.len(),
+                "{told}\n{}\n{}",
+                run("nft list ruleset"),
+                run(&far.there("nft list ruleset"))
+            );
+        }
+        // The control.
+        run("nft flush ruleset");
+        let told = attack();
+        assert_eq!(seen(), 0, "{told}\n{}", run(&far.there("nft list ruleset")));
+    });
+}
+
+#[test]
 fn who_speaks_to_everybody_is_not_answered() {
     apart("who_speaks_to_everybody_is_not_answered", || {
         let far = peer();
