@@ -83,8 +83,7 @@ fn everything() -> Ruleset {
         rule("goes on", vec![Match::NotTo("lo".into()), Match::Protocol(6), Match::GoesOn], vec![Action::Accept]),
         rule("straight", vec![Match::Family(Family::V4), Match::Straight], vec![Action::Accept]),
         rule("straight", vec![Match::Family(Family::V6), Match::Straight], vec![Action::Accept]),
-        rule("elsewhere", vec![Match::NotDestination(network("127.0.0.0/8"))], vec![Action::Accept]),
-        rule("elsewhere", vec![Match::NotDestination(network("::1"))], vec![Action::Accept]),
+        rule("elsewhere", vec![Match::Remote], vec![Action::Accept]),
         rule("alone", vec![Match::To("lo".into())], vec![Action::Untrack]),
     ];
     let leaving = vec![rule("nat", vec![Match::Source(network("10.213.0.0/16"))], vec![Action::Masquerade])];

@@ -165,8 +165,6 @@ pub enum Match {
     Family(Family),
     /// For one of these addresses.
     Destination(Network),
-    /// For none of these addresses.
-    NotDestination(Network),
     /// From one of these addresses.
     Source(Network),
     /// For an address in a set of this ruleset, which is of this family.
@@ -190,6 +188,8 @@ pub enum Match {
     Redirected,
     /// For an address of this network namespace itself: `fib daddr type local`.
     Local,
+    /// For an address of somebody else: `fib daddr type != local`.
+    Remote,
     /// From an address that is none of this network namespace: `fib saddr type != local`.
     Foreign,
     /// More than so many connections at a time are let through by this rule: `ct count over`.

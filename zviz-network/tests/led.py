@@ -4,8 +4,8 @@ import socket
 import time
 
 PAIRS = (
-    (socket.AF_INET, "10.213.4.2", "192.0.2.5", "192.0.2.9", "127.0.0.2"),
-    (socket.AF_INET6, "fd00::2", "2001:db8::5", "2001:db8::9", "::1"),
+    (socket.AF_INET, "10.213.4.2", "192.0.2.5", "192.0.2.9", ("127.0.0.2", "10.213.5.2")),
+    (socket.AF_INET6, "fd00::2", "2001:db8::5", "2001:db8::9", ("::1", "fd01::2")),
 )
 PORT = 80
 # IP_OPTIONS and IP_TOS, IPV6_RTHDR and IPV6_TCLASS: the second has a socket look for its way again.
@@ -46,4 +46,5 @@ def by_another_device(family, own, home):
 
 for family, own, allowed, to, home in PAIRS:
     attempt("by way of another", lambda: by_way_of(family, allowed, to))
-    attempt("by another device", lambda: by_another_device(family, own, home))
+    for address in home:
+        attempt("by another device", lambda: by_another_device(family, own, address))

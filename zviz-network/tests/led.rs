@@ -19,9 +19,21 @@ fn a_connection_leads_to_nobody_else() {
         // By way of somebody, so that addresses which nobody asks for have a way as well.
         run("ip route replace default via 192.0.2.5 dev eth0 onlink");
         run("ip -6 route replace default via 2001:db8::5 dev eth0 onlink");
+        // An address of another device.
+        run("ip link add eth1 type veth peer name end1");
+        run("ip link set eth1 up");
+        run("ip addr add 10.213.5.2/32 dev eth1");
+        run("ip addr add fd01::2/128 dev eth1 nodad");
         run(&far.there("nft add table netdev seen"));
         run(&far.there("nft add chain netdev seen in {type filter hook ingress device far0 priority 0;}"));
-        let forbidden = [("ip", FORBIDDEN[0]), ("ip", "127.0.0.0/8"), ("ip6", FORBIDDEN[1]), ("ip6", "::1")];
+        let forbidden = [
+            ("ip", FORBIDDEN[0]),
+            ("ip", "127.0.0.0/8"),
+            ("ip6", FORBIDDEN[1]),
+            ("ip6", "::1"),
+            ("ip", "10.213.5.2"),
+            ("ip6", "fd01::2"),
+        ];
         for (family, address) in forbidden {
             run(&far.there(&format!("nft add rule netdev seen in {family} daddr {address} counter")));
         }

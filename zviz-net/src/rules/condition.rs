@@ -63,7 +63,6 @@ pub fn add(draft: &mut Draft<'_, '_>, fits: &Match) -> Result<(), String> {
         Match::NotTo(name) => return device(draft, &Meta::OifName, CmpOp::Neq, name),
         Match::Family(wanted) => return family(draft, *wanted),
         Match::Destination(network) => return within(draft, End::Destination, network),
-        Match::NotDestination(network) => return outside(draft, network),
         Match::Source(network) => return within(draft, End::Source, network),
         Match::DestinationIn(set, of) => return in_set(draft, set, *of),
         Match::Answers(set) => return super::peer::answers(draft, set),
@@ -97,6 +96,10 @@ pub fn add(draft: &mut Draft<'_, '_>, fits: &Match) -> Result<(), String> {
         Match::Local => {
             draft.add(&AddressKind::Destination);
             draft.add(&Cmp::new(CmpOp::Eq, AddressKind::LOCAL));
+        }
+        Match::Remote => {
+            draft.add(&AddressKind::Destination);
+            draft.add(&Cmp::new(CmpOp::Neq, AddressKind::LOCAL));
         }
         Match::Foreign => {
             draft.add(&AddressKind::Source);
@@ -167,22 +170,6 @@ fn within(draft: &mut Draft<'_, '_>, end: End, network: &Network) -> Result<(), 
         draft.add(&Bitwise::new(&mask[..], &vec![0u8; bytes.len()][..]));
         draft.add(&Cmp::new(CmpOp::Eq, &bytes[..]));
     }
-    Ok(())
-}
-
-/// Only packets to elsewhere. Of networks of whole bytes.
-fn outside(draft: &mut Draft<'_, '_>, network: &Network) -> Result<(), String> {
-    let of = if network.address().is_ipv4() { Family::V4 } else { Family::V6 };
-    family(draft, of)?;
-    let bytes = match network.address() {
-        IpAddr::V4(four) => four.octets().to_vec(),
-        IpAddr::V6(six) => six.octets().to_vec(),
-    };
-    let bits = usize::from(network.bits());
-    let head = bytes.get(..bits / 8).filter(|head| bits.is_multiple_of(8) && !head.is_empty());
-    let head = head.ok_or(format!("all but {network}, which ends within a byte"))?;
-    header(draft, End::Destination.offset(of), head.len())?;
-    draft.add(&Cmp::new(CmpOp::Neq, head));
     Ok(())
 }
 

@@ -176,7 +176,6 @@ fn fits(is: &Match, packet: &Packet, world: &World) -> bool {
         Match::NotTo(device) => packet.to.as_ref() != Some(device),
         Match::Family(of) => *of == family,
         Match::Destination(network) => on_the_wire(network, packet.destination),
-        Match::NotDestination(network) => !on_the_wire(network, packet.destination),
         Match::Source(network) => on_the_wire(network, packet.source),
         Match::DestinationIn(set, of) => {
             *of == family && world.sets.get(set).is_some_and(|set| set.contains(&packet.destination))
@@ -191,12 +190,17 @@ fn fits(is: &Match, packet: &Packet, world: &World) -> bool {
         Match::Straight => packet.tcp != Tcp::Led,
         Match::IcmpType(kind) => packet.icmp == Some(*kind),
         Match::Redirected => packet.redirected,
-        Match::Local => packet.destination.is_loopback() || world.own.contains(&packet.destination),
+        Match::Local => is_own(packet.destination, world),
+        Match::Remote => !is_own(packet.destination, world),
         Match::Foreign => !world.own.is_empty() && !packet.source.is_loopback() && !world.own.contains(&packet.source),
         Match::ConnectionsOver(most) => world.connections > *most,
         Match::RateOver { burst, .. } => world.begun > *burst,
         Match::RateWithin { burst, .. } => world.begun <= *burst,
     }
+}
+
+fn is_own(address: IpAddr, world: &World) -> bool {
+    address.is_loopback() || world.own.contains(&address)
 }
 
 /// A packet of IPv6 is one, whatever its address says: the kernel compares bytes.

@@ -18,7 +18,6 @@ use super::expand::{ICMP, ICMPV6, TCP, UDP, decided};
 use super::inside::{self, FILTER, LOOPBACK, chain, neighbours, quiet};
 use super::judged::judged;
 use super::{Action, Chain, Family, Hook, Match, Part, Rule, Ruleset, Set, alone, parts};
-use crate::address::Network;
 use crate::policy::{Log, Policy, Verdict};
 
 /// Peers by UDP that are remembered, of each family: as many as an IPv4 address has ports.
@@ -32,8 +31,6 @@ const SETS: [(&str, Family); 2] = [("peers_ipv4", Family::V4), ("peers_ipv6", Fa
 /// but a raw one sends these. RFC 792, RFC 4443.
 const ANSWERS: [(Family, u8, &[u8]); 2] =
     [(Family::V4, ICMP, &[0, 14, 3, 11, 12]), (Family::V6, ICMPV6, &[129, 1, 2, 3, 4])];
-/// What is never reached but by the loopback device.
-const OWN: [&str; 2] = ["127.0.0.0/8", "::1/128"];
 /// Behind all policies.
 const LAST: i32 = FILTER + 1000;
 
@@ -68,10 +65,9 @@ fn output(policy: &Policy, first: bool, chain: &str) -> (Vec<Rule>, Vec<Part>) {
     let mut rules = Vec::new();
     // The socket of a connection that has begun can be given a source route (IP_OPTIONS, IPV6_RTHDR), so that its packets go to
     // somebody else first, or another device (SO_BINDTODEVICE), by which what was said at lo goes out. Both are judged.
-    for (family, own) in [(Family::V4, OWN[0]), (Family::V6, OWN[1])] {
-        let own = Network::try_from(own.to_owned()).ok().map(Match::NotDestination);
+    for family in [Family::V4, Family::V6] {
         let out = [Match::Family(family), Match::NotTo(LOOPBACK.into())];
-        rules.extend(known(out.into_iter().chain(goes_on()).chain([Match::Straight]).chain(own).collect()));
+        rules.extend(known(out.into_iter().chain(goes_on()).chain([Match::Straight, Match::Remote]).collect()));
     }
     rules.extend(alone::apart(policy));
     let about = Part { name: format!("{chain}-neighbours"), rules: neighbours(policy) };
