@@ -38,6 +38,7 @@ fn only_who_needs_it_has_connections_tracked() {
         ("limit", ", connections_max: 99", none, false, true),
         ("rate", ", connections_rate: 99", none, false, true),
         ("name", ", allow_domains: [a.example]", none, false, true),
+        ("log", ", log: all", none, false, true),
         ("ingress", ", ingress: {deny_all: true}", none, false, true),
         ("raw", "", ["CAP_NET_RAW"].as_slice(), false, true),
         ("others", "", none, true, true),
