@@ -19,6 +19,7 @@ pub mod leftovers;
 mod link;
 mod made;
 pub mod names;
+mod owned;
 mod pasta;
 mod ports;
 pub(crate) mod watch;
@@ -58,6 +59,12 @@ pub enum Error {
         /// Why not.
         errno: Errno,
     },
+    /// Rules that somebody inside could change.
+    #[error(
+        "network: the namespace belongs to a user namespace that was made in the container's own, so that whoever made it has \
+         every right over its rules: join that user namespace as well, or give the container a new one"
+    )]
+    Owned,
     /// The record of the audit.
     #[error("{0}")]
     Audit(String),
@@ -141,6 +148,7 @@ pub struct Up {
 /// What there will be to undo, if there will be anything. It is to be remembered before [`up`].
 pub(crate) fn intend(owner: &Owner<'_>, store: &Path, link: &Link) -> Result<Option<Made>, Error> {
     let Some(network) = &owner.plan.network else { return Ok(None) };
+    owned::check(owner)?;
     let joined = match &owner.plan.namespaces.net {
         Net::Join { path, .. } if !network.policies.is_empty() => {
             let namespace = network_namespace(owner.proc, owner.pid)?;

@@ -164,6 +164,16 @@ pub fn owner_of_namespace(namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
     owned(unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS as _) }.into())
 }
 
+/// The user namespace that another one was made in. ioctl_ns(2) NS_GET_PARENT.
+///
+/// # Errors
+/// EPERM if there is none, or it is none of the caller's own and none below; EINVAL if it is no namespace that has one.
+pub fn parent_of_namespace(namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
+    const NS_GET_PARENT: libc::c_ulong = 0xb702;
+    // SAFETY: the request takes no argument, and returns a new descriptor.
+    owned(unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_PARENT as _) }.into())
+}
+
 /// Which kind of namespace a descriptor of nsfs is: one of `CLONE_NEW*`. ioctl_ns(2), NS_GET_NSTYPE.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! Rules come before the container's first step and go with it, whatever ends when.
 
 use super::container::Container;
-use super::internet::{Internet, Space};
+use super::internet::{Held, Internet, Space, wait_for};
 use super::support::{copied, processes, requires, run};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -71,6 +71,44 @@ fn rights_over_the_network_are_refused() {
     container.starts();
     let done = run(&mut container.zviz(&["exec", "--cap", "CAP_NET_ADMIN", &container.id, "/usr/bin/true"]));
     assert!(done.code != 0 && done.err.contains("CAP_NET_ADMIN could change"), "{done}");
+}
+
+/// Who made the user namespace of a network has every right over it from outside, and needs no capability for that.
+#[test]
+fn rules_that_who_made_the_network_could_change_are_refused() {
+    requires!(root, program "ip", program "nft", program "python3", program "setpriv");
+    let internet = Internet::new();
+    let pod = internet.member("pod", 77);
+    // What root has made there is root's, as a container's is whose ids an engine maps.
+    let made = Held::start(pod.command("unshare").args(["--user", "--map-root-user", "--net", "sleep", "1000"]));
+    let path = |kind: &str| format!("/proc/{}/ns/{kind}", made.pid());
+    let outside = fs::read_link("/proc/self/ns/user").unwrap();
+    wait_for("a user namespace", || {
+        fs::read_link(path("user")).is_ok_and(|it| it != outside)
+            && fs::read_link(path("net")).ok() != fs::read_link(pod.path()).ok()
+    });
+    let joins = |name: &str, kinds: &[(&str, &str)]| {
+        let container = Container::new(&internet, name).capabilities(&[]);
+        container.edit(|spec| {
+            let list = spec["linux"]["namespaces"].as_array_mut().unwrap();
+            list.retain(|one| kinds.iter().all(|(name, _)| one["type"] != *name));
+            list.extend(kinds.iter().map(|(name, kind)| serde_json::json!({ "type": name, "path": path(kind) })));
+            spec["linux"]["sysctl"] = serde_json::json!({});
+            // Its terminals are of a group that is not mapped there.
+            spec["mounts"].as_array_mut().unwrap().retain(|mount| mount["destination"] != "/dev/pts");
+        });
+        container
+    };
+    let change = [super::internet::path_of("nft"), "add table inet changed".into()];
+    let change: Vec<&str> = change.iter().map(String::as_str).collect();
+    let (network, user) = (("network", "net"), ("user", "user"));
+    // The control: where there are no rules, without a single capability.
+    joins("plain", &[network]).runs(&change).ok();
+    let done = joins("held", &[network]).profile(PROFILE).runs(&change);
+    assert!(done.code != 0 && done.err.contains("join that user namespace as well"), "{done}");
+    // In there, it has what it holds: nothing.
+    let done = joins("both", &[network, user]).profile(PROFILE).runs(&change);
+    assert!(done.code != 0 && done.err.contains("Operation not permitted"), "{done}");
 }
 
 /// A copy of the binary, with this as its helper.
