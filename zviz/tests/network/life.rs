@@ -104,8 +104,10 @@ fn rules_that_who_made_the_network_could_change_are_refused() {
     let (network, user) = (("network", "net"), ("user", "user"));
     // The control: where there are no rules, without a single capability.
     joins("plain", &[network]).runs(&change).ok();
-    let done = joins("held", &[network]).profile(PROFILE).runs(&change);
+    let held = joins("held", &[network]).profile(PROFILE);
+    let done = held.runs(&change);
     assert!(done.code != 0 && done.err.contains("join that user namespace as well"), "{done}");
+    is_gone(&held, &pod);
     // In there, it has what it holds: nothing.
     let done = joins("both", &[network, user]).profile(PROFILE).runs(&change);
     assert!(done.code != 0 && done.err.contains("Operation not permitted"), "{done}");
