@@ -5,9 +5,9 @@
 
 As root, with zviz-net beside ZVIZ. The sandboxes, the server that they speak to, the hosts that they are on, Docker's daemon and
 all else are in network namespaces that this script makes and takes down again; the machine's own has no part in it. Every round
-runs every contestant once, in an order that changes. Numbers are medians; ratios are of each round's pair, and the median of them.
-What cannot be shown is left out, with its reason. --of takes flows of one family alone: veth, "zviz bridge", ... --quick tries
-everything once, and its numbers mean nothing.
+makes every contestant anew and runs it once, in an order that changes. Numbers are medians; ratios are of each round's pair,
+and the median of them. What cannot be shown is left out, with its reason. --of takes flows of one family alone: veth,
+"zviz bridge", ... --quick tries everything once, and its numbers mean nothing.
 """
 
 import argparse
@@ -156,8 +156,8 @@ def forwards(space):
     return space
 
 
-def by_docker(world, name, cgroup):
-    words = [*world.docker(cgroup), "run", "--rm", "--interactive", "--volume", "/usr:/usr:ro", "box", "sh"]
+def by_docker(name, docker):
+    words = [*docker, "run", "--rm", "--interactive", "--volume", "/usr:/usr:ro", "box", "sh"]
     return Shell(words, name)
 
 
@@ -230,6 +230,21 @@ def holds(shell, to, ruled):
     return True
 
 
+def one_round(world, makers, measures):
+    """Every contestant anew, and once everything with each: its name, what it was, and what came of it, perhaps nothing."""
+    shells, to = {}, lambda name: HOST if name.endswith("by name") else SERVER
+    for name in shuffled(makers):
+        shell = tried(name, lambda: makers[name](name))
+        if shell is not None:
+            world.stack.callback(shell.close)
+            if tried(name, lambda: holds(shell, to(name), name.endswith(("rules", "by name")))):
+                shells[name] = shell
+    for what in shuffled(measures):
+        for name in by_family(makers):
+            value = tried(f"{name}, {what}", lambda: measures[what](shells[name], to(name))) if name in shells else None
+            yield name, what, value
+
+
 def flows(world, rounds, cgroup, family, quick):
     amount = "-n 16M" if quick else "-t 1"
     measures = {
@@ -252,35 +267,22 @@ def flows(world, rounds, cgroup, family, quick):
             space = world.space(f"{mode}-{with_}")
             makers[name] = lambda name, mode=mode, with_=with_, space=space: sandbox(world, name, space, mode, with_)
             bases[name] = f"zviz {mode}"
-    makers["Docker bridge"] = lambda name: by_docker(world, name, cgroup)
+    docker = tried("Docker bridge", lambda: world.docker(cgroup)) if family in (None, "Docker bridge") else None
+    if docker:
+        makers["Docker bridge"] = lambda name: by_docker(name, docker)
+    else:
+        makers["bridge, masquerade"] = lambda name: by_hand(world, name)
     makers["pasta"] = lambda name: by_pasta(world, name)
     makers["slirp4netns"] = lambda name: by_slirp(world, name)
-    shells = {}
-    for name, make in makers.items():
-        if family not in (None, name.split(",")[0]):
-            continue
-        shell = tried(name, lambda: make(name))
-        if shell is None and name == "Docker bridge":
-            name = "bridge, masquerade"
-            shell = tried(name, lambda: by_hand(world, name))
-        if shell is not None:
-            world.stack.callback(shell.close)
-            shells[name] = shell
-    named = {name: HOST if name.endswith("by name") else SERVER for name in shells}
-    for name in list(shells):
-        if tried(name, lambda: holds(shells[name], named[name], name.endswith(("rules", "by name")))) is None:
-            del shells[name]
-    found = {name: {what: [] for what in measures} for name in shells}
+    makers = {name: make for name, make in makers.items() if family in (None, name.split(",")[0])}
+    found = {name: {what: [] for what in measures} for name in makers}
     for at in range(rounds + (0 if quick else 1)):
-        for what in shuffled(measures):
-            for name in by_family(shells):
-                try:
-                    value = measures[what](shells[name], named[name])
-                except Absent as error:
-                    print(f"{name}, {what}: {error}", flush=True)
-                    value = None
+        # Two pairs of devices that are alike differ by up to a tenth, each for as long as it lasts.
+        with world.for_now():
+            for name, what, value in one_round(world, makers, measures):
                 if at > 0 or quick:
                     found[name][what].append(value)
+    found = {name: values for name, values in found.items() if any(map(any, values.values()))}
     if not found:
         return
 

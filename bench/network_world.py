@@ -241,7 +241,19 @@ class World:
                 said(["nsenter", where, "ip", "addr", "add", f"{address}/30", "dev", device])
                 said(["nsenter", where, "ip", "link", "set", device, "up"])
             said(["nsenter", space, "ip", "route", "add", "default", "via", there])
+            # With a namespace its devices go, but later.
+            self.stack.callback(lambda: said(["nsenter", self.server, "ip", "link", "del", their]))
         return space
+
+    @contextlib.contextmanager
+    def for_now(self):
+        """What is made in here ends with it, not with the world."""
+        before = self.stack, self.links
+        try:
+            with contextlib.ExitStack() as self.stack:
+                yield
+        finally:
+            self.stack, self.links = before
 
     def rootfs(self):
         """A root with the host's /usr, once that is bound there."""
@@ -262,6 +274,7 @@ class World:
         folder = f"{TOP}/bundle-{name}"
         os.makedirs(folder)
         said([self.zviz, "spec", "--bundle", folder])
+        self.stack.callback(lambda: shutil.rmtree(folder))
         path = f"{folder}/config.json"
         with open(path) as file:
             config = json.load(file)

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
-use zviz_network::rules::{Chain, Family, Hook, Kind, Rule, Ruleset};
+use zviz_network::rules::{Chain, Family, Holds, Hook, Kind, Rule, Ruleset};
 use zviz_nftnl::set::{Peer, remembered, timed};
 
 /// The most bytes of a comment, as the ruleset promises.
@@ -119,12 +119,14 @@ fn changes(ruleset: &Ruleset, mark: Option<&str>, new: bool) -> Result<Transacti
     let mut sets = BTreeMap::new();
     for ((at, set), id) in ruleset.sets.iter().enumerate().zip(1..) {
         let name = text(&set.name, NAME, "the name of a set")?;
-        let lifetime = |seconds: u32| Duration::from_secs(seconds.into());
-        let made = match (set.family, set.remembered.map(lifetime)) {
-            (Family::V4, None) => Addresses::V4(timed(&name, id, &table, set.size)),
-            (Family::V6, None) => Addresses::V6(timed(&name, id, &table, set.size)),
-            (Family::V4, Some(time)) => Addresses::Peers4(remembered(&name, id, &table, (set.size, time))),
-            (Family::V6, Some(time)) => Addresses::Peers6(remembered(&name, id, &table, (set.size, time))),
+        let bounds = |seconds: u32| (set.size, Duration::from_secs(seconds.into()));
+        let made = match (set.family, set.holds) {
+            (Family::V4, Holds::Addresses) => Addresses::V4(timed(&name, id, &table, set.size)),
+            (Family::V6, Holds::Addresses) => Addresses::V6(timed(&name, id, &table, set.size)),
+            (Family::V4, Holds::Noted(time)) => Addresses::V4(remembered(&name, id, &table, bounds(time))),
+            (Family::V6, Holds::Noted(time)) => Addresses::V6(remembered(&name, id, &table, bounds(time))),
+            (Family::V4, Holds::Peers(time)) => Addresses::Peers4(remembered(&name, id, &table, bounds(time))),
+            (Family::V6, Holds::Peers(time)) => Addresses::Peers6(remembered(&name, id, &table, bounds(time))),
         };
         match &made {
             Addresses::V4(set) => changes.add(set, MsgType::Add, Part::Set(at)),

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use support::{Container, ask, in_a_host, said, up};
 use zviz_network::policy::{self, Policy, Protocol, Verdict};
 use zviz_network::rules::{
-    Action, Chain, Family, GROUP, Hook, Kind, Match, Rule, Ruleset, Set, bridge, inside, published, untracked,
+    Action, Chain, Family, GROUP, Holds, Hook, Kind, Match, Rule, Ruleset, Set, bridge, inside, published, untracked,
 };
 use zviz_network::wire::{Down, Reply, Request};
 
@@ -98,8 +98,8 @@ fn everything() -> Ruleset {
     Ruleset {
         table: "zviz-all".into(),
         sets: vec![
-            Set { name: "n4".into(), family: Family::V4, remembered: None, size: 100 },
-            Set { name: "n6".into(), family: Family::V6, remembered: None, size: 200 },
+            Set { name: "n4".into(), family: Family::V4, holds: Holds::Addresses, size: 100 },
+            Set { name: "n6".into(), family: Family::V6, holds: Holds::Addresses, size: 200 },
         ],
         chains: vec![
             chain("output", Kind::Filter, Hook::Output, 0, true, output),

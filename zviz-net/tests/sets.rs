@@ -13,7 +13,7 @@ use support::{in_a_host, said};
 use zviz_net::netfilter::Netfilter;
 use zviz_net::rules;
 use zviz_net::transaction::{Failure, Transaction};
-use zviz_network::rules::{Family, Ruleset, Set};
+use zviz_network::rules::{Family, Holds, Ruleset, Set};
 use zviz_nftnl::set::{add, timed};
 
 /// One transaction of these changes, in the namespace of the calling thread.
@@ -40,7 +40,7 @@ fn listed() -> String {
 #[test]
 fn elements_go_when_their_time_is_over() {
     in_a_host("elements_go_when_their_time_is_over", || {
-        let sets = vec![Set { name: "n4".into(), family: Family::V4, remembered: None, size: 3 }];
+        let sets = vec![Set { name: "n4".into(), family: Family::V4, holds: Holds::Addresses, size: 3 }];
         let ruleset = Ruleset { table: "zviz-s".into(), sets, chains: vec![], parts: vec![] };
         rules::apply(&ruleset, &Netfilter::open().unwrap()).unwrap();
         let [one, two, three, four] = [1, 2, 3, 4].map(|last| Ipv4Addr::new(192, 0, 2, last));
@@ -74,7 +74,7 @@ fn elements_go_when_their_time_is_over() {
 #[test]
 fn what_is_refused_is_nothing_to_what_comes_next() {
     in_a_host("what_is_refused_is_nothing_to_what_comes_next", || {
-        let set = |name: &str| Set { name: name.into(), family: Family::V4, remembered: None, size: 1 };
+        let set = |name: &str| Set { name: name.into(), family: Family::V4, holds: Holds::Addresses, size: 1 };
         let ruleset =
             Ruleset { table: "zviz-s".into(), sets: vec![set("n4"), set("other")], chains: vec![], parts: vec![] };
         let socket = Netfilter::open().unwrap();
@@ -100,7 +100,7 @@ fn what_is_refused_is_nothing_to_what_comes_next() {
 #[test]
 fn many_elements_at_once() {
     in_a_host("many_elements_at_once", || {
-        let sets = vec![Set { name: "n4".into(), family: Family::V4, remembered: None, size: 10_000 }];
+        let sets = vec![Set { name: "n4".into(), family: Family::V4, holds: Holds::Addresses, size: 10_000 }];
         let ruleset = Ruleset { table: "zviz-s".into(), sets, chains: vec![], parts: vec![] };
         rules::apply(&ruleset, &Netfilter::open().unwrap()).unwrap();
         let all: Vec<_> = (0..10_000).map(|number| Ipv4Addr::from_bits(0x0a00_0000 + number)).collect();

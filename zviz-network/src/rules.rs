@@ -70,11 +70,22 @@ pub struct Set {
     pub name: String,
     /// Of which family.
     pub family: Family,
-    /// For so many seconds, each with two ports: what [`Action::Remember`] puts there. None: addresses that a program puts there.
-    #[serde(default)]
-    pub remembered: Option<u32>,
+    /// What is in it.
+    pub holds: Holds,
     /// The most elements.
     pub size: u32,
+}
+
+/// What a set holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holds {
+    /// Addresses that a program puts there, each for its time.
+    Addresses,
+    /// Addresses that [`Action::Note`] puts there, for so many seconds from the last time on.
+    Noted(u32),
+    /// Each with two ports, what [`Action::Remember`] puts there, for as many from the last packet on.
+    Peers(u32),
 }
 
 /// IPv4 or IPv6.
@@ -227,6 +238,9 @@ pub enum Action {
     Remember(String),
     /// Its destination, and its two ports, stay in such a set for a while from now. Comes after [`Match::Answers`].
     Renew(String),
+    /// Its destination is in a set of this ruleset for a while from now; where that is full, this rule does no more. Comes after
+    /// `Family`.
+    Note(String),
     /// No conversation is kept of it, if none is yet: `notrack`. In a chain before connection tracking.
     Untrack,
     /// On its way, as far as this chain goes.

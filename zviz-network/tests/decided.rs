@@ -126,6 +126,11 @@ proptest! {
         prop_assert_eq!(leads(None, Tcp::Led), leads(None, Tcp::Begins));
         let home = if goes_on.destination.is_ipv4() { "127.0.0.2" } else { "::1" };
         prop_assert_eq!(leads(Some(home), Tcp::GoesOn), leads(Some(home), Tcp::Begins));
+        // Whom a connection goes on with may not be spoken to for that.
+        let mut noted = world.clone();
+        for set in ["remote_ipv4", "remote_ipv6"] { noted.sets.insert(set.to_owned(), [packet.destination].into()); }
+        prop_assert_eq!(of(&packet, &noted), begun);
+        prop_assert_eq!(of(&Packet { tcp: Tcp::Led, ..goes_on.clone() }, &noted), of(&Packet { tcp: Tcp::Led, ..goes_on.clone() }, &world));
         // Who has sent something from there to here is answered, from here and to there alone.
         let answer = Packet { protocol: 17, port: Some(80), from_port: Some(7000), icmp: None, ..packet };
         let (address, set) = (answer.destination, if answer.source.is_ipv4() { "peers_ipv4" } else { "peers_ipv6" });

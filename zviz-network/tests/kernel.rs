@@ -16,7 +16,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use zviz_network::policy::{Log, Named, Policy, Verdict};
 use zviz_network::rules::decide::{Packet, State, World, decide};
-use zviz_network::rules::{Action, Hook, Ruleset, inside, untracked};
+use zviz_network::rules::{Action, Holds, Hook, Ruleset, inside, untracked};
 
 const SERVER: &str = "192.0.2.7:80";
 /// No answer comes from where there is nobody.
@@ -110,7 +110,7 @@ fn the_kernel_decides_as_the_interpreter_does() {
             assert!(untracked.is_some() || turn % 2 != 0);
             let ruleset = untracked.unwrap_or_else(|| inside(&[policy.clone()], "zviz-test"));
             load(&ruleset);
-            for set in ruleset.sets.iter().filter(|set| set.remembered.is_none()) {
+            for set in ruleset.sets.iter().filter(|set| set.holds == Holds::Addresses) {
                 let four = set.name.ends_with("ipv4");
                 let fits = world.sets[&set.name].iter().filter(|address| address.is_ipv4() == four);
                 for address in fits {

@@ -7,11 +7,14 @@ mod policies;
 mod space;
 
 use peers::{ALLOWED, FORBIDDEN, PORT, connect, eventually, peer, rules};
-use space::{Far, OWN, apart, load, run};
+use space::{Far, OWN, apart, load, nft, run};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
+/// Who is noted, and how many have room there.
+const SETS: [&str; 2] = ["remote_ipv4", "remote_ipv6"];
+const ROOM: u32 = 4096;
 /// Enough that what would be kept of them shows.
 const MANY: u32 = 300;
 const FEW: u32 = 20;
@@ -95,6 +98,43 @@ fn who_has_no_raw_socket_sends_nothing_to_who_is_forbidden() {
         run("nft flush ruleset");
         let told = attack("-net_raw,-net_admin");
         assert!(seen(&far) >= before + 8, "{told}");
+    });
+}
+
+#[test]
+fn whom_a_connection_goes_on_with_is_noted_and_not_needed() {
+    apart("whom_a_connection_goes_on_with_is_noted_and_not_needed", || {
+        let _far = peer();
+        load(&rules(false));
+        let own = TcpListener::bind((OWN[0], 0)).unwrap();
+        let mut one = TcpStream::connect(own.local_addr().unwrap()).unwrap();
+        one.write_all(b"x").unwrap();
+        for (set, address) in SETS.into_iter().zip(ALLOWED) {
+            let listed = || run(&format!("nft list set inet zviz-test {set}"));
+            said(&eventually(address), 1).unwrap();
+            let told = listed();
+            assert!(told.contains(address) && OWN.iter().all(|own| !told.contains(own)), "{told}");
+            let kept = connect(address, PORT).unwrap();
+            let until = Instant::now() + Duration::from_secs(20);
+            while listed().contains(address) {
+                assert!(Instant::now() < until, "{}", listed());
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            // With no room, it is looked up each time.
+            let others = |at: u32| match address.contains(':') {
+                true => format!("2001:db8:7::{at:x} timeout 1h"),
+                false => format!("{} timeout 1h", Ipv4Addr::from_bits(0x0b00_0000 + at)),
+            };
+            let all: Vec<String> = (0..ROOM).map(others).collect();
+            // What is over has its place for a moment still.
+            while !nft(&format!("add element inet zviz-test {set} {{ {} }}", all.join(", "))) {
+                assert!(Instant::now() < until, "{}", listed());
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            said(&kept, 1).unwrap();
+            said(&connect(address, PORT).unwrap(), 1).unwrap();
+            assert!(!listed().contains(address), "there was room");
+        }
     });
 }
 

@@ -4,6 +4,7 @@ use crate::some;
 use nftnl::Rule;
 use nftnl::expr::Expression;
 use nftnl::nftnl_sys::{self as sys, nftnl_expr};
+use nftnl::set::Set;
 use std::ffi::{CStr, CString};
 use std::ptr::NonNull;
 
@@ -60,6 +61,14 @@ pub struct Update {
     pub set: CString,
     /// Its number in the transaction.
     pub id: u32,
+}
+
+impl Update {
+    /// Into this one.
+    #[must_use]
+    pub fn of<K>(set: &Set<'_, K>) -> Update {
+        Update { set: set.get_name().to_owned(), id: set.get_id() }
+    }
 }
 
 /// Connection tracking leaves the packet alone, where it has not seen it yet.

@@ -63,14 +63,9 @@ impl<A: Address> SetKey for Peer<A> {
 /// linux/netfilter/nf_tables.h: NFT_SET_EVAL, of sets that rules put elements into.
 const BY_RULES: u32 = 0x20;
 
-/// A named set of a table that rules put peers into, each for `time` from the last packet on. `size` and `id` as of [`timed`].
+/// A named set of a table that rules put elements into, each for `time` from the last packet on. `size` and `id` as of [`timed`].
 #[must_use]
-pub fn remembered<'a, A: Address>(
-    name: &CStr,
-    id: u32,
-    table: &'a Table,
-    (size, time): (u32, Duration),
-) -> Set<'a, Peer<A>> {
+pub fn remembered<'a, K: SetKey>(name: &CStr, id: u32, table: &'a Table, (size, time): (u32, Duration)) -> Set<'a, K> {
     let set = Set::new_named(name, id, table, ProtoFamily::Inet);
     for (attribute, value) in [(sys::NFTNL_SET_FLAGS, TIMES_OUT | BY_RULES), (sys::NFTNL_SET_DESC_SIZE, size)] {
         // SAFETY: as of `timed`.

@@ -21,6 +21,7 @@ pub fn add(draft: &mut Draft<'_, '_>, action: &Action) -> Result<(), String> {
         }
         Action::Remember(set) => return super::peer::remember(draft, set, End::Source),
         Action::Renew(set) => return super::peer::remember(draft, set, End::Destination),
+        Action::Note(set) => return super::condition::note(draft, set),
         Action::Untrack => draft.add(&Untrack),
         Action::Accept => draft.add(&Verdict::Accept),
         Action::Jump(part) => {

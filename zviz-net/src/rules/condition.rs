@@ -9,7 +9,7 @@ use nix::libc;
 use std::net::IpAddr;
 use zviz_network::address::{Network, Ports};
 use zviz_network::rules::{Family, Match};
-use zviz_nftnl::expression::{AddressKind, ConnectionsOver, Limit, Routed};
+use zviz_nftnl::expression::{AddressKind, ConnectionsOver, Limit, Routed, Update};
 
 /// IP protocols with ports.
 const TCP: u8 = 6;
@@ -199,22 +199,36 @@ fn prefix_byte(bits: usize) -> u8 {
     }
 }
 
-fn in_set(draft: &mut Draft<'_, '_>, name: &str, of: Family) -> Result<(), String> {
-    let sets = draft.sets;
-    let set = sets.get(name).ok_or(format!("there is no set {name:?}"))?;
+/// A set of addresses, and whose, when a packet's destination is loaded to be looked up there, or put there.
+fn of_addresses<'a>(draft: &mut Draft<'a, '_>, name: &str, of: Option<Family>) -> Result<&'a Addresses<'a>, String> {
+    let set = draft.sets.get(name).ok_or(format!("there is no set {name:?}"))?;
     let (held, length) = match set {
         Addresses::V4(_) => (Family::V4, 4),
         Addresses::V6(_) => (Family::V6, 16),
         Addresses::Peers4(_) | Addresses::Peers6(_) => return Err(format!("set {name:?} has more than addresses")),
     };
-    if held != of {
+    if of != Some(held) {
         return Err(format!("set {name:?} is of the other family"));
     }
-    family(draft, of)?;
-    header(draft, End::Destination.offset(of), length)?;
-    match set {
+    family(draft, held)?;
+    header(draft, End::Destination.offset(held), length)?;
+    Ok(set)
+}
+
+fn in_set(draft: &mut Draft<'_, '_>, name: &str, of: Family) -> Result<(), String> {
+    match of_addresses(draft, name, Some(of))? {
         Addresses::V4(set) => draft.add(&Lookup::new(set)),
         Addresses::V6(set) => draft.add(&Lookup::new(set)),
+        Addresses::Peers4(_) | Addresses::Peers6(_) => {}
+    }
+    Ok(())
+}
+
+/// From here on, the destination is in the set.
+pub(super) fn note(draft: &mut Draft<'_, '_>, name: &str) -> Result<(), String> {
+    match of_addresses(draft, name, draft.family)? {
+        Addresses::V4(set) => draft.add(&Update::of(set)),
+        Addresses::V6(set) => draft.add(&Update::of(set)),
         Addresses::Peers4(_) | Addresses::Peers6(_) => {}
     }
     Ok(())

@@ -33,13 +33,10 @@ pub fn answers(draft: &mut Draft<'_, '_>, set: &str) -> Result<(), String> {
 
 /// From here on, who it comes from is one, or who it goes to.
 pub fn remember(draft: &mut Draft<'_, '_>, set: &str, peer: End) -> Result<(), String> {
-    fn into<K>(set: &Set<'_, K>) -> Update {
-        Update { set: set.get_name().to_owned(), id: set.get_id() }
-    }
     load(draft, peer)?;
     let update = match named(draft, set)? {
-        Peers::Four(set) => into(set),
-        Peers::Six(set) => into(set),
+        Peers::Four(set) => Update::of(set),
+        Peers::Six(set) => Update::of(set),
     };
     draft.add(&update);
     Ok(())

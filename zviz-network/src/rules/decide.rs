@@ -153,7 +153,8 @@ fn first(
 
 fn end(rule: &Rule) -> Option<End> {
     rule.actions.iter().find_map(|action| match action {
-        Action::Count | Action::Report { .. } | Action::Remember(_) | Action::Renew(_) | Action::Jump(_) => None,
+        Action::Count | Action::Report { .. } | Action::Jump(_) => None,
+        Action::Remember(_) | Action::Renew(_) | Action::Note(_) => None,
         Action::Untrack => Some(End::Untracked),
         Action::Accept | Action::Masquerade => Some(End::Fate(Fate::Accepted)),
         Action::Drop => Some(End::Fate(Fate::Dropped)),

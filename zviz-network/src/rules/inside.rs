@@ -20,7 +20,7 @@
 
 use super::expand::{ICMPV6, TCP, UDP, Way, decided, family, family_of, known, name, of};
 use super::judged::{each, judged};
-use super::{Action, Chain, Family, Hook, Kind, Match, Part, RESOLVER, Rule, Ruleset, Set, alone, parts};
+use super::{Action, Chain, Family, Holds, Hook, Kind, Match, Part, RESOLVER, Rule, Ruleset, Set, alone, parts};
 use crate::address::Network;
 use crate::policy::{Log, Policy, SANDBOXES, Verdict};
 
@@ -87,7 +87,7 @@ pub fn inside(policies: &[Policy], table: &str) -> Ruleset {
         let of = |name| numbered(name, at);
         for i in 0..policy.named.len() {
             let (four, six) = crate::names::sets(named + i);
-            let set = |name, family| Set { name, family, remembered: None, size: MOST };
+            let set = |name, family| Set { name, family, holds: Holds::Addresses, size: MOST };
             sets.extend([set(four, Family::V4), set(six, Family::V6)]);
         }
         let bounds = bounding == Some(usize::from(at));

@@ -1,6 +1,6 @@
 //! A ruleset in the words of nft(8): what `nft -f` loads, and what `zviz compile` writes.
 
-use super::{Action, Chain, Family, Hook, Kind, Match, Part, Rule, Ruleset, Set};
+use super::{Action, Chain, Family, Holds, Hook, Kind, Match, Part, Rule, Ruleset, Set};
 use crate::address::{Network, Ports};
 use std::fmt::{Display, Formatter, Result};
 use std::net::IpAddr;
@@ -35,9 +35,11 @@ impl Display for Set {
             Family::V6 => "ipv6_addr",
         };
         let (name, size) = (&self.name, self.size);
-        let (ports, flags) = match self.remembered {
-            Some(seconds) => (" . inet_service . inet_service", format!("dynamic,timeout\n\t\ttimeout {seconds}s")),
-            None => ("", "timeout".to_owned()),
+        let by_rules = |seconds: u32| format!("dynamic,timeout\n\t\ttimeout {seconds}s");
+        let (ports, flags) = match self.holds {
+            Holds::Addresses => ("", "timeout".to_owned()),
+            Holds::Noted(seconds) => ("", by_rules(seconds)),
+            Holds::Peers(seconds) => (" . inet_service . inet_service", by_rules(seconds)),
         };
         writeln!(f, "\tset {name} {{\n\t\ttype {kind}{ports}\n\t\tsize {size}\n\t\tflags {flags}\n\t}}")
     }
@@ -135,6 +137,7 @@ fn done(action: &Action, family: Option<Family>) -> String {
         Action::Report { group, prefix } => format!("log prefix \"{prefix}\" group {group}"),
         Action::Remember(set) => format!("update @{set} {{ {} saddr . th sport . th dport }}", words_of(family)),
         Action::Renew(set) => format!("update @{set} {{ {} daddr . th dport . th sport }}", words_of(family)),
+        Action::Note(set) => format!("update @{set} {{ {} daddr }}", words_of(family)),
         Action::Untrack => "notrack".into(),
         Action::Accept => "accept".into(),
         Action::Jump(part) => format!("jump {part}"),

@@ -8,6 +8,7 @@
 //!          ─► what the kernel answers (echoes, errors) ─► UDP to who has sent some lately, back to his port from the one he sent it to
 //!          ─► as with tracking: what is refused, guarded, accepted ─► otherwise
 //! came     UDP from outside for an own address is remembered, for a bounded number of peers
+//! remote   whom TCP goes on with, looked up once in a while instead of for each packet
 //! forward  dropped
 //! ```
 //!
@@ -17,7 +18,7 @@
 use super::expand::{ICMP, ICMPV6, TCP, UDP, decided};
 use super::inside::{self, FILTER, LOOPBACK, chain, neighbours, quiet};
 use super::judged::judged;
-use super::{Action, Chain, Family, Hook, Match, Part, Rule, Ruleset, Set, alone, parts};
+use super::{Action, Chain, Family, Holds, Hook, Match, Part, Rule, Ruleset, Set, alone, parts};
 use crate::policy::{Log, Policy, Verdict};
 
 /// Peers by UDP that are remembered, of each family: as many as an IPv4 address has ports.
@@ -27,6 +28,11 @@ const PEERS: u32 = 65_536;
 const LATELY: u32 = 30;
 /// By these names.
 const SETS: [(&str, Family); 2] = [("peers_ipv4", Family::V4), ("peers_ipv6", Family::V6)];
+/// So many addresses are known for a moment to be no own ones, of each family. All others are looked up.
+const REMOTE: u32 = 4096;
+/// For so many seconds: an own address is hardly anything else before, since that takes a right that no container has.
+const MOMENT: u32 = 5;
+const KNOWN: [(&str, Family); 2] = [("remote_ipv4", Family::V4), ("remote_ipv6", Family::V6)];
 /// What the kernel says by itself: echo and timestamp replies, unreachable, too big, time exceeded, parameter problem. No socket
 /// but a raw one sends these. RFC 792, RFC 4443.
 const ANSWERS: [(Family, u8, &[u8]); 2] =
@@ -48,10 +54,15 @@ pub fn untracked(policies: &[Policy], table: &str) -> Option<Ruleset> {
         chains.push(Chain { priority: FILTER + i32::from(at), ..chain(&name, Hook::Output, rules) });
         parts.extend(with);
     }
-    chains.push(Chain { priority: LAST, drops: false, ..chain("came", Hook::Input, came()) });
+    let came = Part { name: "came-udp".to_owned(), rules: came() };
+    let udp = parts::to(came.name.clone(), vec![Match::Protocol(UDP)]);
+    chains.push(Chain { priority: LAST, drops: false, ..chain("came", Hook::Input, vec![udp]) });
+    parts.push(came);
     chains.push(inside::forward());
-    let set = |(name, family): (&str, _)| Set { name: name.to_owned(), family, remembered: Some(LATELY), size: PEERS };
-    Some(Ruleset { table: table.to_owned(), sets: SETS.map(set).into(), chains, parts })
+    let set = |(name, family): (&str, _), holds, size| Set { name: name.to_owned(), family, holds, size };
+    let peers = SETS.map(|of| set(of, Holds::Peers(LATELY), PEERS));
+    let remote = KNOWN.map(|of| set(of, Holds::Noted(MOMENT), REMOTE));
+    Some(Ruleset { table: table.to_owned(), sets: peers.into_iter().chain(remote).collect(), chains, parts })
 }
 
 fn output(policy: &Policy, first: bool, chain: &str) -> (Vec<Rule>, Vec<Part>) {
@@ -65,9 +76,15 @@ fn output(policy: &Policy, first: bool, chain: &str) -> (Vec<Rule>, Vec<Part>) {
     let mut rules = Vec::new();
     // The socket of a connection that has begun can be given a source route (IP_OPTIONS, IPV6_RTHDR), so that its packets go to
     // somebody else first, or another device (SO_BINDTODEVICE), by which what was said at lo goes out. Both are judged.
-    for family in [Family::V4, Family::V6] {
+    for (set, family) in KNOWN {
         let out = [Match::Family(family), Match::NotTo(LOOPBACK.into())];
-        rules.extend(known(out.into_iter().chain(goes_on()).chain([Match::Straight, Match::Remote]).collect()));
+        let out = |is| known(out.iter().cloned().chain(goes_on()).chain([Match::Straight, is]).collect());
+        rules.extend(out(Match::DestinationIn(set.to_owned(), family)));
+        let mut looked_up = out(Match::Remote);
+        looked_up.iter_mut().for_each(|rule| rule.actions.insert(0, Action::Note(set.to_owned())));
+        rules.extend(looked_up);
+        // There is no room to note it.
+        rules.extend(out(Match::Remote));
     }
     rules.extend(alone::apart(policy));
     let about = Part { name: format!("{chain}-neighbours"), rules: neighbours(policy) };

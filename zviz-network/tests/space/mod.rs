@@ -88,7 +88,12 @@ impl Drop for Far {
 }
 
 pub fn load(ruleset: &Ruleset) {
+    assert!(nft(&ruleset.to_string()));
+}
+
+/// Whether the kernel takes all of it.
+pub fn nft(script: &str) -> bool {
     let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
-    nft.stdin.take().unwrap().write_all(ruleset.to_string().as_bytes()).unwrap();
-    assert!(nft.wait().unwrap().success());
+    nft.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    nft.wait().unwrap().success()
 }
