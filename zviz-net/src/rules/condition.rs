@@ -31,6 +31,10 @@ const BARE: u8 = 5;
 /// Bytes of a device's name, with the zero byte.
 const DEVICE: usize = 16;
 
+/// A device that has the same number in every namespace. linux/net/net_namespace.h: LOOPBACK_IFINDEX.
+const LOOPBACK: &str = "lo";
+const LOOPBACK_NUMBER: u32 = 1;
+
 /// Which address of a packet.
 #[derive(Clone, Copy)]
 pub(super) enum End {
@@ -57,10 +61,10 @@ pub fn add(draft: &mut Draft<'_, '_>, fits: &Match) -> Result<(), String> {
         Match::Related => state(draft, States::RELATED),
         Match::New => state(draft, States::NEW),
         Match::Invalid => state(draft, States::INVALID),
-        Match::From(name) => return device(draft, &Meta::IifName, CmpOp::Eq, name),
-        Match::NotFrom(name) => return device(draft, &Meta::IifName, CmpOp::Neq, name),
-        Match::To(name) => return device(draft, &Meta::OifName, CmpOp::Eq, name),
-        Match::NotTo(name) => return device(draft, &Meta::OifName, CmpOp::Neq, name),
+        Match::From(name) => return device(draft, [Meta::Iif, Meta::IifName], CmpOp::Eq, name),
+        Match::NotFrom(name) => return device(draft, [Meta::Iif, Meta::IifName], CmpOp::Neq, name),
+        Match::To(name) => return device(draft, [Meta::Oif, Meta::OifName], CmpOp::Eq, name),
+        Match::NotTo(name) => return device(draft, [Meta::Oif, Meta::OifName], CmpOp::Neq, name),
         Match::Family(wanted) => return family(draft, *wanted),
         Match::Destination(network) => return within(draft, End::Destination, network),
         Match::Source(network) => return within(draft, End::Source, network),
@@ -123,12 +127,18 @@ fn any_of(draft: &mut Draft<'_, '_>, bits: u32) {
     draft.add(&Cmp::new(CmpOp::Neq, 0u32));
 }
 
-fn device(draft: &mut Draft<'_, '_>, end: &Meta, op: CmpOp, name: &str) -> Result<(), String> {
+/// Only by this device. Most packets are asked, and the kernel copies a name to compare it.
+fn device(draft: &mut Draft<'_, '_>, [number, end]: [Meta; 2], op: CmpOp, name: &str) -> Result<(), String> {
+    if name == LOOPBACK {
+        draft.add(&number);
+        draft.add(&Cmp::new(op, LOOPBACK_NUMBER));
+        return Ok(());
+    }
     let mut padded = [0; DEVICE];
     let fits = !name.is_empty() && name.len() < DEVICE && !name.contains('\0');
     let (head, _) = padded.split_at_mut_checked(name.len()).filter(|_| fits).ok_or(format!("no device is {name:?}"))?;
     head.copy_from_slice(name.as_bytes());
-    draft.add(end);
+    draft.add(&end);
     draft.add(&Cmp::new(op, &padded[..]));
     Ok(())
 }

@@ -4,13 +4,14 @@
 //!
 //! ```text
 //! output   TCP that goes on (all but SYN without ACK) ─► accepted: its beginning was let out, or in; but not by another way
-//!          ─► not what others listen on at lo ─► neighbours ─► from an own address ─► lo
+//!          ─► TCP by itself, and all else: not what others listen on at lo ─► neighbours ─► from an own address ─► lo
 //!          ─► what the kernel answers (echoes, errors) ─► UDP to who has sent some lately, back to his port from the one he sent it to
 //!          ─► as with tracking: what is refused, guarded, accepted ─► otherwise
 //! came     UDP from outside for an own address is remembered, for a bounded number of peers
-//! remote   whom TCP goes on with, looked up once in a while instead of for each packet
 //! forward  dropped
 //! ```
+//!
+//! With whom TCP goes on is looked up once in a while instead of for each packet.
 //!
 //! UDP that a program begins is judged packet by packet; its answers come in, since everything does. Nothing of this minds whether
 //! somebody else in the namespace has connections tracked, so it stays in force when others come later.
@@ -66,54 +67,77 @@ pub fn untracked(policies: &[Policy], table: &str) -> Option<Ruleset> {
 }
 
 fn output(policy: &Policy, first: bool, chain: &str) -> (Vec<Rule>, Vec<Part>) {
-    let log = policy.log;
-    let known = |matches| match first {
-        true => decided("established", matches, Verdict::Accept, Log::default()),
-        false => vec![quiet("established", matches)],
-    };
     let loopback = || Match::To(LOOPBACK.into());
-    let goes_on = || [Match::Protocol(TCP), Match::GoesOn];
-    let mut rules = Vec::new();
-    // The socket of a connection that has begun can be given a source route (IP_OPTIONS, IPV6_RTHDR), so that its packets go to
-    // somebody else first, or another device (SO_BINDTODEVICE), by which what was said at lo goes out. Both are judged.
-    for (set, family) in KNOWN {
-        let out = [Match::Family(family), Match::NotTo(LOOPBACK.into())];
-        let out = |is| known(out.iter().cloned().chain(goes_on()).chain([Match::Straight, is]).collect());
-        rules.extend(out(Match::DestinationIn(set.to_owned(), family)));
-        let mut looked_up = out(Match::Remote);
-        looked_up.iter_mut().for_each(|rule| rule.actions.insert(0, Action::Note(set.to_owned())));
-        rules.extend(looked_up);
-        // There is no room to note it.
-        rules.extend(out(Match::Remote));
-    }
-    rules.extend(alone::apart(policy));
+    let (mut rules, looked_up) = goes_on(first);
+    let looked_up = Part { name: format!("{chain}-looked-up"), rules: looked_up };
+    let out = [Match::NotTo(LOOPBACK.into()), Match::Protocol(TCP), Match::GoesOn];
+    let mut tcp = Part { name: format!("{chain}-tcp"), rules: vec![parts::to(looked_up.name.clone(), out.into())] };
+    rules.push(parts::to(tcp.name.clone(), vec![Match::Protocol(TCP)]));
+
+    let mut begins = alone::apart(policy);
     let about = Part { name: format!("{chain}-neighbours"), rules: neighbours(policy) };
-    rules.push(parts::to(about.name.clone(), vec![Match::Family(Family::V6), Match::Protocol(ICMPV6)]));
+    begins.push(parts::to(about.name.clone(), vec![Match::Family(Family::V6), Match::Protocol(ICMPV6)]));
     if !policy.guarded.is_empty() {
         // A reset by which the kernel refuses a connection comes from the stranger, and begins nothing. What does, under a
         // stranger's address, has an answer that would go out to him.
-        rules.push(quiet("loopback", [loopback()].into_iter().chain(goes_on()).collect()));
-        rules.extend(decided("spoofed", vec![Match::Foreign], Verdict::Drop, log));
+        begins.push(quiet("loopback", vec![loopback(), Match::Protocol(TCP), Match::GoesOn]));
+        begins.extend(decided("spoofed", vec![Match::Foreign], Verdict::Drop, policy.log));
     }
-    rules.push(quiet("loopback", vec![loopback()]));
+    begins.push(quiet("loopback", vec![loopback()]));
+    begins.extend(answers(first));
+    let (leading, sorted) = judged(policy, 0, chain);
+    begins.extend(leading);
+    begins.extend(decided("otherwise", Vec::new(), policy.otherwise, policy.log));
+    tcp.rules.extend(parts::of_tcp(&begins, true));
+    rules.extend(parts::of_tcp(&begins, false));
+    (rules, [tcp, looked_up, about].into_iter().chain(sorted).collect())
+}
+
+/// What belongs to something that was let through. The first policy counts it.
+fn known(matches: Vec<Match>, first: bool) -> Vec<Rule> {
+    if first {
+        return decided("established", matches, Verdict::Accept, Log::default());
+    }
+    vec![quiet("established", matches)]
+}
+
+/// TCP that goes on, with who is known to be somebody else, and with who has to be looked up. The socket of a connection can be
+/// given a source route (IP_OPTIONS, IPV6_RTHDR), so that its packets go to somebody else first, or another device
+/// (SO_BINDTODEVICE), by which what was said at lo goes out. Both are judged.
+fn goes_on(first: bool) -> (Vec<Rule>, Vec<Rule>) {
+    let (mut rules, mut looked_up) = (Vec::new(), Vec::new());
+    for (set, family) in KNOWN {
+        let with =
+            |is| known(vec![Match::Family(family), Match::Protocol(TCP), Match::GoesOn, Match::Straight, is], first);
+        rules.extend(with(Match::DestinationIn(set.to_owned(), family)));
+        let mut noted = with(Match::Remote);
+        noted.iter_mut().for_each(|rule| rule.actions.insert(0, Action::Note(set.to_owned())));
+        looked_up.extend(noted);
+        // There is no room to note it.
+        looked_up.extend(with(Match::Remote));
+    }
+    (rules, looked_up)
+}
+
+/// What the kernel says by itself, and UDP to who has sent some in.
+fn answers(first: bool) -> Vec<Rule> {
+    let mut rules = Vec::new();
     for (family, protocol, kinds) in ANSWERS {
         for kind in kinds {
             // An answer goes back by the way that the question says it has come, which for IPv6 nobody looks at.
             let straight = (family == Family::V4).then_some(Match::Straight);
             let is = [Match::Family(family), Match::Protocol(protocol), Match::IcmpType(*kind)];
-            rules.extend(known(is.into_iter().chain(straight).collect()));
+            rules.extend(known(is.into_iter().chain(straight).collect(), first));
         }
     }
     for (set, family) in SETS {
         // Who goes on answering, a stream that was asked for once, is not cut off.
-        let mut answers = known(vec![Match::Family(family), Match::Protocol(UDP), Match::Answers(set.to_owned())]);
+        let from = vec![Match::Family(family), Match::Protocol(UDP), Match::Answers(set.to_owned())];
+        let mut answers = known(from, first);
         answers.iter_mut().for_each(|rule| rule.actions.insert(0, Action::Renew(set.to_owned())));
         rules.extend(answers);
     }
-    let (leading, sorted) = judged(policy, 0, chain);
-    rules.extend(leading);
-    rules.extend(decided("otherwise", Vec::new(), policy.otherwise, log));
-    (rules, [about].into_iter().chain(sorted).collect())
+    rules
 }
 
 /// Who calls a group, or everybody at the link, has asked nobody for an answer: the host does, of names and of services.
