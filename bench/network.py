@@ -6,7 +6,8 @@
 As root, with zviz-net beside ZVIZ. The sandboxes, the server that they speak to, the hosts that they are on, Docker's daemon and
 all else are in network namespaces that this script makes and takes down again; the machine's own has no part in it. Every round
 makes every contestant anew and runs it once, in an order that changes. Numbers are medians; ratios are of each round's pair,
-and the median of them. What cannot be shown is left out, with its reason. --of takes flows of one family alone: veth,
+and the median of them. The server and who speaks to it have processors of their own, half of them each: where the system puts
+them differs from run to run by more than rules cost. What cannot be shown is left out, with its reason. --of takes flows of one family alone: veth,
 "zviz bridge", ... --quick tries everything once, and its numbers mean nothing.
 """
 
@@ -24,7 +25,7 @@ import time
 
 # No file beside the sources.
 sys.dont_write_bytecode = True
-from network_world import HOST, OTHER, SERVER, TOP, USER, Absent, Shell, World, needed, said
+from network_world import CLIENT, HOST, OTHER, SERVER, TOP, USER, WORKERS, Absent, Shell, World, needed, said
 
 # What is seen outside of it is nothing: devices, processes and files in memory go with it. TUN devices are for everybody, as
 # udev leaves them.
@@ -51,6 +52,12 @@ add chain inet t c { type filter hook output priority 0; }
 add rule inet t c ct state established,related counter accept
 """
 TRACKED = "veth, tracking alone"
+# And what every packet filter costs that sees what goes out and what comes in.
+EMPTY = """add table inet t
+add chain inet t o { type filter hook output priority 0; }
+add chain inet t i { type filter hook input priority 0; }
+"""
+UNRULED = "veth, empty chains"
 ADDED = {"plain": "", "rules": ", 20 rules", "names": ", by name"}
 
 
@@ -191,7 +198,7 @@ def by_slirp(world, name):
 
 def iperf(flags):
     def measure(shell, to):
-        words = f"iperf3 -c {to} --json {flags}"
+        words = f"{CLIENT} iperf3 -c {to} --json {flags}"
         for _ in range(20):
             # Its own status says nothing that its words do not.
             found = json.loads(shell.does(f"{words} || true"))
@@ -210,7 +217,7 @@ def iperf(flags):
 
 def wrk(flags):
     def measure(shell, to):
-        output = shell.does(f"wrk -t2 -c16 -d1s {flags} http://{to}/")
+        output = shell.does(f"{CLIENT} wrk -t{WORKERS} -c16 -d1s {flags} http://{to}/")
         lines = [line for line in output.splitlines() if line.startswith("Requests/sec")]
         wrong = [line.strip() for line in output.splitlines() if "Socket errors" in line or "Non-2xx" in line]
         if not lines or (wrong and "timeout 0" not in wrong[0]):
@@ -259,8 +266,9 @@ def flows(world, rounds, cgroup, family, quick):
     for with_, added in ADDED.items():
         makers[f"veth{added}"] = lambda name, with_=with_: joined(world, name, with_)
         bases[f"veth{added}"] = "veth"
-    makers[TRACKED] = lambda name: joined(world, name, "plain", TRACKING)
-    bases[TRACKED] = "veth"
+    for name, rules in ((TRACKED, TRACKING), (UNRULED, EMPTY)):
+        makers[name] = lambda name, rules=rules: joined(world, name, "plain", rules)
+        bases[name] = "veth"
     for mode in ("bridge", "pasta"):
         for with_, added in ADDED.items():
             name = f"zviz {mode}{added}"
@@ -394,7 +402,7 @@ def main():
     options = parser.parse_args()
     if options.inside:
         return inside(options, options.inside)
-    programs = ("ip", "nsenter", "unshare", "setpriv", "iperf3", "wrk", "nginx")
+    programs = ("ip", "nsenter", "unshare", "setpriv", "taskset", "iperf3", "wrk", "nginx")
     missing = [program for program in programs if shutil.which(program) is None]
     if os.geteuid() != 0 or missing:
         sys.exit(f"not installed: {' '.join(missing)}" if missing else "this is for root, who may make network namespaces")

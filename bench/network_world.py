@@ -22,8 +22,12 @@ OTHER = "203.0.113.3"
 USER = "1000"
 PATIENCE = 60
 HOST = "host.bench.example"
+# Processors of the server, and of who speaks to it.
+ALL = sorted(os.sched_getaffinity(0))
+WORKERS = max(len(ALL) // 2, 1)
+AT_SERVER, CLIENT = (f"taskset -c {','.join(map(str, some))}" for some in (ALL[:WORKERS], ALL[-WORKERS:]))
 
-NGINX = """daemon off; worker_processes 2; pid {top}/nginx.pid; error_log {top}/nginx.log;
+NGINX = """daemon off; worker_processes {workers}; pid {top}/nginx.pid; error_log {top}/nginx.log;
 events {{ worker_connections 4096; }}
 http {{
   access_log off; keepalive_requests 100000000; types {{ }} default_type text/plain;
@@ -174,9 +178,9 @@ class World:
             self.server = self.space("server", linked=False)
             for address in (SERVER, OTHER):
                 said(["nsenter", self.server, "ip", "addr", "add", f"{address}/32", "dev", "lo"])
-            self.write("nginx.conf", NGINX.format(top=TOP, body="x" * 128))
-            self.start([needed("iperf3"), "-s"], self.server)
-            self.start([needed("nginx"), "-c", f"{TOP}/nginx.conf", "-p", TOP, "-e", f"{TOP}/nginx.log"], self.server)
+            self.write("nginx.conf", NGINX.format(top=TOP, body="x" * 128, workers=WORKERS))
+            self.start([*AT_SERVER.split(), needed("iperf3"), "-s"], self.server)
+            self.start([*AT_SERVER.split(), needed("nginx"), "-c", f"{TOP}/nginx.conf", "-p", TOP, "-e", f"{TOP}/nginx.log"], self.server)
             self.start(["python3", f"{TOP}/server.py", SERVER], self.server)
             self.host = self.space("host")
             self.peers = Shell(["nsenter", self.host, "sh"], "the host")

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
-use zviz_network::rules::{Chain, Family, Holds, Hook, Kind, Rule, Ruleset};
+use zviz_network::rules::{Chain, Family, Holds, Hook, Kind, Known, Rule, Ruleset};
 use zviz_nftnl::set::{Peer, remembered, timed};
 
 /// The most bytes of a comment, as the ruleset promises.
@@ -49,7 +49,7 @@ enum Addresses<'a> {
     Peers6(Set<'a, Peer<Ipv6Addr>>),
 }
 
-/// The rule that is being made, and what its matches so far say of the packet.
+/// The rule that is being made, and what is known of the packet: by what has led here, and its matches so far.
 struct Draft<'a, 'r> {
     rule: nftnl::Rule<'r>,
     sets: &'a BTreeMap<&'a str, Addresses<'a>>,
@@ -149,14 +149,19 @@ fn changes(ruleset: &Ruleset, mark: Option<&str>, new: bool) -> Result<Transacti
         parts.push(chain);
     }
     // Rules lead only to what is there.
-    let of_chains =
-        ruleset.chains.iter().zip(&made).enumerate().map(|(at, (chain, made))| (made, &chain.rules, at, true));
-    let of_parts =
-        ruleset.parts.iter().zip(&parts).enumerate().map(|(at, (part, made))| (made, &part.rules, at, false));
-    for (made, rules, at, is_chain) in of_chains.chain(of_parts) {
-        for (place, rule) in rules.iter().enumerate() {
-            let place = if is_chain { Part::Rule(at, place) } else { Part::Parted(at, Some(place)) };
-            let rule = add_rule(made, &sets, rule).map_err(|what| fault(place, what))?;
+    for (at, (chain, made)) in ruleset.chains.iter().zip(&made).enumerate() {
+        for (number, rule) in chain.rules.iter().enumerate() {
+            let place = Part::Rule(at, number);
+            let rule = add_rule(made, &sets, Known::default(), rule).map_err(|what| fault(place, what))?;
+            changes.add(&rule, MsgType::Add, place);
+        }
+    }
+    let known = ruleset.known();
+    for (at, (part, made)) in ruleset.parts.iter().zip(&parts).enumerate() {
+        let known = known.get(part.name.as_str()).copied().unwrap_or_default();
+        for (number, rule) in part.rules.iter().enumerate() {
+            let place = Part::Parted(at, Some(number));
+            let rule = add_rule(made, &sets, known, rule).map_err(|what| fault(place, what))?;
             changes.add(&rule, MsgType::Add, place);
         }
     }
@@ -208,9 +213,10 @@ fn add_chain<'a>(
 fn add_rule<'r>(
     chain: &'r nftnl::Chain<'_>,
     sets: &BTreeMap<&str, Addresses<'_>>,
+    Known { family, protocol }: Known,
     rule: &Rule,
 ) -> std::result::Result<nftnl::Rule<'r>, String> {
-    let mut draft = Draft { rule: nftnl::Rule::new(chain), sets, family: None, protocol: None };
+    let mut draft = Draft { rule: nftnl::Rule::new(chain), sets, family, protocol };
     if let Some(comment) = &rule.comment {
         let comment = text(comment, COMMENT, "a comment").map_err(|error| error.to_string())?;
         draft.rule.set_comment(&comment)?;

@@ -5,6 +5,7 @@ mod expand;
 mod host;
 mod inside;
 mod judged;
+mod known;
 mod parts;
 mod text;
 mod untracked;
@@ -13,6 +14,7 @@ pub mod decide;
 
 pub use host::{bridge, published};
 pub use inside::{inside, report};
+pub use known::Known;
 pub use untracked::untracked;
 
 use crate::address::{Network, Ports};

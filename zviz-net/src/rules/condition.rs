@@ -24,9 +24,8 @@ const FLAGS: u32 = 13;
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 
-/// Words of an IPv4 header without options, below its version. RFC 791.
-const WORDS: u8 = 0x0f;
-const BARE: u8 = 5;
+/// What a header of IPv4 without options begins with: its version, and how many words it has. RFC 791.
+const BARE: u8 = 0x45;
 
 /// Bytes of a device's name, with the zero byte.
 const DEVICE: usize = 16;
@@ -70,6 +69,7 @@ pub fn add(draft: &mut Draft<'_, '_>, fits: &Match) -> Result<(), String> {
         Match::Source(network) => return within(draft, End::Source, network),
         Match::DestinationIn(set, of) => return in_set(draft, set, *of),
         Match::Answers(set) => return super::peer::answers(draft, set),
+        Match::Protocol(protocol) if draft.protocol == Some(*protocol) => {}
         Match::Protocol(protocol) => {
             draft.add(&Meta::L4Proto);
             draft.add(&Cmp::new(CmpOp::Eq, *protocol));
@@ -188,7 +188,6 @@ fn straight(draft: &mut Draft<'_, '_>) -> Result<(), String> {
     match draft.family {
         Some(Family::V4) => {
             header(draft, 0, 1)?;
-            draft.add(&Bitwise::new(WORDS, 0u8));
             draft.add(&Cmp::new(CmpOp::Eq, BARE));
         }
         Some(Family::V6) => {

@@ -112,12 +112,22 @@ impl Container {
 }
 
 impl Container {
-    /// The expressions of its rules, as the kernel has them.
-    pub fn expressions(&self) -> String {
+    /// Its rules as the kernel has them: each one's chain, its expressions, its comment.
+    pub fn expressions(&self) -> Vec<(String, Vec<String>)> {
         let text = said(&self.run(&["nft", "--debug=netlink", "list", "ruleset"]));
-        text.lines()
-            .filter(|line| line.trim_start().starts_with('['))
-            .fold(String::new(), |all, line| all + line + "\n")
+        let mut rules = Vec::new();
+        for line in text.lines() {
+            let words: Vec<&str> = line.split(' ').collect();
+            match (words.as_slice(), rules.last_mut()) {
+                // Its handle, and that of the one before it.
+                (["inet", _, chain, _, ..], _) if words.iter().skip(3).all(|handle| handle.parse::<u64>().is_ok()) => {
+                    rules.push((chain.to_string(), vec![]))
+                }
+                (["", "", "[" | "userdata", ..], Some((_, lines))) => lines.push(line.trim().to_owned()),
+                _ => {}
+            }
+        }
+        rules
     }
 }
 

@@ -50,18 +50,6 @@ pub(super) fn to(part: String, matches: Vec<Match>) -> Rule {
     Rule { comment: Some(part.clone()), matches, actions: vec![Action::Jump(part)] }
 }
 
-/// Those that packets of TCP can fit, or others. What leads to a part of others comes behind that of TCP, to which it need not come.
-pub(super) fn of_tcp(rules: &[Rule], tcp: bool) -> Vec<Rule> {
-    let is_led = |rule: &&Rule| matches!(rule.actions.as_slice(), [Action::Jump(_)]);
-    let is_about = |rule: &Rule, wanted: bool| {
-        rule.matches.iter().all(|is| if let Match::Protocol(number) = is { (*number == TCP) == wanted } else { true })
-    };
-    let fits = |rule: &&Rule| is_about(rule, tcp) && !(tcp && is_led(rule) && is_about(rule, false));
-    let mut rules: Vec<Rule> = rules.iter().filter(fits).cloned().collect();
-    rules.dedup_by(|next, before| is_reset(before, next));
-    rules
-}
-
 /// The same rules, of destinations within a network of `from` bits. Those that are about all of it stay where they are: they
 /// have an order with all others.
 fn by_address(rules: &[Rule], from: u8, deeper: u8, name: &str, parts: &mut Vec<Part>) -> Vec<Rule> {

@@ -120,7 +120,7 @@ fn matched(is: &Match, protocol: Option<u8>, family: Option<Family>) -> String {
         Match::IcmpType(kind) => format!("icmpv6 type {kind}"),
         Match::GoesOn => "tcp flags & (syn | ack) != syn".into(),
         Match::Straight if family == Some(Family::V6) => "exthdr rt missing".into(),
-        Match::Straight => "ip hdrlength 5".into(),
+        Match::Straight => "@nh,0,8 69".into(),
         Match::Redirected => "ct status dnat".into(),
         Match::Local => "fib daddr type local".into(),
         Match::Remote => "fib daddr type != local".into(),

@@ -67,30 +67,46 @@ pub fn untracked(policies: &[Policy], table: &str) -> Option<Ruleset> {
 }
 
 fn output(policy: &Policy, first: bool, chain: &str) -> (Vec<Rule>, Vec<Part>) {
-    let loopback = || Match::To(LOOPBACK.into());
-    let (mut rules, looked_up) = goes_on(first);
-    let looked_up = Part { name: format!("{chain}-looked-up"), rules: looked_up };
-    let out = [Match::NotTo(LOOPBACK.into()), Match::Protocol(TCP), Match::GoesOn];
-    let mut tcp = Part { name: format!("{chain}-tcp"), rules: vec![parts::to(looked_up.name.clone(), out.into())] };
-    rules.push(parts::to(tcp.name.clone(), vec![Match::Protocol(TCP)]));
-
-    let mut begins = alone::apart(policy);
-    let about = Part { name: format!("{chain}-neighbours"), rules: neighbours(policy) };
-    begins.push(parts::to(about.name.clone(), vec![Match::Family(Family::V6), Match::Protocol(ICMPV6)]));
-    if !policy.guarded.is_empty() {
-        // A reset by which the kernel refuses a connection comes from the stranger, and begins nothing. What does, under a
-        // stranger's address, has an answer that would go out to him.
-        begins.push(quiet("loopback", vec![loopback(), Match::Protocol(TCP), Match::GoesOn]));
-        begins.extend(decided("spoofed", vec![Match::Foreign], Verdict::Drop, policy.log));
-    }
-    begins.push(quiet("loopback", vec![loopback()]));
-    begins.extend(answers(first));
+    let part = |name: &str, rules| Part { name: format!("{chain}-{name}"), rules };
+    let about = part("neighbours", neighbours(policy));
+    let home = part("lo", at_home(policy));
+    let ([four, six], looked_up) = goes_on(first);
+    let looked_up = part("looked-up", looked_up);
     let (leading, sorted) = judged(policy, 0, chain);
-    begins.extend(leading);
-    begins.extend(decided("otherwise", Vec::new(), policy.otherwise, policy.log));
-    tcp.rules.extend(parts::of_tcp(&begins, true));
-    rules.extend(parts::of_tcp(&begins, false));
-    (rules, [tcp, looked_up, about].into_iter().chain(sorted).collect())
+    let (of_tcp, of_others): (Vec<Rule>, Vec<Rule>) =
+        leading.into_iter().partition(|rule| rule.matches.contains(&Match::Protocol(TCP)));
+
+    let led = |part: &Part, matches: &[Match]| vec![parts::to(part.name.clone(), matches.to_vec())];
+    let to_home = led(&home, &[Match::To(LOOPBACK.into())]);
+    let otherwise = |matches| decided("otherwise", matches, policy.otherwise, policy.log);
+    let to_looked_up = led(&looked_up, &[Match::Protocol(TCP), Match::GoesOn]);
+    let ends = otherwise(vec![Match::Protocol(TCP)]);
+    let tcp = part("tcp", [six, to_home.clone(), to_looked_up, spoofed(policy), of_tcp, ends].concat());
+
+    let to_tcp = led(&tcp, &[Match::Protocol(TCP)]);
+    let to_neighbours = led(&about, &[Match::Family(Family::V6), Match::Protocol(ICMPV6)]);
+    let mut rules = [four, to_tcp, to_neighbours, to_home, spoofed(policy), answers(first), of_others].concat();
+    rules.extend(otherwise(Vec::new()).into_iter().filter(|rule| !rule.matches.contains(&Match::Protocol(TCP))));
+    (rules, [tcp, home, looked_up, about].into_iter().chain(sorted).collect())
+}
+
+/// What is said at lo, from an own address. A reset by which the kernel refuses a connection comes from the stranger.
+fn at_home(policy: &Policy) -> Vec<Rule> {
+    let mut rules = alone::apart(policy);
+    if !policy.guarded.is_empty() {
+        rules.push(quiet("loopback", vec![Match::Protocol(TCP), Match::GoesOn]));
+        rules.extend(spoofed(policy));
+    }
+    rules.push(quiet("loopback", Vec::new()));
+    rules
+}
+
+/// What begins under a stranger's address has an answer that would go out to him.
+fn spoofed(policy: &Policy) -> Vec<Rule> {
+    if policy.guarded.is_empty() {
+        return Vec::new();
+    }
+    decided("spoofed", vec![Match::Foreign], Verdict::Drop, policy.log)
 }
 
 /// What belongs to something that was let through. The first policy counts it.
@@ -104,18 +120,18 @@ fn known(matches: Vec<Match>, first: bool) -> Vec<Rule> {
 /// TCP that goes on, with who is known to be somebody else, and with who has to be looked up. The socket of a connection can be
 /// given a source route (IP_OPTIONS, IPV6_RTHDR), so that its packets go to somebody else first, or another device
 /// (SO_BINDTODEVICE), by which what was said at lo goes out. Both are judged.
-fn goes_on(first: bool) -> (Vec<Rule>, Vec<Rule>) {
-    let (mut rules, mut looked_up) = (Vec::new(), Vec::new());
-    for (set, family) in KNOWN {
+fn goes_on(first: bool) -> ([Vec<Rule>; 2], Vec<Rule>) {
+    let mut looked_up = Vec::new();
+    let rules = KNOWN.map(|(set, family)| {
         let with =
             |is| known(vec![Match::Family(family), Match::Protocol(TCP), Match::GoesOn, Match::Straight, is], first);
-        rules.extend(with(Match::DestinationIn(set.to_owned(), family)));
         let mut noted = with(Match::Remote);
         noted.iter_mut().for_each(|rule| rule.actions.insert(0, Action::Note(set.to_owned())));
         looked_up.extend(noted);
         // There is no room to note it.
         looked_up.extend(with(Match::Remote));
-    }
+        with(Match::DestinationIn(set.to_owned(), family))
+    });
     (rules, looked_up)
 }
 
