@@ -37,24 +37,21 @@ impl Ruleset {
     /// What is known in each part that something leads to, by its name.
     #[must_use]
     pub fn known(&self) -> BTreeMap<&str, Known> {
+        let parts: BTreeMap<&str, &[Rule]> =
+            self.parts.iter().map(|part| (part.name.as_str(), part.rules.as_slice())).collect();
         let mut known: BTreeMap<&str, Known> = BTreeMap::new();
         let mut from: Vec<(&[Rule], Known)> =
             self.chains.iter().map(|chain| (chain.rules.as_slice(), Known::default())).collect();
         // What is known of a part only ever gets less, so this ends.
         while let Some((rules, so_far)) = from.pop() {
-            for rule in rules {
-                let with = so_far.and(rule);
-                for to in
-                    rule.actions.iter().filter_map(|action| if let Action::Jump(to) = action { Some(to) } else { None })
-                {
-                    let before = known.get(to.as_str()).copied();
-                    let now = before.map_or(with, |before| before.or(with));
-                    if before != Some(now) {
-                        known.insert(to, now);
-                        from.extend(
-                            self.parts.iter().filter(|part| part.name == *to).map(|part| (part.rules.as_slice(), now)),
-                        );
-                    }
+            let led = rules.iter().flat_map(|rule| rule.actions.iter().map(move |action| (rule, action)));
+            for (rule, action) in led {
+                let Action::Jump(to) = action else { continue };
+                let (before, with) = (known.get(to.as_str()).copied(), so_far.and(rule));
+                let now = before.map_or(with, |before| before.or(with));
+                if before != Some(now) {
+                    known.insert(to, now);
+                    from.extend(parts.get(to.as_str()).map(|rules| (*rules, now)));
                 }
             }
         }
