@@ -55,6 +55,8 @@ struct Draft<'a, 'r> {
     sets: &'a BTreeMap<&'a str, Addresses<'a>>,
     family: Option<Family>,
     protocol: Option<u8>,
+    /// What the rule itself has asked for, on which the meaning of some of its other words depends.
+    asked: Option<Family>,
 }
 
 impl Draft<'_, '_> {
@@ -216,7 +218,7 @@ fn add_rule<'r>(
     Known { family, protocol }: Known,
     rule: &Rule,
 ) -> std::result::Result<nftnl::Rule<'r>, String> {
-    let mut draft = Draft { rule: nftnl::Rule::new(chain), sets, family, protocol };
+    let mut draft = Draft { rule: nftnl::Rule::new(chain), sets, family, protocol, asked: None };
     if let Some(comment) = &rule.comment {
         let comment = text(comment, COMMENT, "a comment").map_err(|error| error.to_string())?;
         draft.rule.set_comment(&comment)?;

@@ -84,7 +84,7 @@ pub struct Set {
 pub enum Holds {
     /// Addresses that a program puts there, each for its time.
     Addresses,
-    /// Addresses that [`Action::Note`] puts there, for so many seconds from the last time on.
+    /// Addresses that [`Action::Note`] puts there, for so many seconds from the last time on, unless [`Action::Forget`] comes first.
     Noted(u32),
     /// Each with two ports, what [`Action::Remember`] puts there, for as many from the last packet on.
     Peers(u32),
@@ -243,6 +243,8 @@ pub enum Action {
     /// Its destination is in a set of this ruleset for a while from now; where that is full, this rule does no more. Comes after
     /// `Family`.
     Note(String),
+    /// Neither its source nor its destination is in such a set from now on. Comes after `Family`.
+    Forget(String),
     /// No conversation is kept of it, if none is yet: `notrack`. In a chain before connection tracking.
     Untrack,
     /// On its way, as far as this chain goes.

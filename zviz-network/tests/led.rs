@@ -7,7 +7,7 @@ mod policies;
 mod space;
 
 use peers::{ALLOWED, FORBIDDEN, eventually, peer, rules};
-use space::{OWN, apart, load, run};
+use space::{OWN, apart, load, nft, run};
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -44,6 +44,13 @@ fn a_connection_leads_to_nobody_else() {
         for rights in ["-net_raw,-net_admin", "+net_raw"] {
             for raw in [false, true] {
                 load(&rules(raw));
+                // A moment ago these were somebody else, with whom a connection went on.
+                let noted = [("remote_ipv4", "10.213.5.2"), ("remote_ipv6", "fd01::2")].into_iter().zip(OWN);
+                for ((set, address), own) in noted.filter(|_| !raw) {
+                    assert!(nft(&format!(
+                        "add element inet zviz-test {set} {{ {address} timeout 1h, {own} timeout 1h }}"
+                    )));
+                }
                 let told = run(&format!("setpriv --bounding-set {rights} --inh-caps {rights} python3 {script}"));
                 let rules = run("nft list ruleset");
                 assert_eq!(seen(), forbidden.len(), "{told}\n{rules}\n{}", run(&far.there("nft list ruleset")));

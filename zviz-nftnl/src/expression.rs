@@ -54,20 +54,23 @@ pub struct Load {
     pub register: u32,
 }
 
-/// What has been loaded to the first register and those behind it is in a set from now on, for as long as the set keeps elements.
+/// What has been loaded to the first register and those behind it is in a set from now on, for as long as the set keeps elements;
+/// or it is not any more.
 #[derive(Debug, Clone)]
 pub struct Update {
     /// The set's name.
     pub set: CString,
     /// Its number in the transaction.
     pub id: u32,
+    /// Whether it is taken away.
+    pub takes: bool,
 }
 
 impl Update {
-    /// Into this one.
+    /// Into this one, or out of it.
     #[must_use]
-    pub fn of<K>(set: &Set<'_, K>) -> Update {
-        Update { set: set.get_name().to_owned(), id: set.get_id() }
+    pub fn of<K>(set: &Set<'_, K>, takes: bool) -> Update {
+        Update { set: set.get_name().to_owned(), id: set.get_id(), takes }
     }
 }
 
@@ -115,8 +118,9 @@ const OF_DESTINATION: u32 = 2;
 const NETWORK: u32 = 1;
 const TRANSPORT: u32 = 2;
 
-/// There: NFT_DYNSET_OP_UPDATE.
+/// There: NFT_DYNSET_OP_UPDATE and, since Linux 5.5, NFT_DYNSET_OP_DELETE.
 const UPDATE: u32 = 1;
+const DELETE: u32 = 2;
 
 /// There: NFT_REG_1, which everything of nftnl loads to and compares.
 const REGISTER: u32 = 1;
@@ -214,7 +218,7 @@ impl Expression for Update {
     fn to_expr(&self, _: &Rule) -> NonNull<nftnl_expr> {
         Made::new(c"dynset")
             .u32(sys::NFTNL_EXPR_DYNSET_SREG_KEY, REGISTER)
-            .u32(sys::NFTNL_EXPR_DYNSET_OP, UPDATE)
+            .u32(sys::NFTNL_EXPR_DYNSET_OP, if self.takes { DELETE } else { UPDATE })
             .text(sys::NFTNL_EXPR_DYNSET_SET_NAME, &self.set)
             .u32(sys::NFTNL_EXPR_DYNSET_SET_ID, self.id)
             .0

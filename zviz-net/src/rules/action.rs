@@ -1,6 +1,6 @@
 //! What a rule does, in expressions.
 
-use super::condition::End;
+use super::condition::{End, note};
 use super::{Draft, NAME, PREFIX, text};
 use nftnl::ProtoFamily;
 use nftnl::expr::{Counter, IcmpCode, Immediate, Masquerade, Nat, NatType, Register, RejectionType, Verdict};
@@ -21,7 +21,11 @@ pub fn add(draft: &mut Draft<'_, '_>, action: &Action) -> Result<(), String> {
         }
         Action::Remember(set) => return super::peer::remember(draft, set, End::Source),
         Action::Renew(set) => return super::peer::remember(draft, set, End::Destination),
-        Action::Note(set) => return super::condition::note(draft, set),
+        Action::Note(set) => return note(draft, set, End::Destination, false),
+        Action::Forget(set) => {
+            note(draft, set, End::Source, true)?;
+            return note(draft, set, End::Destination, true);
+        }
         Action::Untrack => draft.add(&Untrack),
         Action::Accept => draft.add(&Verdict::Accept),
         Action::Jump(part) => {
@@ -43,7 +47,7 @@ fn redirect(draft: &mut Draft<'_, '_>, to: IpAddr, port: Option<u16>) -> Result<
         IpAddr::V4(_) => (ProtoFamily::Ipv4, Family::V4),
         IpAddr::V6(_) => (ProtoFamily::Ipv6, Family::V6),
     };
-    if draft.family != Some(known) {
+    if draft.asked != Some(known) {
         return Err("another address for packets of another family, or of any".to_owned());
     }
     if port.is_some() && draft.protocol.is_none() {

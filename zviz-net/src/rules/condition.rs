@@ -145,6 +145,7 @@ fn device(draft: &mut Draft<'_, '_>, [number, end]: [Meta; 2], op: CmpOp, name: 
 
 /// Only packets of this family, unless that was said already.
 fn family(draft: &mut Draft<'_, '_>, wanted: Family) -> Result<(), String> {
+    draft.asked = Some(wanted);
     match draft.family {
         Some(known) if known == wanted => return Ok(()),
         Some(_) => return Err("IPv4 and IPv6 in one rule".to_owned()),
@@ -185,7 +186,7 @@ fn within(draft: &mut Draft<'_, '_>, end: End, network: &Network) -> Result<(), 
 
 /// Only packets whose header leads them nowhere else first.
 fn straight(draft: &mut Draft<'_, '_>) -> Result<(), String> {
-    match draft.family {
+    match draft.asked {
         Some(Family::V4) => {
             header(draft, 0, 1)?;
             draft.add(&Cmp::new(CmpOp::Eq, BARE));
@@ -208,8 +209,13 @@ fn prefix_byte(bits: usize) -> u8 {
     }
 }
 
-/// A set of addresses, and whose, when a packet's destination is loaded to be looked up there, or put there.
-fn of_addresses<'a>(draft: &mut Draft<'a, '_>, name: &str, of: Option<Family>) -> Result<&'a Addresses<'a>, String> {
+/// A set of addresses of a family, when one of the packet's is loaded to be looked up there, put there or taken away.
+fn of_addresses<'a>(
+    draft: &mut Draft<'a, '_>,
+    name: &str,
+    of: Option<Family>,
+    end: End,
+) -> Result<&'a Addresses<'a>, String> {
     let set = draft.sets.get(name).ok_or(format!("there is no set {name:?}"))?;
     let (held, length) = match set {
         Addresses::V4(_) => (Family::V4, 4),
@@ -220,12 +226,12 @@ fn of_addresses<'a>(draft: &mut Draft<'a, '_>, name: &str, of: Option<Family>) -
         return Err(format!("set {name:?} is of the other family"));
     }
     family(draft, held)?;
-    header(draft, End::Destination.offset(held), length)?;
+    header(draft, end.offset(held), length)?;
     Ok(set)
 }
 
 fn in_set(draft: &mut Draft<'_, '_>, name: &str, of: Family) -> Result<(), String> {
-    match of_addresses(draft, name, Some(of))? {
+    match of_addresses(draft, name, Some(of), End::Destination)? {
         Addresses::V4(set) => draft.add(&Lookup::new(set)),
         Addresses::V6(set) => draft.add(&Lookup::new(set)),
         Addresses::Peers4(_) | Addresses::Peers6(_) => {}
@@ -233,11 +239,11 @@ fn in_set(draft: &mut Draft<'_, '_>, name: &str, of: Family) -> Result<(), Strin
     Ok(())
 }
 
-/// From here on, the destination is in the set.
-pub(super) fn note(draft: &mut Draft<'_, '_>, name: &str) -> Result<(), String> {
-    match of_addresses(draft, name, draft.family)? {
-        Addresses::V4(set) => draft.add(&Update::of(set)),
-        Addresses::V6(set) => draft.add(&Update::of(set)),
+/// From here on, the address at one end is in the set, or it is not any more.
+pub(super) fn note(draft: &mut Draft<'_, '_>, name: &str, end: End, forget: bool) -> Result<(), String> {
+    match of_addresses(draft, name, draft.asked, end)? {
+        Addresses::V4(set) => draft.add(&Update::of(set, forget)),
+        Addresses::V6(set) => draft.add(&Update::of(set, forget)),
         Addresses::Peers4(_) | Addresses::Peers6(_) => {}
     }
     Ok(())

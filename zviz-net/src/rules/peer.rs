@@ -35,8 +35,8 @@ pub fn answers(draft: &mut Draft<'_, '_>, set: &str) -> Result<(), String> {
 pub fn remember(draft: &mut Draft<'_, '_>, set: &str, peer: End) -> Result<(), String> {
     load(draft, peer)?;
     let update = match named(draft, set)? {
-        Peers::Four(set) => Update::of(set),
-        Peers::Six(set) => Update::of(set),
+        Peers::Four(set) => Update::of(set, false),
+        Peers::Six(set) => Update::of(set, false),
     };
     draft.add(&update);
     Ok(())
@@ -44,7 +44,7 @@ pub fn remember(draft: &mut Draft<'_, '_>, set: &str, peer: End) -> Result<(), S
 
 /// The peer at one end, and the port at the other.
 fn load(draft: &mut Draft<'_, '_>, peer: End) -> Result<(), String> {
-    let Some((family, UDP)) = draft.family.zip(draft.protocol) else {
+    let Some((family, UDP)) = draft.asked.zip(draft.protocol) else {
         return Err("a peer without its family and UDP before it".to_owned());
     };
     let (registers, length) = match family {
@@ -70,7 +70,7 @@ enum Peers<'a> {
 }
 
 fn named<'a>(draft: &Draft<'a, '_>, name: &str) -> Result<Peers<'a>, String> {
-    match (draft.family, draft.sets.get(name)) {
+    match (draft.asked, draft.sets.get(name)) {
         (Some(Family::V4), Some(Addresses::Peers4(set))) => Ok(Peers::Four(set)),
         (Some(Family::V6), Some(Addresses::Peers6(set))) => Ok(Peers::Six(set)),
         (_, None) => Err(format!("there is no set {name:?}")),

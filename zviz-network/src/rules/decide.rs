@@ -154,7 +154,7 @@ fn first(
 fn end(rule: &Rule) -> Option<End> {
     rule.actions.iter().find_map(|action| match action {
         Action::Count | Action::Report { .. } | Action::Jump(_) => None,
-        Action::Remember(_) | Action::Renew(_) | Action::Note(_) => None,
+        Action::Remember(_) | Action::Renew(_) | Action::Note(_) | Action::Forget(_) => None,
         Action::Untrack => Some(End::Untracked),
         Action::Accept | Action::Masquerade => Some(End::Fate(Fate::Accepted)),
         Action::Drop => Some(End::Fate(Fate::Dropped)),

@@ -138,6 +138,10 @@ fn done(action: &Action, family: Option<Family>) -> String {
         Action::Remember(set) => format!("update @{set} {{ {} saddr . th sport . th dport }}", words_of(family)),
         Action::Renew(set) => format!("update @{set} {{ {} daddr . th dport . th sport }}", words_of(family)),
         Action::Note(set) => format!("update @{set} {{ {} daddr }}", words_of(family)),
+        Action::Forget(set) => {
+            let family = words_of(family);
+            format!("delete @{set} {{ {family} saddr }} delete @{set} {{ {family} daddr }}")
+        }
         Action::Untrack => "notrack".into(),
         Action::Accept => "accept".into(),
         Action::Jump(part) => format!("jump {part}"),

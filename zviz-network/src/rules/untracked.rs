@@ -31,7 +31,7 @@ const LATELY: u32 = 30;
 const SETS: [(&str, Family); 2] = [("peers_ipv4", Family::V4), ("peers_ipv6", Family::V6)];
 /// So many addresses are known for a moment to be no own ones, of each family. All others are looked up.
 const REMOTE: u32 = 4096;
-/// For so many seconds: an own address is hardly anything else before, since that takes a right that no container has.
+/// For so many seconds, or until a connection begins at lo from there or to there, so that it has become an own one.
 const MOMENT: u32 = 5;
 const KNOWN: [(&str, Family); 2] = [("remote_ipv4", Family::V4), ("remote_ipv6", Family::V6)];
 /// What the kernel says by itself: echo and timestamp replies, unreachable, too big, time exceeded, parameter problem. No socket
@@ -97,6 +97,12 @@ fn at_home(policy: &Policy) -> Vec<Rule> {
         rules.push(quiet("loopback", vec![Match::Protocol(TCP), Match::GoesOn]));
         rules.extend(spoofed(policy));
     }
+    // An address may have become an own one a moment ago.
+    rules.extend(KNOWN.map(|(set, family)| Rule {
+        comment: Some("own".to_owned()),
+        matches: vec![Match::Family(family), Match::Protocol(TCP)],
+        actions: vec![Action::Forget(set.to_owned())],
+    }));
     rules.push(quiet("loopback", Vec::new()));
     rules
 }
