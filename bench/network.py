@@ -7,8 +7,8 @@ As root, with zviz-net beside ZVIZ. The sandboxes, the server that they speak to
 all else are in network namespaces that this script makes and takes down again; the machine's own has no part in it. Every round
 makes every contestant anew and runs it once, in an order that changes. Numbers are medians; ratios are of each round's pair,
 and the median of them. The server and who speaks to it have processors of their own, half of them each: where the system puts
-them differs from run to run by more than rules cost. What cannot be shown is left out, with its reason. --of takes flows of one family alone: veth,
-"zviz bridge", ... --quick tries everything once, and its numbers mean nothing.
+them differs from run to run by more than rules cost. What cannot be shown is left out, with its reason. --of takes flows of one
+family alone: veth, "zviz bridge", ... --quick tries everything once, and its numbers mean nothing.
 """
 
 import argparse

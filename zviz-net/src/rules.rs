@@ -1,6 +1,7 @@
 //! A ruleset as one transaction of nftables. nft(8); what nft(8) itself makes of the same text is the same.
 
 mod action;
+mod address;
 mod condition;
 mod others;
 mod peer;

@@ -1,6 +1,7 @@
 //! What a rule does, in expressions.
 
-use super::condition::{End, note};
+use super::address::note;
+use super::condition::End;
 use super::{Draft, NAME, PREFIX, text};
 use nftnl::ProtoFamily;
 use nftnl::expr::{Counter, IcmpCode, Immediate, Masquerade, Nat, NatType, Register, RejectionType, Verdict};

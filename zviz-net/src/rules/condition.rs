@@ -1,15 +1,14 @@
 //! What a rule is about, in expressions. Each loads a part of the packet to a register, and compares it.
 
-use super::{Addresses, Draft};
+use super::Draft;
 use nftnl::expr::{
-    Bitwise, Cmp, CmpOp, Conntrack, ConntrackStatus, Lookup, Meta, NetworkHeaderField, Payload, States,
-    TransportHeaderField,
+    Bitwise, Cmp, CmpOp, Conntrack, ConntrackStatus, Meta, NetworkHeaderField, Payload, States, TransportHeaderField,
 };
 use nix::libc;
 use std::net::IpAddr;
 use zviz_network::address::{Network, Ports};
 use zviz_network::rules::{Family, Match};
-use zviz_nftnl::expression::{AddressKind, ConnectionsOver, Limit, Routed, Update};
+use zviz_nftnl::expression::{AddressKind, ConnectionsOver, Limit, Routed};
 
 /// IP protocols with ports.
 const TCP: u8 = 6;
@@ -67,7 +66,7 @@ pub fn add(draft: &mut Draft<'_, '_>, fits: &Match) -> Result<(), String> {
         Match::Family(wanted) => return family(draft, *wanted),
         Match::Destination(network) => return within(draft, End::Destination, network),
         Match::Source(network) => return within(draft, End::Source, network),
-        Match::DestinationIn(set, of) => return in_set(draft, set, *of),
+        Match::DestinationIn(set, of) => return super::address::in_set(draft, set, *of),
         Match::Answers(set) => return super::peer::answers(draft, set),
         Match::Protocol(protocol) if draft.protocol == Some(*protocol) => {}
         Match::Protocol(protocol) => {
@@ -144,7 +143,7 @@ fn device(draft: &mut Draft<'_, '_>, [number, end]: [Meta; 2], op: CmpOp, name: 
 }
 
 /// Only packets of this family, unless that was said already.
-fn family(draft: &mut Draft<'_, '_>, wanted: Family) -> Result<(), String> {
+pub(super) fn family(draft: &mut Draft<'_, '_>, wanted: Family) -> Result<(), String> {
     draft.asked = Some(wanted);
     match draft.family {
         Some(known) if known == wanted => return Ok(()),
@@ -209,46 +208,6 @@ fn prefix_byte(bits: usize) -> u8 {
     }
 }
 
-/// A set of addresses of a family, when one of the packet's is loaded to be looked up there, put there or taken away.
-fn of_addresses<'a>(
-    draft: &mut Draft<'a, '_>,
-    name: &str,
-    of: Option<Family>,
-    end: End,
-) -> Result<&'a Addresses<'a>, String> {
-    let set = draft.sets.get(name).ok_or(format!("there is no set {name:?}"))?;
-    let (held, length) = match set {
-        Addresses::V4(_) => (Family::V4, 4),
-        Addresses::V6(_) => (Family::V6, 16),
-        Addresses::Peers4(_) | Addresses::Peers6(_) => return Err(format!("set {name:?} has more than addresses")),
-    };
-    if of != Some(held) {
-        return Err(format!("set {name:?} is of the other family"));
-    }
-    family(draft, held)?;
-    header(draft, end.offset(held), length)?;
-    Ok(set)
-}
-
-fn in_set(draft: &mut Draft<'_, '_>, name: &str, of: Family) -> Result<(), String> {
-    match of_addresses(draft, name, Some(of), End::Destination)? {
-        Addresses::V4(set) => draft.add(&Lookup::new(set)),
-        Addresses::V6(set) => draft.add(&Lookup::new(set)),
-        Addresses::Peers4(_) | Addresses::Peers6(_) => {}
-    }
-    Ok(())
-}
-
-/// From here on, the address at one end is in the set, or it is not any more.
-pub(super) fn note(draft: &mut Draft<'_, '_>, name: &str, end: End, forget: bool) -> Result<(), String> {
-    match of_addresses(draft, name, draft.asked, end)? {
-        Addresses::V4(set) => draft.add(&Update::of(set, forget)),
-        Addresses::V6(set) => draft.add(&Update::of(set, forget)),
-        Addresses::Peers4(_) | Addresses::Peers6(_) => {}
-    }
-    Ok(())
-}
-
 fn ports(draft: &mut Draft<'_, '_>, end: End, range: &Ports) -> Result<(), String> {
     if !matches!(draft.protocol, Some(TCP | UDP)) {
         return Err("a port without TCP or UDP before it".to_owned());
@@ -278,7 +237,7 @@ fn limit(draft: &mut Draft<'_, '_>, per_second: u32, burst: u32, over: bool) -> 
 }
 
 /// Loads bytes of the IP header.
-fn header(draft: &mut Draft<'_, '_>, offset: u32, length: usize) -> Result<(), String> {
+pub(super) fn header(draft: &mut Draft<'_, '_>, offset: u32, length: usize) -> Result<(), String> {
     let length = u32::try_from(length).map_err(|_| "too many bytes of a header")?;
     let field = NetworkHeaderField::Raw { offset_bits: offset, length_bits: length };
     draft.add(&Payload::Network(field));

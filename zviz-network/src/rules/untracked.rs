@@ -33,7 +33,7 @@ const SETS: [(&str, Family); 2] = [("peers_ipv4", Family::V4), ("peers_ipv6", Fa
 const REMOTE: u32 = 4096;
 /// For so many seconds, or until a connection begins at lo from there or to there, so that it has become an own one.
 const MOMENT: u32 = 5;
-const KNOWN: [(&str, Family); 2] = [("remote_ipv4", Family::V4), ("remote_ipv6", Family::V6)];
+const ELSEWHERE: [(&str, Family); 2] = [("remote_ipv4", Family::V4), ("remote_ipv6", Family::V6)];
 /// What the kernel says by itself: echo and timestamp replies, unreachable, too big, time exceeded, parameter problem. No socket
 /// but a raw one sends these. RFC 792, RFC 4443.
 const ANSWERS: [(Family, u8, &[u8]); 2] =
@@ -62,7 +62,7 @@ pub fn untracked(policies: &[Policy], table: &str) -> Option<Ruleset> {
     chains.push(inside::forward());
     let set = |(name, family): (&str, _), holds, size| Set { name: name.to_owned(), family, holds, size };
     let peers = SETS.map(|of| set(of, Holds::Peers(LATELY), PEERS));
-    let remote = KNOWN.map(|of| set(of, Holds::Noted(MOMENT), REMOTE));
+    let remote = ELSEWHERE.map(|of| set(of, Holds::Noted(MOMENT), REMOTE));
     Some(Ruleset { table: table.to_owned(), sets: peers.into_iter().chain(remote).collect(), chains, parts })
 }
 
@@ -93,12 +93,10 @@ fn output(policy: &Policy, first: bool, chain: &str) -> (Vec<Rule>, Vec<Part>) {
 /// What is said at lo, from an own address. A reset by which the kernel refuses a connection comes from the stranger.
 fn at_home(policy: &Policy) -> Vec<Rule> {
     let mut rules = alone::apart(policy);
-    if !policy.guarded.is_empty() {
-        rules.push(quiet("loopback", vec![Match::Protocol(TCP), Match::GoesOn]));
-        rules.extend(spoofed(policy));
-    }
+    rules.push(quiet("loopback", vec![Match::Protocol(TCP), Match::GoesOn]));
+    rules.extend(spoofed(policy));
     // An address may have become an own one a moment ago.
-    rules.extend(KNOWN.map(|(set, family)| Rule {
+    rules.extend(ELSEWHERE.map(|(set, family)| Rule {
         comment: Some("own".to_owned()),
         matches: vec![Match::Family(family), Match::Protocol(TCP)],
         actions: vec![Action::Forget(set.to_owned())],
@@ -107,7 +105,7 @@ fn at_home(policy: &Policy) -> Vec<Rule> {
     rules
 }
 
-/// What begins under a stranger's address has an answer that would go out to him.
+/// What begins under a stranger's address has an answer that would go out to him. A policy that is there to count refuses nothing.
 fn spoofed(policy: &Policy) -> Vec<Rule> {
     if policy.guarded.is_empty() {
         return Vec::new();
@@ -128,7 +126,7 @@ fn known(matches: Vec<Match>, first: bool) -> Vec<Rule> {
 /// (SO_BINDTODEVICE), by which what was said at lo goes out. Both are judged.
 fn goes_on(first: bool) -> ([Vec<Rule>; 2], Vec<Rule>) {
     let mut looked_up = Vec::new();
-    let rules = KNOWN.map(|(set, family)| {
+    let rules = ELSEWHERE.map(|(set, family)| {
         let with =
             |is| known(vec![Match::Family(family), Match::Protocol(TCP), Match::GoesOn, Match::Straight, is], first);
         let mut noted = with(Match::Remote);
