@@ -80,7 +80,7 @@ fn hands_have_what_their_caller_has_and_no_more() {
                     std::thread::sleep(std::time::Duration::from_millis(20));
                 }
                 let caller = fs::read_to_string(written).unwrap();
-                let [eyes] = place.brokers()[..] else { panic!("{:?}", place.brokers()) };
+                let eyes = place.brokers(1)[0];
                 let [hands] = children(eyes)[..] else { panic!("{:?}", children(eyes)) };
                 let [hand] = children(hands)[..] else { panic!("{:?}", children(hands)) };
                 // It has its name when it has become who it is.
@@ -130,7 +130,7 @@ fn a_user_namespace_leaves_the_broker_without_rights() {
             assert!(!container.is_finished(), "{}", place.log());
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
-        let [eyes] = place.brokers()[..] else { panic!("{:?}", place.brokers()) };
+        let eyes = place.brokers(1)[0];
         let [hands] = children(eyes)[..] else { panic!("{:?}", children(eyes)) };
         assert_eq!(status(eyes, "CapPrm"), "0000000000000000");
         let own = fs::read_link("/proc/self/ns/user").unwrap();

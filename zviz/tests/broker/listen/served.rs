@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// Who makes the container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,9 +148,20 @@ impl Place {
         run(self.command(runtime, &["run", "--bundle"]).arg(bundle).arg(id))
     }
 
-    /// Containers' brokers: children of the agent.
-    pub fn brokers(&self) -> Vec<i32> {
-        children(self.pid())
+    /// The brokers of so many containers, once all of them serve. Each is the agent's child as soon as the process that
+    /// looked at its connection has ended; until that is reaped it is one as well, without a name or memory of a broker.
+    pub fn brokers(&self, count: usize) -> Vec<i32> {
+        let deadline = Instant::now() + Duration::from_secs(50);
+        loop {
+            let serving = self.log().matches("are served by").count();
+            let eyes = |pid: &i32| status(*pid, "Name") == "zviz-eyes";
+            let brokers: Vec<_> = children(self.pid()).into_iter().filter(eyes).collect();
+            if brokers.len() == count && serving >= count {
+                return brokers;
+            }
+            assert!(Instant::now() < deadline, "{} of {count} brokers\n{}", brokers.len(), self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
