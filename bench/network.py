@@ -12,6 +12,7 @@ family alone: veth, "zviz bridge", ... --quick tries everything once, and its nu
 """
 
 import argparse
+import contextlib
 import glob
 import json
 import os
@@ -149,13 +150,17 @@ def sandbox(world, name, space, mode, with_):
     return Shell(world.zviz_in(space, *words), name)
 
 
-def joined(world, name, with_, rules=""):
-    """A container at the one end of a pair of devices. The server is at the other."""
-    where, id = world.space(f"v{world.links}"), f"veth-{world.links}"
-    if rules:
-        said(["nsenter", where, needed("nft"), rules])
-    folder = world.bundle(id, ["sh"], where, with_)
-    return Shell(world.zviz_in(world.host, "run", "--bundle", folder, id), name)
+@contextlib.contextmanager
+def joined(world, space, name, with_, rules=""):
+    """A container at the one end of a pair of devices, while this lasts. The server is at the other."""
+    with world.for_now():
+        if rules:
+            said(["nsenter", space, needed("nft"), rules])
+            world.stack.callback(lambda: said(["nsenter", space, "nft", "delete table inet t"]))
+        folder = world.bundle("joined", ["sh"], space, with_)
+        shell = Shell(world.zviz_in(world.host, "run", "--bundle", folder, "joined"), name)
+        world.stack.callback(shell.close)
+        yield shell
 
 
 def forwards(space):
@@ -237,19 +242,27 @@ def holds(shell, to, ruled):
     return True
 
 
-def one_round(world, makers, measures):
+def one_round(world, makers, guests, measures):
     """Every contestant anew, and once everything with each: its name, what it was, and what came of it, perhaps nothing."""
     shells, to = {}, lambda name: HOST if name.endswith("by name") else SERVER
+    pair = world.space("pair")
+
+    def fit(name, shell):
+        world.stack.callback(shell.close)
+        return holds(shell, to(name), name.endswith(("rules", "by name"))) and shell
+
+    def measured(what, name):
+        if name not in guests:
+            return measures[what](shells[name], to(name)) if shells[name] else None
+        with guests[name](pair, name) as shell:
+            holds(shell, to(name), name.endswith(("rules", "by name")))
+            return measures[what](shell, to(name))
+
     for name in shuffled(makers):
-        shell = tried(name, lambda: makers[name](name))
-        if shell is not None:
-            world.stack.callback(shell.close)
-            if tried(name, lambda: holds(shell, to(name), name.endswith(("rules", "by name")))):
-                shells[name] = shell
+        shells[name] = tried(name, lambda: fit(name, makers[name](name)))
     for what in shuffled(measures):
-        for name in by_family(makers):
-            value = tried(f"{name}, {what}", lambda: measures[what](shells[name], to(name))) if name in shells else None
-            yield name, what, value
+        for name in by_family([*makers, *guests]):
+            yield name, what, tried(f"{name}, {what}", lambda: measured(what, name))
 
 
 def flows(world, rounds, cgroup, family, quick):
@@ -262,12 +275,10 @@ def flows(world, rounds, cgroup, family, quick):
         "kept": wrk(""),
         "short": wrk("-H 'Connection: close'"),
     }
-    makers, bases = {}, {}
-    for with_, added in ADDED.items():
-        makers[f"veth{added}"] = lambda name, with_=with_: joined(world, name, with_)
-        bases[f"veth{added}"] = "veth"
-    for name, rules in ((TRACKED, TRACKING), (UNRULED, EMPTY)):
-        makers[name] = lambda name, rules=rules: joined(world, name, "plain", rules)
+    makers, guests, bases = {}, {}, {}
+    kinds = [*((f"veth{added}", with_, "") for with_, added in ADDED.items()), (TRACKED, "plain", TRACKING), (UNRULED, "plain", EMPTY)]
+    for name, with_, rules in kinds:
+        guests[name] = lambda space, name, with_=with_, rules=rules: joined(world, space, name, with_, rules)
         bases[name] = "veth"
     for mode in ("bridge", "pasta"):
         for with_, added in ADDED.items():
@@ -282,12 +293,13 @@ def flows(world, rounds, cgroup, family, quick):
         makers["bridge, masquerade"] = lambda name: by_hand(world, name)
     makers["pasta"] = lambda name: by_pasta(world, name)
     makers["slirp4netns"] = lambda name: by_slirp(world, name)
-    makers = {name: make for name, make in makers.items() if family in (None, name.split(",")[0])}
-    found = {name: {what: [] for what in measures} for name in makers}
+    makers, guests = ({name: make for name, make in some.items() if family in (None, name.split(",")[0])} for some in (makers, guests))
+    found = {name: {what: [] for what in measures} for name in (*guests, *makers)}
     for at in range(rounds + (0 if quick else 1)):
-        # Two pairs of devices that are alike differ by up to a tenth, each for as long as it lasts.
+        # Two pairs of devices that are alike differ by up to a tenth, each for as long as it lasts. `veth` with whatever rules is
+        # one pair, which containers share one after the other.
         with world.for_now():
-            for name, what, value in one_round(world, makers, measures):
+            for name, what, value in one_round(world, makers, guests, measures):
                 if at > 0 or quick:
                     found[name][what].append(value)
     found = {name: values for name, values in found.items() if any(map(any, values.values()))}
@@ -299,7 +311,8 @@ def flows(world, rounds, cgroup, family, quick):
         return statistics.median(values) if values else None
 
     def ratios(name, base):
-        return [number(median_ratio(found[name][what], found[base][what])) for what in measures]
+        each = (median_ratio(found[name][what], found[base][what]) for what in measures)
+        return ["-" if ratio is None else f"{ratio:.3f}" for ratio in each]
 
     rows = [(name, [number(medians(name, what)) for what in measures]) for name in found]
     table(f"from a sandbox to a server: Gbit/s by iperf3 with 1 and 4 streams, requests/s by wrk on nginx (16 connections, "

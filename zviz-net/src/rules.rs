@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
-use zviz_network::rules::{Chain, Family, Holds, Hook, Kind, Known, Rule, Ruleset};
+use zviz_network::rules::{Chain, Family, Holds, Hook, Kind, Known, Match, Rule, Ruleset};
 use zviz_nftnl::set::{Peer, remembered, timed};
 
 /// The most bytes of a comment, as the ruleset promises.
@@ -58,6 +58,8 @@ struct Draft<'a, 'r> {
     protocol: Option<u8>,
     /// What the rule itself has asked for, on which the meaning of some of its other words depends.
     asked: Option<Family>,
+    /// It asks for [`Match::Straight`], somewhere.
+    straight: bool,
 }
 
 impl Draft<'_, '_> {
@@ -219,7 +221,8 @@ fn add_rule<'r>(
     Known { family, protocol }: Known,
     rule: &Rule,
 ) -> std::result::Result<nftnl::Rule<'r>, String> {
-    let mut draft = Draft { rule: nftnl::Rule::new(chain), sets, family, protocol, asked: None };
+    let straight = rule.matches.contains(&Match::Straight);
+    let mut draft = Draft { rule: nftnl::Rule::new(chain), sets, family, protocol, asked: None, straight };
     if let Some(comment) = &rule.comment {
         let comment = text(comment, COMMENT, "a comment").map_err(|error| error.to_string())?;
         draft.rule.set_comment(&comment)?;

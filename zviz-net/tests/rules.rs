@@ -218,7 +218,11 @@ fn nft_makes_the_same_of_them() {
             let (ours, nfts, known) = (ours.expressions(), nfts.expressions(), ruleset.known());
             assert_eq!((ours.len(), nfts.len()), (ruleset.rules().count(), ruleset.rules().count()));
             for ((chain, rule), (nfts_chain, nfts)) in ours.iter().zip(&nfts) {
-                let known = known.get(chain.as_str()).copied().unwrap_or_default();
+                let mut known = known.get(chain.as_str()).copied().unwrap_or_default();
+                // What no header of IPv6 begins with.
+                if nfts.iter().any(|expression| expression == "[ cmp eq reg 1 0x00000045 ]") {
+                    known.family = Some(Family::V4);
+                }
                 assert_eq!((chain, rule), (nfts_chain, &less(nfts, known)), "{ruleset}");
                 assert_eq!(rule, &less(rule, known), "what is known is asked for");
             }

@@ -96,18 +96,9 @@ pub fn add(draft: &mut Draft<'_, '_>, fits: &Match) -> Result<(), String> {
             draft.add(&Conntrack::Status);
             any_of(draft, ConntrackStatus::DST_NAT.bits());
         }
-        Match::Local => {
-            draft.add(&AddressKind::Destination);
-            draft.add(&Cmp::new(CmpOp::Eq, AddressKind::LOCAL));
-        }
-        Match::Remote => {
-            draft.add(&AddressKind::Destination);
-            draft.add(&Cmp::new(CmpOp::Neq, AddressKind::LOCAL));
-        }
-        Match::Foreign => {
-            draft.add(&AddressKind::Source);
-            draft.add(&Cmp::new(CmpOp::Neq, AddressKind::LOCAL));
-        }
+        Match::Local => kind(draft, AddressKind::Destination, CmpOp::Eq),
+        Match::Remote => kind(draft, AddressKind::Destination, CmpOp::Neq),
+        Match::Foreign => kind(draft, AddressKind::Source, CmpOp::Neq),
         Match::ConnectionsOver(most) => draft.add(&ConnectionsOver(*most)),
         Match::RateOver { per_second, burst } => return limit(draft, *per_second, *burst, true),
         Match::RateWithin { per_second, burst } => return limit(draft, *per_second, *burst, false),
@@ -118,6 +109,12 @@ pub fn add(draft: &mut Draft<'_, '_>, fits: &Match) -> Result<(), String> {
 fn state(draft: &mut Draft<'_, '_>, states: States) {
     draft.add(&Conntrack::State);
     any_of(draft, states.bits());
+}
+
+/// Whether an address is one of this network namespace.
+fn kind(draft: &mut Draft<'_, '_>, end: AddressKind, op: CmpOp) {
+    draft.add(&end);
+    draft.add(&Cmp::new(op, AddressKind::LOCAL));
 }
 
 /// Only where what was loaded has one of these bits.
@@ -150,13 +147,15 @@ pub(super) fn family(draft: &mut Draft<'_, '_>, wanted: Family) -> Result<(), St
         Some(_) => return Err("IPv4 and IPv6 in one rule".to_owned()),
         None => {}
     }
+    draft.family = Some(wanted);
     let number = match wanted {
+        // What is asked for then, no header of IPv6 begins with.
+        Family::V4 if draft.straight => return Ok(()),
         Family::V4 => libc::NFPROTO_IPV4,
         Family::V6 => libc::NFPROTO_IPV6,
     };
     draft.add(&Meta::NfProto);
     draft.add(&Cmp::new(CmpOp::Eq, u8::try_from(number).unwrap_or(0)));
-    draft.family = Some(wanted);
     Ok(())
 }
 
