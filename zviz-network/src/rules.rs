@@ -56,7 +56,8 @@ impl Ruleset {
     }
 }
 
-/// Rules that packets come to by [`Action::Jump`] alone. What none of them decides goes on behind that one.
+/// Rules that packets come to by [`Action::Jump`] and [`Action::Goto`] alone. What none of them decides goes on behind the last
+/// jump.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// Its name, which no chain has.
@@ -251,6 +252,9 @@ pub enum Action {
     Accept,
     /// To the rules of a part of this ruleset, and back if none of them decides.
     Jump(String),
+    /// To the rules of a part, and not back to those behind this one: if none decides, back to where the last jump was, if there
+    /// was one, and else to the end of the chain.
+    Goto(String),
     /// Gone.
     Drop,
     /// Gone, and its sender is told by an ICMP message: administratively prohibited.
@@ -266,6 +270,17 @@ pub enum Action {
     },
     /// From the address of the device that it leaves by.
     Masquerade,
+}
+
+impl Action {
+    /// The part that it leads to.
+    #[must_use]
+    pub fn leads_to(&self) -> Option<&str> {
+        match self {
+            Action::Jump(part) | Action::Goto(part) => Some(part),
+            _ => None,
+        }
+    }
 }
 
 /// Where the resolver inside answers, in every container: no other program listens at these, and port 53 stays free for one.

@@ -5,6 +5,7 @@ use super::condition::End;
 use super::{Draft, NAME, PREFIX, text};
 use nftnl::ProtoFamily;
 use nftnl::expr::{Counter, IcmpCode, Immediate, Masquerade, Nat, NatType, Register, RejectionType, Verdict};
+use std::ffi::CString;
 use std::net::IpAddr;
 use zviz_network::rules::{Action, Family};
 use zviz_nftnl::expression::{Log, Untrack};
@@ -29,10 +30,8 @@ pub fn add(draft: &mut Draft<'_, '_>, action: &Action) -> Result<(), String> {
         }
         Action::Untrack => draft.add(&Untrack),
         Action::Accept => draft.add(&Verdict::Accept),
-        Action::Jump(part) => {
-            let chain = text(part, NAME, "the name of a part").map_err(|error| error.to_string())?;
-            draft.add(&Verdict::Jump { chain });
-        }
+        Action::Jump(part) => draft.add(&Verdict::Jump { chain: named(part)? }),
+        Action::Goto(part) => draft.add(&Verdict::Goto { chain: named(part)? }),
         Action::Drop => draft.add(&Verdict::Drop),
         Action::Reject => draft.add(&Verdict::Reject(RejectionType::Icmp(IcmpCode::AdminProhibited))),
         Action::Reset if draft.protocol == Some(TCP) => draft.add(&Verdict::Reject(RejectionType::TcpRst)),
@@ -41,6 +40,10 @@ pub fn add(draft: &mut Draft<'_, '_>, action: &Action) -> Result<(), String> {
         Action::Masquerade => draft.add(&Masquerade),
     }
     Ok(())
+}
+
+fn named(part: &str) -> Result<CString, String> {
+    text(part, NAME, "the name of a part").map_err(|error| error.to_string())
 }
 
 fn redirect(draft: &mut Draft<'_, '_>, to: IpAddr, port: Option<u16>) -> Result<(), String> {

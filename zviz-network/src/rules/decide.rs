@@ -139,21 +139,28 @@ fn first(
     world: &World,
     deeper: u8,
 ) -> Option<(Option<String>, End)> {
-    let mut fit = rules.iter().filter(|rule| rule.matches.iter().all(|is| fits(is, packet, world)));
-    fit.find_map(|rule| {
-        let led = rule.actions.iter().find_map(|action| if let Action::Jump(to) = action { Some(to) } else { None });
-        let Some(led) = led else { return end(rule).map(|end| (rule.comment.clone(), end)) };
-        match (ruleset.parts.iter().find(|part| part.name == *led), deeper.checked_sub(1)) {
-            (Some(part), Some(deeper)) => first(ruleset, &part.rules, packet, world, deeper),
-            // The kernel takes no such rules.
-            _ => Some((rule.comment.clone(), End::Fate(Fate::Dropped))),
+    let led = |to: &str| match (ruleset.parts.iter().find(|part| part.name == to), deeper.checked_sub(1)) {
+        (Some(part), Some(deeper)) => first(ruleset, &part.rules, packet, world, deeper),
+        // The kernel takes no such rules.
+        _ => Some((None, End::Fate(Fate::Dropped))),
+    };
+    for rule in rules.iter().filter(|rule| rule.matches.iter().all(|is| fits(is, packet, world))) {
+        let to = rule.actions.iter().find(|action| action.leads_to().is_some());
+        let decided = match to {
+            Some(Action::Goto(part)) => return led(part),
+            Some(action) => action.leads_to().and_then(led),
+            None => end(rule).map(|end| (rule.comment.clone(), end)),
+        };
+        if decided.is_some() {
+            return decided;
         }
-    })
+    }
+    None
 }
 
 fn end(rule: &Rule) -> Option<End> {
     rule.actions.iter().find_map(|action| match action {
-        Action::Count | Action::Report { .. } | Action::Jump(_) => None,
+        Action::Count | Action::Report { .. } | Action::Jump(_) | Action::Goto(_) => None,
         Action::Remember(_) | Action::Renew(_) | Action::Note(_) | Action::Forget(_) => None,
         Action::Untrack => Some(End::Untracked),
         Action::Accept | Action::Masquerade => Some(End::Fate(Fate::Accepted)),

@@ -1,7 +1,7 @@
 //! What is known of the packets that come to a part, since whatever leads there has asked for it. The kernel need not be asked again.
 
 use super::expand::family;
-use super::{Action, Family, Match, Rule, Ruleset};
+use super::{Family, Match, Rule, Ruleset};
 use std::collections::BTreeMap;
 
 /// What every packet has been matched with that comes to a part.
@@ -46,12 +46,12 @@ impl Ruleset {
         while let Some((rules, so_far)) = from.pop() {
             let led = rules.iter().flat_map(|rule| rule.actions.iter().map(move |action| (rule, action)));
             for (rule, action) in led {
-                let Action::Jump(to) = action else { continue };
-                let (before, with) = (known.get(to.as_str()).copied(), so_far.and(rule));
+                let Some(to) = action.leads_to() else { continue };
+                let (before, with) = (known.get(to).copied(), so_far.and(rule));
                 let now = before.map_or(with, |before| before.or(with));
                 if before != Some(now) {
                     known.insert(to, now);
-                    from.extend(parts.get(to.as_str()).map(|rules| (*rules, now)));
+                    from.extend(parts.get(to).map(|rules| (*rules, now)));
                 }
             }
         }

@@ -38,7 +38,7 @@ pub(super) fn sorted(rules: &[Rule], chain: &str) -> (Vec<Rule>, Vec<Part>) {
         leading.push(to(format!("{chain}-{kind}"), matches));
         let name = format!("{chain}-{kind}");
         let mut inner = Vec::new();
-        let rules = by_address(&rules, 0, DEEPEST, &name, &mut inner);
+        let rules = by_address(&rules, 0, DEEPEST, &name, &mut inner, true);
         parts.push(Part { name, rules });
         parts.extend(inner);
     }
@@ -51,16 +51,17 @@ pub(super) fn to(part: String, matches: Vec<Match>) -> Rule {
 }
 
 /// The same rules, of destinations within a network of `from` bits. Those that are about all of it stay where they are: they
-/// have an order with all others.
-fn by_address(rules: &[Rule], from: u8, deeper: u8, name: &str, parts: &mut Vec<Part>) -> Vec<Rule> {
+/// have an order with all others. `last` if nothing comes behind them.
+fn by_address(rules: &[Rule], from: u8, deeper: u8, name: &str, parts: &mut Vec<Part>, last: bool) -> Vec<Rule> {
     let narrower = |rule: &Rule| destination(rule).is_some_and(|network| network.bits() > from);
-    let runs = rules.chunk_by(|one, next| narrower(one) && narrower(next));
-    runs.flat_map(|run| halved(run, deeper, name, parts)).collect()
+    let runs: Vec<&[Rule]> = rules.chunk_by(|one, next| narrower(one) && narrower(next)).collect();
+    let ends = runs.len();
+    (1..).zip(runs).flat_map(|(at, run)| halved(run, deeper, name, parts, last && at == ends)).collect()
 }
 
 /// The same rules, told apart by the first bit in which their destinations differ. Each is about one half, and no packet is for
 /// both, so the halves have no order.
-fn halved(run: &[Rule], deeper: u8, name: &str, parts: &mut Vec<Part>) -> Vec<Rule> {
+fn halved(run: &[Rule], deeper: u8, name: &str, parts: &mut Vec<Part>, last: bool) -> Vec<Rule> {
     let networks: Vec<Network> = run.iter().filter_map(destination).collect();
     let (Some(first), Some(least)) = (networks.first(), networks.iter().map(Network::bits).min()) else {
         return run.to_vec();
@@ -71,23 +72,25 @@ fn halved(run: &[Rule], deeper: u8, name: &str, parts: &mut Vec<Part>) -> Vec<Ru
     let same = |network: &Network| (leading(network) ^ leading(first)).leading_zeros();
     let same = networks.iter().map(same).min().and_then(|same| u8::try_from(same).ok()).unwrap_or(u8::MAX);
     if same >= least {
-        return by_address(run, least, deeper + 1, name, parts);
+        return by_address(run, least, deeper + 1, name, parts, last);
     }
-    let mut sorted = Vec::new();
-    for upper in [false, true] {
-        let is_there = |network: &Network| (leading(network) << same).leading_ones() > 0;
-        let half = run.iter().zip(&networks).filter(|(_, network)| is_there(network) == upper);
-        let (half, within): (Vec<Rule>, Vec<&Network>) = half.map(|(rule, network)| (rule.clone(), network)).unzip();
-        match within.first().map(|network| network.widened(same + 1)).filter(|_| half.len() > ASIDE) {
-            None => sorted.extend(half),
-            Some(network) => {
-                let rules = by_address(&half, same + 1, deeper, name, parts);
-                let part = format!("{name}-{}", parts.len() + 1);
-                parts.push(Part { name: part.clone(), rules });
-                sorted.push(to(part, vec![Match::Destination(network)]));
-            }
+    let is_upper = |(_, network): &(&Rule, &Network)| (leading(network) << same).leading_ones() > 0;
+    let (upper, lower): (Vec<_>, Vec<_>) = run.iter().zip(&networks).partition(is_upper);
+    let rules = |half: &[(&Rule, &Network)]| half.iter().map(|(rule, _)| (*rule).clone()).collect::<Vec<_>>();
+    let mut sorted = match lower.first().map(|(_, network)| network.widened(same + 1)) {
+        Some(network) if lower.len() > ASIDE => {
+            let within = by_address(&rules(&lower), same + 1, deeper, name, parts, true);
+            let part = format!("{name}-{}", parts.len() + 1);
+            parts.push(Part { name: part.clone(), rules: within });
+            let (comment, matches) = (Some(part.clone()), vec![Match::Destination(network)]);
+            // What is of the lower half has nothing to look for behind.
+            let leads = if last { Action::Goto(part) } else { Action::Jump(part) };
+            vec![Rule { comment, matches, actions: vec![leads] }]
         }
-    }
+        _ => rules(&lower),
+    };
+    // Nor is it asked here whether all else is of the upper half: none of these rules fits anything that is not.
+    sorted.extend(by_address(&rules(&upper), same + 1, deeper, name, parts, last));
     sorted
 }
 
@@ -190,11 +193,15 @@ mod tests {
 
     /// How many rules a packet is held against, at most.
     fn longest(rules: &[Rule], parts: &[Part]) -> usize {
-        let led = |rule: &Rule| match rule.actions.as_slice() {
-            [Action::Jump(to)] => parts.iter().find(|part| part.name == *to).map(|part| longest(&part.rules, parts)),
-            _ => None,
+        let led = |rule: &Rule| {
+            let part = rule.actions.iter().find_map(Action::leads_to);
+            part.and_then(|to| parts.iter().find(|part| part.name == to)).map_or(0, |part| longest(&part.rules, parts))
         };
-        rules.len() + rules.iter().filter_map(led).max().unwrap_or(0)
+        let to_the_end = |(at, rule): (usize, &Rule)| {
+            let behind = if matches!(rule.actions[..], [Action::Goto(_)]) { at + 1 } else { rules.len() };
+            behind + led(rule)
+        };
+        rules.iter().enumerate().map(to_the_end).max().unwrap_or(0)
     }
 
     #[test]

@@ -145,6 +145,7 @@ fn done(action: &Action, family: Option<Family>) -> String {
         Action::Untrack => "notrack".into(),
         Action::Accept => "accept".into(),
         Action::Jump(part) => format!("jump {part}"),
+        Action::Goto(part) => format!("goto {part}"),
         Action::Drop => "drop".into(),
         Action::Reject => "reject with icmpx type admin-prohibited".into(),
         Action::Reset => "reject with tcp reset".into(),

@@ -70,24 +70,24 @@ fn output(policy: &Policy, first: bool, chain: &str) -> (Vec<Rule>, Vec<Part>) {
     let part = |name: &str, rules| Part { name: format!("{chain}-{name}"), rules };
     let about = part("neighbours", neighbours(policy));
     let home = part("lo", at_home(policy));
-    let ([four, six], looked_up) = goes_on(first);
-    let looked_up = part("looked-up", looked_up);
+    let led = |part: &Part, matches: &[Match]| vec![parts::to(part.name.clone(), matches.to_vec())];
+    let to_home = led(&home, &[Match::To(LOOPBACK.into())]);
+    let (four, six, looked_up) = goes_on(first);
+    let goes_on = part("goes-on", [six, to_home.clone(), looked_up].concat());
     let (leading, sorted) = judged(policy, 0, chain);
     let (of_tcp, of_others): (Vec<Rule>, Vec<Rule>) =
         leading.into_iter().partition(|rule| rule.matches.contains(&Match::Protocol(TCP)));
 
-    let led = |part: &Part, matches: &[Match]| vec![parts::to(part.name.clone(), matches.to_vec())];
-    let to_home = led(&home, &[Match::To(LOOPBACK.into())]);
     let otherwise = |matches| decided("otherwise", matches, policy.otherwise, policy.log);
-    let to_looked_up = led(&looked_up, &[Match::Protocol(TCP), Match::GoesOn]);
+    let to_goes_on = led(&goes_on, &[Match::Protocol(TCP), Match::GoesOn]);
     let ends = otherwise(vec![Match::Protocol(TCP)]);
-    let tcp = part("tcp", [six, to_home.clone(), to_looked_up, spoofed(policy), of_tcp, ends].concat());
+    let tcp = part("tcp", [to_goes_on, to_home.clone(), spoofed(policy), of_tcp, ends].concat());
 
     let to_tcp = led(&tcp, &[Match::Protocol(TCP)]);
     let to_neighbours = led(&about, &[Match::Family(Family::V6), Match::Protocol(ICMPV6)]);
     let mut rules = [four, to_tcp, to_neighbours, to_home, spoofed(policy), answers(first), of_others].concat();
     rules.extend(otherwise(Vec::new()).into_iter().filter(|rule| !rule.matches.contains(&Match::Protocol(TCP))));
-    (rules, [tcp, home, looked_up, about].into_iter().chain(sorted).collect())
+    (rules, [tcp, home, goes_on, about].into_iter().chain(sorted).collect())
 }
 
 /// What is said at lo, from an own address. A reset by which the kernel refuses a connection comes from the stranger.
@@ -121,22 +121,23 @@ fn known(matches: Vec<Match>, first: bool) -> Vec<Rule> {
     vec![quiet("established", matches)]
 }
 
-/// TCP that goes on, with who is known to be somebody else, and with who has to be looked up. The socket of a connection can be
-/// given a source route (IP_OPTIONS, IPV6_RTHDR), so that its packets go to somebody else first, or another device
-/// (SO_BINDTODEVICE), by which what was said at lo goes out. Both are judged.
-fn goes_on(first: bool) -> ([Vec<Rule>; 2], Vec<Rule>) {
-    let mut looked_up = Vec::new();
-    let rules = ELSEWHERE.map(|(set, family)| {
-        let with =
-            |is| known(vec![Match::Family(family), Match::Protocol(TCP), Match::GoesOn, Match::Straight, is], first);
-        let mut noted = with(Match::Remote);
-        noted.iter_mut().for_each(|rule| rule.actions.insert(0, Action::Note(set.to_owned())));
-        looked_up.extend(noted);
-        // There is no room to note it.
-        looked_up.extend(with(Match::Remote));
-        with(Match::DestinationIn(set.to_owned(), family))
+/// TCP that goes on: by IPv4 with who is known to be somebody else, by IPv6, and with who has to be looked up. The latter two are
+/// for where it is known to go on. The socket of a connection can be given a source route (IP_OPTIONS, IPV6_RTHDR), so that its
+/// packets go to somebody else first, or another device (SO_BINDTODEVICE), by which what was said at lo goes out. Both are judged.
+fn goes_on(first: bool) -> (Vec<Rule>, Vec<Rule>, Vec<Rule>) {
+    let of = |family| vec![Match::Family(family), Match::Protocol(TCP), Match::Straight];
+    let noted =
+        |(set, family): (&str, Family)| [of(family), vec![Match::DestinationIn(set.to_owned(), family)]].concat();
+    let mut four = noted(ELSEWHERE[0]);
+    four.insert(2, Match::GoesOn);
+    let looked_up = ELSEWHERE.into_iter().flat_map(|(set, family)| {
+        let elsewhere = known([of(family), vec![Match::Remote]].concat(), first);
+        let mut notes = elsewhere.clone();
+        notes.iter_mut().for_each(|rule| rule.actions.insert(0, Action::Note(set.to_owned())));
+        // The second where there is no room to note it.
+        [notes, elsewhere].concat()
     });
-    (rules, looked_up)
+    (known(four, first), known(noted(ELSEWHERE[1]), first), looked_up.collect())
 }
 
 /// What the kernel says by itself, and UDP to who has sent some in.
