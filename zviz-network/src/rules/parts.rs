@@ -35,8 +35,8 @@ pub(super) fn sorted(rules: &[Rule], chain: &str) -> (Vec<Rule>, Vec<Part>) {
         // What is of TCP and comes back from its part comes by that of the others as well, where nothing fits it either.
         let protocol = tcp.then_some(Match::Protocol(TCP));
         let matches = [Match::Family(family)].into_iter().chain(protocol).collect();
-        leading.push(to(format!("{chain}-{kind}"), matches));
         let name = format!("{chain}-{kind}");
+        leading.push(to(name.clone(), matches));
         let mut inner = Vec::new();
         let rules = by_address(&rules, 0, DEEPEST, &name, &mut inner, true);
         parts.push(Part { name, rules });
@@ -82,10 +82,9 @@ fn halved(run: &[Rule], deeper: u8, name: &str, parts: &mut Vec<Part>, last: boo
             let within = by_address(&rules(&lower), same + 1, deeper, name, parts, true);
             let part = format!("{name}-{}", parts.len() + 1);
             parts.push(Part { name: part.clone(), rules: within });
-            let (comment, matches) = (Some(part.clone()), vec![Match::Destination(network)]);
             // What is of the lower half has nothing to look for behind.
-            let leads = if last { Action::Goto(part) } else { Action::Jump(part) };
-            vec![Rule { comment, matches, actions: vec![leads] }]
+            let leads = if last { Action::Goto(part.clone()) } else { Action::Jump(part.clone()) };
+            vec![Rule { actions: vec![leads], ..to(part, vec![Match::Destination(network)]) }]
         }
         _ => rules(&lower),
     };
