@@ -149,7 +149,7 @@ pub(super) fn family(draft: &mut Draft<'_, '_>, wanted: Family) -> Result<(), St
     }
     draft.family = Some(wanted);
     let number = match wanted {
-        // What is asked for then, no header of IPv6 begins with.
+        // What is asked for then no header of IPv6 begins with, unless somebody with a raw socket makes one up.
         Family::V4 if draft.straight => return Ok(()),
         Family::V4 => libc::NFPROTO_IPV4,
         Family::V6 => libc::NFPROTO_IPV6,
