@@ -283,8 +283,7 @@ def flows(world, rounds, cgroup, family, quick):
     for mode in ("bridge", "pasta"):
         for with_, added in ADDED.items():
             name = f"zviz {mode}{added}"
-            space = world.space(f"{mode}-{with_}")
-            makers[name] = lambda name, mode=mode, with_=with_, space=space: sandbox(world, name, space, mode, with_)
+            makers[name] = lambda name, mode=mode, with_=with_: sandbox(world, name, world.space(f"{mode}-{with_}"), mode, with_)
             bases[name] = f"zviz {mode}"
     docker = tried("Docker bridge", lambda: world.docker(cgroup)) if family in (None, "Docker bridge") else None
     if docker:

@@ -7,6 +7,7 @@ the script, however that ends.
 """
 
 import contextlib
+import ipaddress
 import json
 import os
 import select
@@ -20,6 +21,9 @@ SERVER = "203.0.113.2"
 # Answers like it, and no policy lets it be reached.
 OTHER = "203.0.113.3"
 USER = "1000"
+# Every link has addresses that none has had before: for a minute the server takes what comes by NAT from another sandbox, under the
+# address and port of a connection that it has closed, for packets of that one.
+LINKS = ipaddress.ip_address("198.18.0.0")
 PATIENCE = 60
 HOST = "host.bench.example"
 # Processors of the server, and of who speaks to it.
@@ -237,7 +241,7 @@ class World:
         said(["nsenter", space, "sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad"])
         if linked:
             self.links += 1
-            there, here = (f"192.0.2.{4 * self.links + at}" for at in (1, 2))
+            there, here = (str(LINKS + 4 * self.links + at) for at in (1, 2))
             their = f"to-{name}"[:15]
             add = ["ip", "link", "add", "up0", "type", "veth", "peer", "name", their, "netns", self.server[6:]]
             said(["nsenter", space, *add])
@@ -252,12 +256,12 @@ class World:
     @contextlib.contextmanager
     def for_now(self):
         """What is made in here ends with it, not with the world."""
-        before = self.stack, self.links
+        before = self.stack
         try:
             with contextlib.ExitStack() as self.stack:
                 yield
         finally:
-            self.stack, self.links = before
+            self.stack = before
 
     def rootfs(self):
         """A root with the host's /usr, once that is bound there."""
